@@ -1,0 +1,47 @@
+"""Convolutional networks from a few words of configuration: planned without torch, then built as planned.
+
+    planned = plan({"block": "CAP", "filters": [32, 64]}, input_shape=(1, 28, 28), classes=10)
+    network = build({"block": "CAP", "filters": [32, 64]}, input_shape=(1, 28, 28), classes=10)
+
+Importing this package, and planning anything but a timm model, imports no torch.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pipeline.architecture.config import SCHEMAS, Cnn, Mlp, Section, Timm, section
+from pipeline.architecture.guidelines import advice
+from pipeline.architecture.planning import Layer, Match, Plan, Spec, plan
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = [
+    "SCHEMAS",
+    "Cnn",
+    "Layer",
+    "Match",
+    "Mlp",
+    "Plan",
+    "Section",
+    "Spec",
+    "Timm",
+    "advice",
+    "build",
+    "plan",
+    "section",
+]
+
+
+def build(spec: Spec, input_shape: Sequence[int], classes: int | None) -> "nn.Module":
+    """The network of `plan(spec, input_shape, classes)`, with fresh weights drawn from torch's global generator.
+
+    It takes float images [N, C, H, W] of any memory format and gives logits [N, classes]. Its submodules bear the
+    planned layers' names (`network.get_submodule(layer.name)`), and `network.plan` is the plan.
+
+    Raises:
+        InputError: exactly where `plan` does, with the same message.
+    """
+    from pipeline.architecture.network import construct  # torch: only for who builds
+
+    return construct(spec, input_shape, classes)

@@ -1,0 +1,223 @@
+"""The architecture section of a configuration: what may be asked for, checked when it is built.
+
+Each dataclass is a Hydra schema (conf/architecture/*.yaml) and, from Python, may be given as a plain dict, in which
+`type` says which of them is meant (default cnn). Messages name a key as a user types it: architecture.kernel_size.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from pipeline.errors import InputError, at_least, nearest, one_of, within
+
+LETTERS = {"C": "conv", "N": "norm", "A": "activation", "P": "pool", "D": "dropout"}
+ACTIVATIONS = ("relu", "leaky_relu", "gelu", "tanh", "sigmoid")
+PADDINGS = ("same", "valid")
+POOLS = ("max", "avg")
+MAX_KERNEL = 11
+MATCHES = ("none", "params", "macs")
+
+BLOCK_ONLY = (
+    "block filters kernel_size stride padding activation pool pool_size pool_stride pool_padding head dense "
+    "dropout head_dropout weight_sharing match match_reference"
+).split()
+"""Keys of Cnn that mean nothing beside an explicit list of layers."""
+
+
+@dataclass
+class Cnn:
+    """A convolutional network: blocks of layers, one per entry of `filters`, then a head.
+
+    A block is a string of letters: C conv, N batch norm, A activation, P pool, D dropout. `activation: none` and
+    `pool: none` leave out what A and P stand for. `pool: conv` puts in place of P a convolution with `pool_stride`
+    and, where there is one, the activation (Springenberg et al. 2015). The head flattens the last map or averages it
+    (gap), then come dense layers of the sizes `dense`, each with the activation, then the class layer.
+    """
+
+    type: str = "cnn"
+    block: str = "CAP"
+    filters: list[int] = field(default_factory=lambda: [32, 64, 128])
+    kernel_size: int = 3
+    stride: int = 1
+    padding: str = "same"
+    activation: str = "relu"
+    pool: str = "max"
+    pool_size: int = 2
+    pool_stride: int | None = 2
+    """None: as pool_size."""
+    pool_padding: str = "valid"
+    head: str = "flatten"
+    dense: list[int] = field(default_factory=list)
+    dropout: float = 0.0
+    """Rate of every D of `block`."""
+    head_dropout: float = 0.0
+    """Rate of a dropout before every dense layer of the head, the class layer included."""
+    weight_sharing: bool = True
+    """False: every position has filters of its own (locally connected)."""
+    match: str = "none"
+    """params | macs: scale all filters by one factor until the network costs what the reference does."""
+    match_reference: dict[str, Any] = field(default_factory=dict)
+    """The reference: this section with these keys replaced, e.g. {kernel_size: 3}; with `type`, another kind."""
+    layers: Any = None
+    """An explicit list of layers, in place of everything above."""
+
+    def __post_init__(self) -> None:
+        one_of("architecture.type", self.type, ["cnn"])
+        _block("architecture.block", self.block)
+        self.filters = _sizes("architecture.filters", self.filters)
+        if not self.filters:
+            raise InputError("architecture.filters=[]: must have one entry per block, so at least one.")
+        whole("architecture.kernel_size", self.kernel_size, 1, MAX_KERNEL)
+        whole("architecture.stride", self.stride, 1)
+        one_of("architecture.padding", self.padding, PADDINGS)
+        one_of("architecture.activation", self.activation, [*ACTIVATIONS, "none"])
+        one_of("architecture.pool", self.pool, [*POOLS, "conv", "none"])
+        whole("architecture.pool_size", self.pool_size, 1)
+        if self.pool_stride is not None:
+            whole("architecture.pool_stride", self.pool_stride, 1)
+        one_of("architecture.pool_padding", self.pool_padding, PADDINGS)
+        one_of("architecture.head", self.head, ["flatten", "gap"])
+        self.dense = _sizes("architecture.dense", self.dense)
+        rate("architecture.dropout", self.dropout)
+        rate("architecture.head_dropout", self.head_dropout)
+        yes_or_no("architecture.weight_sharing", self.weight_sharing)
+        _match(self.match, self.match_reference, self.type)
+        if self.layers is not None:
+            self._layers_alone()
+        elif self.dropout and "D" not in self.block:
+            raise InputError(
+                f"architecture.dropout={self.dropout}: has no effect, as architecture.block={self.block} has no D. "
+                f"Use architecture.block={self.block}D, or architecture.head_dropout for the dense layers."
+            )
+
+    def _layers_alone(self) -> None:
+        """Refuse a key that an explicit list would silently overrule: a sweep over it would compare equals."""
+        plain = Cnn()
+        for name in BLOCK_ONLY:
+            if getattr(self, name) != getattr(plain, name):
+                raise InputError(
+                    f"architecture.{name}={getattr(self, name)}: has no effect beside architecture.layers. "
+                    "Use one or the other."
+                )
+
+
+@dataclass
+class Mlp:
+    """A multilayer perceptron: the input flattened, dense layers of the sizes `hidden`, the class layer."""
+
+    type: str = "mlp"
+    hidden: list[int] = field(default_factory=lambda: [256, 128])
+    activation: str = "relu"
+    norm: bool = False
+    """Batch norm between each hidden layer and its activation."""
+    dropout: float = 0.0
+    """Rate of a dropout after each hidden layer."""
+    match: str = "none"
+    """params | macs: scale the hidden sizes by one factor until the network costs what the reference does."""
+    match_reference: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        one_of("architecture.type", self.type, ["mlp"])
+        self.hidden = _sizes("architecture.hidden", self.hidden)
+        one_of("architecture.activation", self.activation, [*ACTIVATIONS, "none"])
+        yes_or_no("architecture.norm", self.norm)
+        rate("architecture.dropout", self.dropout)
+        _match(self.match, self.match_reference, self.type)
+        if self.match != "none" and not self.hidden:
+            raise InputError(f"architecture.match={self.match}: architecture.hidden=[] leaves nothing to scale.")
+
+
+@dataclass
+class Timm:
+    """A backbone of the timm library by its name, with fresh weights (transfer.* loads trained ones)."""
+
+    type: str = "timm"
+    name: str = "resnet18"
+    small_input: bool = False
+    """Fit the stem to small images: its first convolution at stride 1, no max pool; patches in proportion."""
+
+    def __post_init__(self) -> None:
+        one_of("architecture.type", self.type, ["timm"])
+        if not isinstance(self.name, str) or not self.name:
+            raise InputError(f"architecture.name={self.name!r}: must be the name of a timm model, as resnet18.")
+        yes_or_no("architecture.small_input", self.small_input)
+
+
+Section = Cnn | Mlp | Timm
+SCHEMAS: dict[str, type[Section]] = {"cnn": Cnn, "mlp": Mlp, "timm": Timm}
+
+
+def section(spec: Mapping[str, Any], where: str = "architecture") -> Section:
+    """The section that a plain dict describes; missing keys take their defaults.
+
+    Raises:
+        InputError: an unknown key, with the nearest right one, or a value that its key does not allow.
+    """
+    kind = spec.get("type", "cnn")
+    one_of(f"{where}.type", kind, SCHEMAS)
+    allowed = [f.name for f in fields(SCHEMAS[kind])]
+    for key, value in spec.items():
+        if key not in allowed:
+            raise InputError(
+                f"{where}.{key}={value}: no such key.{nearest(key, allowed)} Keys are {', '.join(allowed)}."
+            )
+    return SCHEMAS[kind](**spec)
+
+
+def whole(key: str, value: object, low: int, high: int | None = None) -> None:
+    """Raise InputError unless `value` is a whole number of at least `low` and at most `high`."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InputError(f"{key}={value}: must be a whole number.")
+    if high is None:
+        at_least(key, value, low)
+    else:
+        within(key, value, low, high)
+
+
+def rate(key: str, value: object) -> None:
+    """Raise InputError unless `value` is a dropout rate: 0 <= value < 1."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise InputError(f"{key}={value}: must be a number of at least 0 and below 1.")
+
+
+def yes_or_no(key: str, value: object) -> None:
+    """Raise InputError unless `value` is a bool."""
+    if not isinstance(value, bool):
+        raise InputError(f"{key}={value}: must be true or false.")
+
+
+def _sizes(key: str, values: object) -> list[int]:
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        raise InputError(f"{key}={values}: must be a list of whole numbers, as [32,64,128].")
+    for i, value in enumerate(values):
+        whole(f"{key}[{i}]", value, 1)
+    return list(values)
+
+
+def _block(key: str, block: object) -> None:
+    letters = ", ".join(f"{letter} {name}" for letter, name in LETTERS.items())
+    if not isinstance(block, str):
+        raise InputError(f"{key}={block}: must be a string of the letters {letters}.")
+    unknown = [letter for letter in block if letter not in LETTERS]
+    if unknown:
+        upper = block.upper()
+        hint = f" Did you mean {upper}?" if set(upper) <= set(LETTERS) else ""
+        raise InputError(f"{key}={block}: unknown letter {unknown[0]!r}.{hint} Letters are {letters}.")
+    if "C" not in block:
+        raise InputError(f"{key}={block}: must have at least one C (conv). Letters are {letters}.")
+
+
+def _match(match: str, reference: object, own_type: str) -> None:
+    one_of("architecture.match", match, MATCHES)
+    if not isinstance(reference, Mapping):
+        raise InputError(f"architecture.match_reference={reference}: must be a dict, as {{kernel_size: 3}}.")
+    if match == "none":
+        return
+    kind = reference.get("type", own_type)
+    one_of("architecture.match_reference.type", kind, SCHEMAS)
+    allowed = [f.name for f in fields(SCHEMAS[kind]) if not f.name.startswith("match")]
+    for key, value in reference.items():
+        if key not in allowed:
+            raise InputError(
+                f"architecture.match_reference.{key}={value}: no such key of {kind}.{nearest(key, allowed)}"
+            )

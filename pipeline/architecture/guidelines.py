@@ -1,0 +1,144 @@
+"""Where a planned network leaves the rules of thumb of the course notes, and why the notes hold them."""
+
+from pipeline.architecture.planning import Layer, Plan
+
+CONVS = ("conv", "locally_connected")
+POOLS = ("max_pool", "avg_pool")
+ACTIVATIONS = ("relu", "leaky_relu", "gelu", "tanh", "sigmoid")
+
+Advice = dict[str, str]
+"""{"layer", "advice", "reason"}; `layer` is a planned layer's name, or "input"."""
+
+
+def advice(planned: Plan) -> list[Advice]:
+    """What the notes would change, in the order of the layers; empty where a network keeps to them.
+
+    They are rules of thumb: an experiment may well leave one on purpose, to measure what it is worth.
+    """
+    windows = [one for layer in planned.layers for one in [*_conv(layer), *_pool(layer), *_activation(layer)]]
+    found = [
+        *_input(planned),
+        *windows,
+        *_linear(planned.layers),
+        *_widths(planned.layers),
+        *_pooling(planned.layers),
+        *_funnel(planned),
+    ]
+    order = {"input": -1} | {layer.name: i for i, layer in enumerate(planned.layers)}
+    return sorted(found, key=lambda one: order[one["layer"]])
+
+
+def _say(layer: str, text: str, reason: str) -> Advice:
+    return {"layer": layer, "advice": text, "reason": reason}
+
+
+def _input(planned: Plan) -> list[Advice]:
+    _, height, width = planned.input_shape
+    found = []
+    if height != width:
+        found.append(
+            _say("input", f"make the {height}x{width} input square", "square maps halve alike along both axes")
+        )
+    if any(side & (side - 1) for side in (height, width)):
+        reason = "a power of two can be halved by every pool without dropping a row of pixels"
+        found.append(_say("input", f"use a power of two in place of {height}x{width}", reason))
+    return found
+
+
+def _conv(layer: Layer) -> list[Advice]:
+    if layer.type not in CONVS:
+        return []
+    kernel, stride, padding = (layer.options[key] for key in ("kernel_size", "stride", "padding"))
+    found = []
+    if kernel == 1:
+        reason = "a 1x1 kernel mixes channels and sees no pattern in space"
+        found.append(_say(layer.name, "use a kernel of 2x2 to 5x5 in place of 1x1", reason))
+    if kernel > 5:
+        reason = "stacked small kernels see as much with fewer parameters and more non-linearity between them"
+        found.append(_say(layer.name, f"use a kernel of 2x2 to 5x5 in place of {kernel}x{kernel}", reason))
+    if stride > 1:
+        reason = "a stride skips positions before anything was found there; pooling halves what was found"
+        found.append(_say(layer.name, f"use stride 1 in place of {stride}, and pool afterwards", reason))
+    if padding == "valid" and kernel > 1:
+        reason = "without pads the border is seen less often and maps shrink with every layer"
+        found.append(_say(layer.name, "use padding same in place of valid", reason))
+    return found
+
+
+def _pool(layer: Layer) -> list[Advice]:
+    if layer.type not in POOLS:
+        return []
+    size, stride = layer.options["kernel_size"], layer.options["stride"]
+    found = []
+    if layer.type == "avg_pool":
+        reason = "the maximum keeps that a pattern was found; the mean thins it out"
+        found.append(_say(layer.name, "use max pooling in place of average", reason))
+    if (size, stride) != (2, 2):
+        reason = "2x2 at stride 2 halves the map and reads every value once; more throws away much at a time"
+        found.append(_say(layer.name, f"pool 2x2 at stride 2 in place of {size}x{size} at {stride}", reason))
+    return found
+
+
+def _activation(layer: Layer) -> list[Advice]:
+    if layer.type not in ACTIVATIONS or layer.type == "relu":
+        return []
+    saturates = "it saturates, so that gradients fade with depth" if layer.type in ("tanh", "sigmoid") else ""
+    return [_say(layer.name, f"use relu in place of {layer.type}", saturates or "relu is cheaper, and does as well")]
+
+
+def _linear(layers: tuple[Layer, ...]) -> list[Advice]:
+    """Layers with weights that lead into the next one with no activation between: two linear maps are one."""
+    found = []
+    weighted = [i for i, layer in enumerate(layers) if layer.type in (*CONVS, "dense")]
+    for here, after in zip(weighted, weighted[1:], strict=False):
+        # A maximum is not linear, so a max pool separates two convolutions as an activation does.
+        if not any(layer.type in (*ACTIVATIONS, "max_pool") for layer in layers[here + 1 : after]):
+            reason = f"without one, {layers[here].name} and {layers[after].name} together are one linear layer"
+            found.append(_say(layers[here].name, "put a relu after it", reason))
+    if weighted and any(layer.type in ACTIVATIONS for layer in layers[weighted[-1] :]) and len(
+        layers[-1].output_shape
+    ) == 1:
+        reason = "the loss takes logits, and an activation cuts off part of their range"
+        found.append(_say(layers[-1].name, "leave the output without an activation", reason))
+    return found
+
+
+def _widths(layers: tuple[Layer, ...]) -> list[Advice]:
+    found = []
+    convs = [layer for layer in layers if layer.type in CONVS]
+    for before, here in zip(convs, convs[1:], strict=False):
+        filters, previous = here.options["filters"], before.options["filters"]
+        if filters < previous or (filters == previous and here.stage > before.stage and _halved(before, here, layers)):
+            reason = "deeper layers combine patterns, of which there are more kinds, on maps that cost less"
+            found.append(_say(here.name, f"use more than the {previous} filters of {before.name}", reason))
+    return found
+
+
+def _halved(before: Layer, here: Layer, layers: tuple[Layer, ...]) -> bool:
+    """Whether the map got smaller between two convs, by a pool or by the second's stride."""
+    between = layers[layers.index(before) + 1 : layers.index(here) + 1]
+    return any(layer.options.get("stride", 1) > 1 for layer in between)
+
+
+def _pooling(layers: tuple[Layer, ...]) -> list[Advice]:
+    """Runs of more than two convs with no pool after them. A strided conv halves as well: it has its own advice."""
+    found = []
+    run = 0
+    for layer in layers:
+        if layer.type in POOLS or layer.options.get("stride", 1) > 1:
+            run = 0
+        elif layer.type in CONVS:
+            run += 1
+            if run == 3:
+                reason = "pooling widens what later layers see, cuts their cost, and forgives small shifts"
+                found.append(_say(layer.name, "pool after every one or two convolutions", reason))
+    return found
+
+
+def _funnel(planned: Plan) -> list[Advice]:
+    convs = [layer for layer in planned.layers if layer.type in CONVS]
+    maps = [layer for layer in planned.layers if len(layer.output_shape) == 3]
+    if not convs or maps[-1].output_shape[1:] < planned.input_shape[1:]:
+        return []
+    reason = "a network should trade height and width for depth: from where things are to what they are"
+    return [_say(maps[-1].name, "reduce height and width on the way to the head", reason)]

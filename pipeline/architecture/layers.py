@@ -1,0 +1,113 @@
+"""Layers that torch lacks: TensorFlow's uneven `same` pads, and filters that are not shared between positions.
+
+Tensors are [N, C, H, W]; pads are ((top, bottom), (left, right)) from `geometry.pads`.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+Pads = tuple[tuple[int, int], tuple[int, int]]
+
+
+def are_even(pads: Pads) -> bool:
+    """Whether both ends of each axis get the same pad, which torch's layers do by themselves, without a copy."""
+    return all(before == after for before, after in pads)
+
+
+def pad(x_NCHW: Tensor, pads: Pads, value: float = 0.0) -> Tensor:
+    """The maps with `value` around them."""
+    (top, bottom), (left, right) = pads
+    return F.pad(x_NCHW, (left, right, top, bottom), value=value)
+
+
+class UnevenConv2d(nn.Conv2d):
+    """A convolution whose zero pads differ between the ends of an axis."""
+
+    def __init__(self, depth_in: int, filters: int, kernel: int, stride: int, pads: Pads) -> None:
+        super().__init__(depth_in, filters, kernel, stride)
+        self.pads = pads
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """[N, C, H, W] -> [N, filters, H', W']."""
+        return super().forward(pad(x_NCHW, self.pads))
+
+    def extra_repr(self) -> str:
+        """As shown by print(network)."""
+        return f"{super().extra_repr()}, pads={self.pads}"
+
+
+class UnevenMaxPool2d(nn.MaxPool2d):
+    """Max pooling whose pads differ between the ends of an axis; they are -inf, so no pad is ever the maximum."""
+
+    def __init__(self, kernel: int, stride: int, pads: Pads) -> None:
+        super().__init__(kernel, stride)
+        self.pads = pads
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """[N, C, H, W] -> [N, C, H', W']."""
+        return super().forward(pad(x_NCHW, self.pads, -math.inf))
+
+
+class UnevenAvgPool2d(nn.AvgPool2d):
+    """Average pooling whose pads differ between the ends of an axis; pads are left out of the mean."""
+
+    def __init__(self, kernel: int, stride: int, pads: Pads) -> None:
+        # Sums of the zero-padded windows, divided by how many real pixels each of them holds.
+        super().__init__(kernel, stride, divisor_override=1)
+        self.pads = pads
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """[N, C, H, W] -> [N, C, H', W']."""
+        sums = super().forward(pad(x_NCHW, self.pads))
+        counts = super().forward(pad(torch.ones_like(x_NCHW[:1, :1]), self.pads))
+        return sums / counts
+
+
+class GlobalAveragePool(nn.Module):
+    """The mean of each map."""
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """[N, C, H, W] -> [N, C]."""
+        return x_NCHW.mean(dim=(2, 3))
+
+
+class LocallyConnected2d(nn.Module):
+    """A convolution without weight sharing: every output position has filters and biases of its own.
+
+    `weight` is [L, K, filters] and `bias` [L, filters], for L = H' * W' positions in row order and windows of
+    K = C * kernel * kernel values in the order of a convolution's weight. Windows are copied once and multiplied by
+    one batched matrix product over the positions, so cost grows as the convolution's and a step is bound by reading
+    the weights. Initial weights follow torch's rule for a convolution of the same fan-in, K.
+    """
+
+    def __init__(
+        self, depth_in: int, filters: int, kernel: int, stride: int, pads: Pads, output_hw: tuple[int, int]
+    ) -> None:
+        super().__init__()
+        self.kernel, self.stride, self.pads, self.output_hw = kernel, stride, pads, output_hw
+        positions, fan_in = output_hw[0] * output_hw[1], depth_in * kernel * kernel
+        self.weight = nn.Parameter(torch.empty(positions, fan_in, filters))
+        self.bias = nn.Parameter(torch.empty(positions, filters))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weights and biases from U(-1/sqrt(fan_in), 1/sqrt(fan_in)), as nn.Conv2d does."""
+        bound = 1 / math.sqrt(self.weight.shape[1])
+        nn.init.uniform_(self.weight, -bound, bound)
+        nn.init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """[N, C, H, W] -> [N, filters, H', W'], channels last in memory."""
+        windows_NKL = F.unfold(pad(x_NCHW, self.pads), self.kernel, stride=self.stride)
+        products_LNF = torch.bmm(windows_NKL.permute(2, 0, 1), self.weight)
+        outputs_NLF = products_LNF.transpose(0, 1) + self.bias.to(products_LNF.dtype)
+        height, width = self.output_hw
+        return outputs_NLF.unflatten(1, (height, width)).permute(0, 3, 1, 2)
+
+    def extra_repr(self) -> str:
+        """As shown by print(network)."""
+        positions, fan_in, filters = self.weight.shape
+        return f"{positions} positions, {fan_in} -> {filters}, kernel={self.kernel}, stride={self.stride}"

@@ -1,0 +1,28 @@
+"""From any labelled images to one prepared form: uint8 squares, labels, splits by seed, a content digest.
+
+    prepared = prepare(config, seed)              # once per (source files, size, policy); then only opened
+    splits = split(prepared, config, seed)        # {"train": indices, "val": indices, "test": indices}
+    mean, std = normalisation(prepared.images, splits["train"])
+
+A new source is one short file beside `digits.py`: see `sources.py` for its two functions.
+Importing this package imports numpy, and neither torch, scikit-learn, OpenCV nor Pillow.
+"""
+
+from pipeline.data.config import Data
+from pipeline.data.normalise import normalisation
+from pipeline.data.prepared import Prepared, open_prepared, prepare
+from pipeline.data.report import class_counts, describe
+from pipeline.data.sources import declared
+from pipeline.data.splitting import split
+
+__all__ = [
+    "Data",
+    "Prepared",
+    "class_counts",
+    "declared",
+    "describe",
+    "normalisation",
+    "open_prepared",
+    "prepare",
+    "split",
+]

@@ -1,0 +1,83 @@
+"""The `data` section of the configuration."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.data.sources import SOURCES
+from pipeline.errors import InputError, at_least, one_of
+
+RESIZE = ("pad", "stretch", "crop")
+
+
+@dataclass
+class Data:
+    """Which images, at which size, split how, in which batches. Every bad field raises InputError.
+
+    `root` is looked at by `prepare`, not here: a finished run's config must load where its files are gone.
+    """
+
+    source: str = "digits"  # what reads the raw files: a key of sources.SOURCES
+    name: str = "digits"  # what the set is called: folders, class names, where it is published
+    root: str | None = None  # folder of the raw files; null: raw/<name>
+    size: int = 8  # side of the square in pixels
+    resize: str = "stretch"  # see resize.fit
+    val_fraction: float = 0.1  # of the training part where the set has a test split, else of the whole set
+    test_fraction: float = 0.2  # of the whole set; unused where the set has a test split of its own
+    limit_train: Any = (
+        None  # a whole number of training examples or a fraction of them; classes keep their shares
+    )
+    group: str | None = None  # what no split may divide
+    split_seed: int | None = None  # null: the run's seed
+    batch_size: int = 32  # the global one, over all devices
+    num_workers: int = 0
+    prepared_dir: str = "prepared"
+
+    def __post_init__(self) -> None:
+        one_of("data.source", self.source, SOURCES)
+        # It becomes part of a folder's name.
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", str(self.name)):
+            raise InputError(f"data.name={self.name}: must be letters, digits, '_', '.' or '-'.")
+        if self.root is not None and not str(self.root).strip():
+            raise InputError(f"data.root={self.root}: must be a folder, or null for raw/{self.name}.")
+        _whole("data.size", self.size, 1)
+        one_of("data.resize", self.resize, RESIZE)
+        _fraction("data.val_fraction", self.val_fraction)
+        _fraction("data.test_fraction", self.test_fraction)
+        if self.val_fraction + self.test_fraction >= 1:
+            raise InputError(
+                f"data.val_fraction={self.val_fraction} and data.test_fraction={self.test_fraction}: "
+                "must add up to less than 1, or nothing is left to train on."
+            )
+        _limit(self.limit_train)
+        if self.group is not None:
+            raise InputError(
+                f"data.group={self.group}: data.source={self.source} knows no groups; leave it null."
+            )
+        if self.split_seed is not None:
+            _whole("data.split_seed", self.split_seed, 0)
+        _whole("data.batch_size", self.batch_size, 1)
+        _whole("data.num_workers", self.num_workers, 0)
+        if not str(self.prepared_dir).strip():
+            raise InputError(f"data.prepared_dir={self.prepared_dir}: must be a folder.")
+
+
+def _whole(field: str, value: object, low: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InputError(f"{field}={value}: must be a whole number, at least {low}.")
+    at_least(field, value, low)
+
+
+def _fraction(field: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+        raise InputError(f"{field}={value}: must be a fraction, above 0 and below 1.")
+
+
+def _limit(value: object) -> None:
+    count = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    fraction = isinstance(value, float) and 0 < value <= 1
+    if not (value is None or count or fraction):
+        raise InputError(
+            f"data.limit_train={value}: must be a whole number of training examples, at least 1, "
+            "a fraction above 0.0 and up to 1.0, or null for all."
+        )

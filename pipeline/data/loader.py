@@ -1,0 +1,85 @@
+"""Batches for training and evaluation: uint8 images gathered from the memory-mapped set, a batch at a time.
+
+Which examples make up a step depends on the seed and the epoch alone, not on how many processes share the
+step: every process takes its own slice of the same global batch.
+"""
+
+from collections.abc import Iterator
+from typing import cast
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # images [B, C, H, W] uint8, labels [B], indices [B]
+
+
+class Images(Dataset):
+    """The prepared arrays; an item is a whole batch, asked for by its indices."""
+
+    def __init__(self, images_NHWC: np.ndarray, labels: np.ndarray) -> None:
+        self.images_NHWC, self.labels = images_NHWC, labels
+
+    def __getitem__(self, indices: np.ndarray) -> Batch:
+        x_BHWC = torch.from_numpy(np.asarray(self.images_NHWC[indices]))
+        # The permuted view is what torch calls channels_last; convolutions take it without a copy.
+        return (
+            x_BHWC.permute(0, 3, 1, 2),
+            torch.from_numpy(np.asarray(self.labels[indices], dtype=np.int64)),
+            torch.from_numpy(indices),
+        )
+
+
+class Shuffled(Sampler):
+    """Batches of a permutation drawn from (seed, epoch); the incomplete last one is left out.
+
+    Fewer examples than one batch make a single smaller batch. `rank` of `world` processes gets its share of
+    each batch; the shares are of equal size, so the mean of their gradients is the gradient of the batch.
+    """
+
+    def __init__(
+        self, indices: np.ndarray, batch_size: int, seed: int, rank: int = 0, world: int = 1
+    ) -> None:
+        self.indices, self.seed, self.rank, self.world, self.epoch = indices, seed, rank, world, 0
+        self.batch_size = min(batch_size, len(indices) // world * world)
+        if self.batch_size == 0:
+            raise ValueError(f"{len(indices)} training examples are too few for {world} processes")
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the trainer before each epoch."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.indices)
+        for start in range(0, len(self) * self.batch_size, self.batch_size):
+            yield order[start : start + self.batch_size][self.rank :: self.world]
+
+    def __len__(self) -> int:
+        return len(self.indices) // self.batch_size
+
+
+class InOrder(Sampler):
+    """Batches in order, each example once over all processes: shares may differ in size, none is padded."""
+
+    def __init__(self, indices: np.ndarray, batch_size: int, rank: int = 0, world: int = 1) -> None:
+        self.indices, self.batch_size = indices[rank::world], batch_size
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for start in range(0, len(self.indices), self.batch_size):
+            yield self.indices[start : start + self.batch_size]
+
+    def __len__(self) -> int:
+        return -(-len(self.indices) // self.batch_size)
+
+
+def loader(images_NHWC: np.ndarray, labels: np.ndarray, sampler: Sampler, num_workers: int = 0) -> DataLoader:
+    """A DataLoader whose sampler names whole batches. Gathering is faster than a worker's hand-over, hence 0."""
+    return DataLoader(
+        cast(Dataset, Images(images_NHWC, labels)),
+        sampler=sampler,
+        batch_size=None,
+        num_workers=num_workers,
+        persistent_workers=num_workers > 0,
+        # Its own generator: the loader otherwise draws its base seed from the global one, every epoch.
+        generator=torch.Generator().manual_seed(0),
+    )

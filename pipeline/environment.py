@@ -1,0 +1,52 @@
+"""Where a run was made: versions, machine, commit. Written into run.json, never read back."""
+
+import functools
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "mlflow", "numpy", "torchmetrics")
+
+
+@functools.cache
+def describe() -> dict[str, Any]:
+    """Python, the packages that decide numbers, processor, cores."""
+    return {
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+@functools.cache
+def git_sha() -> str | None:
+    """The commit of the code, with `-dirty` where the tree differs from it; None outside a checkout."""
+    where = Path(__file__).parent
+    try:
+        sha = subprocess.run(["git", "rev-parse", "HEAD"], cwd=where, capture_output=True, text=True, timeout=10)
+        diff = subprocess.run(["git", "status", "--porcelain", "-uno"], cwd=where, capture_output=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return sha.stdout.strip() + ("-dirty" if diff.stdout.strip() else "") if sha.returncode == 0 else None
+
+
+def native_bf16(accelerator: str) -> bool:
+    """Whether bfloat16 arithmetic runs in hardware here; emulated, it is slower than float32."""
+    import torch
+
+    if accelerator == "gpu":
+        return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

@@ -1,0 +1,48 @@
+"""What a run's checkpoint gives on its own validation and test data, in one process and full precision.
+
+    python -m pipeline.evaluate run=runs/train/...
+"""
+
+from dataclasses import dataclass
+
+from omegaconf import DictConfig, OmegaConf
+
+from pipeline import cli, rundir
+from pipeline.errors import InputError
+
+
+@dataclass
+class Evaluate:
+    """What `python -m pipeline.evaluate` takes."""
+
+    run: str | None = None  # a run directory
+    checkpoint: str = "best"  # best | last
+    output: str = "table"  # table | json
+
+
+def job(cfg: DictConfig) -> int:
+    """Load the checkpoint, run it over both splits, print the metrics."""
+    asked = OmegaConf.to_object(cfg)
+    assert isinstance(asked, Evaluate)
+    if asked.run is None:
+        raise InputError("run=null: name a run directory, as in run=runs/train/...")
+    path = rundir.find_run(asked.run)
+    from pipeline.evaluation.predict import evaluate
+
+    found = evaluate(path, asked.checkpoint)
+
+    def table() -> None:
+        for name, value in found["metrics"].items():
+            print(f"{name:10} {value:.4f}")
+
+    cli.emit(asked.output, found, table)
+    return cli.DONE
+
+
+def main() -> None:
+    """The command."""
+    cli.main("evaluate", job, schema=Evaluate)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What a trained network does on data it was not trained on."""

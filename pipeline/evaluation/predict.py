@@ -1,0 +1,80 @@
+"""Logits and metrics of a checkpoint: one process, full precision, every example once."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from pipeline import architecture, config, data, rundir
+from pipeline.data import loader
+from pipeline.errors import InputError
+from pipeline.training.module import Classifier
+
+
+def load(run: Path, checkpoint: str = "best") -> Classifier:
+    """The network of a run with the weights of checkpoints/<checkpoint>.ckpt, in eval mode on the CPU.
+
+    The file is read without unpickling code (weights_only). Raises InputError where it is missing or damaged.
+    """
+    path = run / "checkpoints" / f"{checkpoint}.ckpt"
+    if not path.exists():
+        raise InputError(f"{path}: no such checkpoint.")
+    try:
+        weights = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    except Exception as error:
+        raise InputError(f"{path}: cannot be read as a checkpoint ({type(error).__name__}).") from None
+    asked = rundir.read_json(run / "run.json")
+    dataset = asked["dataset"]
+    network = architecture.build(
+        asked["config"]["architecture"], tuple(dataset["input_shape"]), len(dataset["classes"])
+    )
+    module = Classifier(network, weights["mean"], weights["std"], len(dataset["classes"]))
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        raise InputError(f"{path}: does not fit the network of {run / 'run.json'}: {error}") from None
+    return module.eval()
+
+
+@torch.no_grad()
+def logits(module: Classifier, images_NHWC: np.ndarray, labels: np.ndarray, indices: np.ndarray) -> torch.Tensor:
+    """Logits [len(indices), classes] in the order of `indices`, in float32."""
+    batches = loader.loader(images_NHWC, labels, loader.InOrder(indices, 512))
+    return torch.cat([module(x_BCHW.to(module.device)).float().cpu() for x_BCHW, _y, _ids in batches])
+
+
+def metrics(logits_BK: torch.Tensor, labels: torch.Tensor, split: str) -> dict[str, float]:
+    """Accuracy and mean cross-entropy, named `<split>/acc` and `<split>/loss`."""
+    return {
+        f"{split}/acc": (logits_BK.argmax(1) == labels).double().mean().item(),
+        f"{split}/loss": F.cross_entropy(logits_BK.double(), labels).item(),
+    }
+
+
+def evaluate(run: Path, checkpoint: str = "best", save: bool = False) -> dict[str, Any]:
+    """Metrics of a run's checkpoint on its own validation and test split.
+
+    `save` writes predictions.npz as well: index, label and logits per test example.
+    """
+    asked = rundir.read_json(run / "run.json")
+    settings = config.from_dict(asked["config"])
+    prepared = data.prepare(settings.data, settings.seed)
+    if prepared.digest != asked["dataset"]["digest"]:
+        raise InputError(
+            f"run={run}: was trained on data of digest {asked['dataset']['digest'][:12]}, "
+            f"but what is there now has {prepared.digest[:12]}."
+        )
+    splits = data.split(prepared, settings.data, settings.seed)
+    module = load(run, checkpoint)
+    if settings.trainer.accelerator == "gpu" and torch.cuda.is_available():
+        module = module.cuda()
+    found: dict[str, float] = {}
+    for split in ("val", "test"):
+        logits_BK = logits(module, prepared.images, prepared.labels, splits[split])
+        labels = torch.from_numpy(np.asarray(prepared.labels[splits[split]], dtype=np.int64))
+        found |= metrics(logits_BK, labels, split)
+    if save:  # the loop ends with the test split
+        np.savez(run / "predictions.npz", index=splits["test"], label=labels.numpy(), logits=logits_BK.numpy())
+    return {"run": str(run), "checkpoint": checkpoint, "metrics": found}

@@ -1,0 +1,51 @@
+"""One run as the evidence sees it: what was varied, what came out and what it cost."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Run:
+    """One configuration trained with one seed.
+
+    levels: the swept keys besides the seed, each with the level that this run has.
+    metrics: final values by name, such as {"test/acc": 0.97}.
+    parameters, macs: of the network, for one input. seconds: wall time of the run.
+    status: "finished" or anything else; what is not finished is reported and not compared.
+    dir: the run directory, absolute or relative to the sweep's. curves: metric name to [(epoch, value), ...].
+    """
+
+    levels: dict[str, Any]
+    seed: int
+    metrics: dict[str, float] = field(default_factory=dict)
+    parameters: int = 0
+    macs: int = 0
+    seconds: float = math.nan
+    status: str = "finished"
+    dir: str = ""
+    curves: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+
+
+def level_key(level: object) -> str:
+    """A hashable name for any level. It keeps 1, 1.0, true and "1" apart, as Python's == does not."""
+    return json.dumps(level, sort_keys=True, default=str)
+
+
+def arm_key(levels: Mapping[str, Any], factors: Iterable[str]) -> tuple[str, ...]:
+    """`level_key` of each of `factors`: what is the same for all runs of one arm."""
+    return tuple(level_key(levels[factor]) for factor in factors)
+
+
+def rejection(run: Run, metric: str) -> str | None:
+    """Why `run` cannot be compared by `metric`, or None where it can."""
+    if run.status != "finished":
+        return run.status
+    value = run.metrics.get(metric)
+    if value is None:
+        return f"has no {metric}"
+    if not math.isfinite(value):
+        return f"{metric} is {value}"
+    return None

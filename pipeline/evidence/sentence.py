@@ -1,0 +1,203 @@
+"""The verdict in words: one sentence per factor that someone can read aloud."""
+
+import math
+from typing import Any
+
+
+def text(level: object) -> str:
+    """A level as a person would write it in YAML."""
+    if level is None:
+        return "null"
+    if isinstance(level, bool):
+        return "true" if level else "false"
+    if isinstance(level, float):
+        return f"{level:g}"
+    if isinstance(level, list | tuple):
+        return "[" + ", ".join(text(item) for item in level) + "]"
+    if isinstance(level, dict):
+        return "{" + ", ".join(f"{key}: {text(item)}" for key, item in level.items()) + "}"
+    return str(level)
+
+
+def number(value: float | None, smallest_effect: float, sign: bool = False) -> str:
+    """`value` with the decimals that the smallest effect of interest deserves (0.005: three, 0.01: three).
+
+    A value that these would show as zero gets one significant digit, so that only zero reads as zero.
+    """
+    if value is None:
+        return "–"
+    decimals = max(-math.floor(math.log10(smallest_effect / 2)), 0) if smallest_effect > 0 else 4
+    plus = "+" if sign else ""
+    if 0 < abs(value) < 0.5 * 10**-decimals:
+        return f"{value:{plus}.1g}"
+    # round() first: a tiny negative must not read as -0.000
+    return f"{round(value, decimals) + 0.0:{plus}.{decimals}f}"
+
+
+def count(value: float | None) -> str:
+    """A count in at most five characters: 940, 12.3k, 1.25M."""
+    if value is None:
+        return "–"
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= 0.9995 * size:
+            scaled = value / size
+            return f"{scaled:.{2 if scaled < 9.995 else 1 if scaled < 99.95 else 0}f}{unit}"
+    return f"{value:.0f}"
+
+
+def needed(seeds: int | None) -> str:
+    """How many seeds would do, "?" where that cannot be told."""
+    return "?" if seeds is None else ">1000" if seeds > 1000 else str(seeds)
+
+
+def write(doc: dict[str, Any], factor: str, entry: dict[str, Any]) -> str:
+    """The sentence of one factor; `entry` is its part of the document but for the sentence."""
+    effect = doc["smallest_effect"]
+    used = [level for level in entry["levels"] if level["n"] > 0]
+    silent = [text(level["level"]) for level in entry["levels"] if level["verdict"] == "no result"]
+    tail = f" No result for {listed(silent)}." if silent else ""
+    n = len(entry["seeds"])
+    if not n:
+        if len(entry["levels"]) == len(silent):
+            return f"{factor}: no result." + tail
+        return f"{factor}: not compared: no seed has a result for every level." + tail
+    best = next(level for level in used if level["verdict"] in ("best", "only level"))
+    name = text(best["level"])
+    if len(used) == 1:
+        return f"{factor}: only {name} was run: {spread(best, doc)}." + tail
+    rest = [level for level in used if level is not best]
+    if n == 1:
+        closest = min(rest, key=lambda level: abs(level["difference"]))
+        gap = number(abs(closest["difference"]), effect)
+        return (
+            f"{factor}: too few seeds: {name} leads {text(closest['level'])} by {gap}, but that is one seed, "
+            "which cannot show what is chance; run at least 3." + tail
+        )
+    parts = [
+        *_beaten(best, [level for level in rest if level["verdict"] == "worse"], n, effect),
+        *_equal(best, [level for level in rest if level["verdict"] == "no difference shown"], effect),
+        *_open(best, [level for level in rest if level["verdict"] == "too few seeds"], effect),
+    ]
+    return f"{factor}: {'; '.join(parts)}." + tail
+
+
+def describe(doc: dict[str, Any]) -> str:
+    """The sentence of a sweep over seeds alone."""
+    arm = doc["arms"][0]
+    if not arm["n"]:
+        return f"{doc['metric']}: no result."
+    return f"{doc['metric']}: {spread(arm, doc)}."
+
+
+def spread(level: dict[str, Any], doc: dict[str, Any]) -> str:
+    """Mean, standard deviation and seeds of a level or an arm."""
+    mean = number(level["mean"], doc["smallest_effect"])
+    if level["sd"] is None:
+        return f"{mean} with one seed"
+    return f"{mean} ± {number(level['sd'], doc['smallest_effect'])} (mean ± sd of {level['n']} seeds)"
+
+
+def listed(items: list[str]) -> str:
+    """a, b and c."""
+    return " and ".join(filter(None, [", ".join(items[:-1]), items[-1]])) if items else ""
+
+
+def _range(level: dict[str, Any], effect: float) -> str:
+    """The interval of the best's lead over `level`, lower end first."""
+    ends = sorted((_lead(level, level["low"]), _lead(level, level["high"])))
+    return f"{number(ends[0], effect)} to {number(ends[1], effect)}"
+
+
+def _lead(level: dict[str, Any], value: float) -> float:
+    """`value` on the scale on which the best's lead over `level` is positive, in either mode."""
+    return -value if level["difference"] <= 0 else value
+
+
+def _beaten(best: dict[str, Any], worse: list[dict[str, Any]], n: int, effect: float) -> list[str]:
+    """As in "5 beats 3 by 0.012 (95 % interval 0.004 to 0.020, 3 seeds), at 2.6 times the parameters"."""
+    if not worse:
+        return []
+    worse = sorted(worse, key=lambda level: abs(level["difference"]))
+    name = text(best["level"])
+    if len(worse) > 3:
+        close, far = worse[0], worse[-1]
+        return [
+            f"{name} beats {listed([text(level['level']) for level in worse])}, "
+            f"by {number(abs(close['difference']), effect)} ({text(close['level'])}) to "
+            f"{number(abs(far['difference']), effect)} ({text(far['level'])}, {n} seeds)"
+        ]
+    said = []
+    for i, level in enumerate(worse):
+        lead = f"{text(level['level'])} by {number(abs(level['difference']), effect)}"
+        about = f"95 % interval {_range(level, effect)}, {n} seeds" if i == 0 else _range(level, effect)
+        small = (
+            ", less than the smallest effect of interest"
+            if max(abs(level["low"]), abs(level["high"])) < effect
+            else ""
+        )
+        said.append(f"{lead} ({about}){small}")
+    price = cost(best, worse[0]) if len(worse) == 1 else ""
+    return [f"{name} beats {listed(said)}{f', at {price}' if price else ''}"]
+
+
+def _equal(best: dict[str, Any], same: list[dict[str, Any]], effect: float) -> list[str]:
+    """As in "no difference shown between 3 and 5: any difference is smaller than 0.005"."""
+    if not same:
+        return []
+    names = listed([text(level["level"]) for level in same])
+    cheap = min(same, key=lambda level: level["parameters"] or math.inf)
+    price = cost(cheap, best) if (cheap["parameters"] or 0) < (best["parameters"] or 0) else ""
+    saving = f", and {text(cheap['level'])} comes at {price}" if price else ""
+    return [
+        f"no difference shown between {text(best['level'])} and {names}: "
+        f"any difference is smaller than {number(effect, effect)}{saving}"
+    ]
+
+
+def _open(best: dict[str, Any], few: list[dict[str, Any]], effect: float) -> list[str]:
+    """As in "too few seeds: 5 leads 3 by 0.004, but the interval (-0.010 to 0.018) ..."."""
+    if not few:
+        return []
+    few = sorted(few, key=lambda level: abs(level["difference"]))
+    close = few[0]
+    known = [level["seeds_needed"] for level in few]
+    plan = ""
+    if None not in known:
+        seeds = needed(max(known))
+        plan = f"; {'more than 1000' if seeds.startswith('>') else f'about {seeds}'} seeds would settle it"
+    if len(few) > 1:
+        names = listed([text(level["level"]) for level in few])
+        lead = f"by {number(abs(close['difference']), effect)}"
+        if len({number(abs(level["difference"]), effect) for level in few}) > 1:
+            lead += f" to {number(abs(few[-1]['difference']), effect)}"
+        return [f"too few seeds to tell {text(best['level'])} from {names}: it leads {lead}{plan}"]
+    if close["low"] == close["high"]:
+        doubt = "but the difference is the same at every seed, which is no measure of chance"
+    elif close["low"] * close["high"] > 0:
+        # one pair with such an interval is "worse": there are more, and p was adjusted for them
+        doubt = (
+            f"and the interval ({_range(close, effect)}) leaves out zero only until all pairs are allowed for"
+        )
+    elif (close["high"] - close["low"]) / 2 > effect:
+        doubt = (
+            f"but the interval ({_range(close, effect)}) is wider than the smallest effect of interest "
+            f"{number(effect, effect)}"
+        )
+    else:
+        doubt = (
+            f"but the interval ({_range(close, effect)}) holds both zero and more than the smallest effect "
+            f"of interest {number(effect, effect)}"
+        )
+    gap = number(abs(close["difference"]), effect)
+    return [f"too few seeds: {text(best['level'])} leads {text(close['level'])} by {gap}, {doubt}{plan}"]
+
+
+def cost(one: dict[str, Any], other: dict[str, Any]) -> str:
+    """As in "2.6 times the parameters and 1.9 times the MACs"; empty where `one` costs about as much."""
+    said = []
+    for what, name in (("parameters", "parameters"), ("macs", "MACs")):
+        if one[what] and other[what]:
+            ratio = one[what] / other[what]
+            if not 0.95 < ratio < 1.05:
+                said.append(f"{ratio:.{1 if ratio >= 0.95 else 2}f} times the {name}")
+    return listed(said)

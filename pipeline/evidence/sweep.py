@@ -1,0 +1,90 @@
+"""From a sweep directory to its verdict: verdict.json, report.html and the plots, all inside it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline import rundir
+from pipeline.evidence.plots import figures
+from pipeline.evidence.report import report
+from pipeline.evidence.run import Run
+from pipeline.evidence.verdict import verdict
+
+
+def collect(sweep: Path) -> list[Run]:
+    """The runs of a sweep, in its order, with what each left in its directory."""
+    return [_run(sweep / job["dir"], job) for job in rundir.read_json(sweep / "sweep.json")["jobs"]]
+
+
+def _run(path: Path, job: dict[str, Any]) -> Run:
+    status = rundir.get_status(path)
+    asked = rundir.read_json(path / "run.json") if (path / "run.json").exists() else {}
+    curves: dict[str, list[tuple[float, float]]] = {}
+    for row in rundir.metric_rows(path):
+        for name, value in row["metrics"].items():
+            if name in ("train/loss", "val/loss", "val/acc"):
+                curves.setdefault(name, []).append((row["step"], value))
+    return Run(
+        levels=job["levels"],
+        seed=job["seed"],
+        metrics=status.get("metrics", {}),
+        parameters=asked.get("parameters", 0),
+        macs=asked.get("macs", 0),
+        seconds=status.get("seconds", float("nan")),
+        status=status["status"],
+        dir=job["dir"],
+        curves=curves,
+    )
+
+
+def conclude(sweep: Path) -> dict[str, Any]:
+    """Compute the verdict of a sweep and write it into its directory; returns the document of `compare`."""
+    asked = rundir.read_json(sweep / "sweep.json")
+    question = asked["experiment"]
+    runs = collect(sweep)
+    found = verdict(
+        runs,
+        asked["factors"],
+        question["metric"],
+        smallest_effect=question["smallest_effect"],
+        mode=question["mode"],
+        experiment=question["name"],
+        question=question["question"],
+        n_test=_n_test(sweep, runs) if question["metric"].endswith("/acc") else None,
+        levels={key: [job["levels"][key] for job in asked["jobs"]] for key in asked["factors"]},
+    )
+    rundir.write_json(sweep / "verdict.json", found)
+    report(found, runs, sweep / "report.html")
+    folder = sweep / "plots"
+    folder.mkdir(exist_ok=True)
+    for name, figure in figures(found, runs).items():
+        figure.savefig(folder / f"{name}.png", dpi=120)
+    return found
+
+
+def _n_test(sweep: Path, runs: list[Run]) -> int | None:
+    """How many examples an accuracy is a share of; the least over the runs, where they differ."""
+    counts = []
+    for run in runs:
+        path = sweep / run.dir / "predictions.npz"
+        if path.exists():
+            with np.load(path, allow_pickle=False) as saved:
+                counts.append(len(saved["index"]))
+    return min(counts, default=None)
+
+
+def artifacts(sweep: Path) -> list[Path]:
+    """The files that say what a sweep found."""
+    names = ("sweep.json", "verdict.json", "report.html")
+    return [sweep / n for n in names if (sweep / n).exists()] + sorted((sweep / "plots").glob("*.png"))
+
+
+def headline(found: dict[str, Any]) -> dict[str, float]:
+    """The verdict as flat numbers: per factor and level the mean of the metric, for charts and `dvc metrics`."""
+    return {
+        f"{factor}.{level['level']}".replace(" ", ""): level["mean"]
+        for factor, entry in found["factors"].items()
+        for level in entry["levels"]
+        if level["mean"] is not None
+    }

@@ -1,0 +1,124 @@
+"""The verdict on a terminal."""
+
+from typing import TYPE_CHECKING, Any
+
+from pipeline.evidence.sentence import count, needed, number, text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+STYLES = {"best": "bold green", "worse": "red", "no difference shown": "cyan", "too few seeds": "yellow"}
+
+
+def print_table(doc: dict[str, Any], console: "Console") -> None:
+    """Print one table and one sentence per factor, the arms where nothing was varied, and the warnings."""
+    from rich.text import Text
+
+    direction = "more is better" if doc["mode"] == "max" else "less is better"
+    head = Text(doc["experiment"] or "verdict", style="bold")
+    head.append(f"  {doc['metric']}, {direction}; {len(doc['seeds'])} seed{_s(len(doc['seeds']))}, ")
+    head.append(f"{doc['runs']['total']} runs")
+    head.stylize("not bold", len(doc["experiment"] or "verdict"))
+    console.print(head, highlight=False)
+    if doc["question"]:
+        console.print(Text(doc["question"], style="italic"), highlight=False)
+    for factor, entry in doc["factors"].items():
+        console.print()
+        title = Text(factor, style="bold")
+        title.append(f"  {over(entry)}", style="not bold dim")
+        console.print(title, highlight=False)
+        console.print(_fitting_table(doc, entry, console), highlight=False)
+        console.print(Text(entry["sentence"]), highlight=False)
+        for note in entry["notes"]:
+            console.print(Text(f"note: {note}", style="yellow"), highlight=False)
+    if not doc["factors"]:
+        console.print(Text("\n".join(doc["sentences"])), highlight=False)
+    if doc["warnings"]:
+        console.print()
+    for warning in doc["warnings"]:
+        console.print(Text(f"warning: {warning}", style="yellow"), highlight=False)
+
+
+def _fitting_table(doc: dict[str, Any], entry: dict[str, Any], console: "Console") -> "Table":
+    """The fullest table that fits the console without wrapping; the page and the JSON have every column."""
+    endless = console.options.update(max_width=10_000)
+    for left_out in ((), ("n",), ("n", "MACs"), ("n", "MACs", "s/run"), ("n", "MACs", "s/run", "params")):
+        for tight in (False, True):
+            table = _factor_table(doc, entry, left_out, tight)
+            # measured as if on an endless line: on its own, a table shrinks to whatever it is given
+            if console.measure(table, options=endless).maximum <= console.width:
+                return table
+    return table
+
+
+def _factor_table(
+    doc: dict[str, Any], entry: dict[str, Any], left_out: tuple[str, ...], tight: bool
+) -> "Table":
+    """Levels in the order of the config."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0 if tight else 1, 0, 0), show_edge=False)
+    columns = ["level", "n", "mean ± sd", "difference [95 %]", "params", "MACs", "s/run", "verdict"]
+    kept = [column for column in columns if column not in left_out]
+    for column in kept:
+        justify: Any = "left" if column in ("level", "verdict") else "right"
+        table.add_column(column, justify=justify, no_wrap=True, overflow="ellipsis")
+    for level in entry["levels"]:
+        leads = level["verdict"] in ("best", "only level")
+        cells = {
+            "level": Text(text(level["level"]), style="bold" if leads else ""),
+            "n": Text(str(level["n"])),
+            "mean ± sd": Text(mean_sd(level, doc)),
+            "difference [95 %]": Text(difference(level, doc)),
+            "params": Text(count(level["parameters"])),
+            "MACs": Text(count(level["macs"])),
+            "s/run": Text(seconds(level["seconds"])),
+            "verdict": Text(word(level, short=tight), style=STYLES.get(level["verdict"], "dim")),
+        }
+        table.add_row(*(cells[column] for column in kept))
+    return table
+
+
+def mean_sd(level: dict[str, Any], doc: dict[str, Any]) -> str:
+    """`0.974 ± 0.003`, or what there is of it."""
+    mean = number(level["mean"], doc["smallest_effect"])
+    return mean if level["sd"] is None else f"{mean} ± {number(level['sd'], doc['smallest_effect'])}"
+
+
+def difference(level: dict[str, Any], doc: dict[str, Any]) -> str:
+    """`-0.012 [-0.020, -0.004]`; a dash at the best, with which the others are compared."""
+    effect = doc["smallest_effect"]
+    if level["difference"] is None or level["verdict"] in ("best", "only level"):
+        return "–"
+    if level["low"] is None:
+        return number(level["difference"], effect, sign=True)
+    low, high = number(level["low"], effect, sign=True), number(level["high"], effect, sign=True)
+    return f"{number(level['difference'], effect, sign=True)} [{low}, {high}]"
+
+
+def seconds(value: float | None) -> str:
+    """Seconds with the digits that a reader uses."""
+    return "–" if value is None else f"{value:.1f}" if value < 99.95 else f"{value:.0f}"
+
+
+def over(entry: dict[str, Any]) -> str:
+    """What the numbers of a factor's table are means of."""
+    n = len(entry["seeds"])
+    cells = f", each the mean of {entry['cells']} combinations" if entry["cells"] > 1 else ""
+    return f"{n} seed{_s(n)}{cells}"
+
+
+def word(level: dict[str, Any], short: bool = False) -> str:
+    """The verdict's word, with the seeds that are needed where there are too few."""
+    if level["verdict"] == "too few seeds":
+        plan = needed(level["seeds_needed"])
+        about = "" if plan == "?" else plan if plan.startswith(">") else f"~{plan}"
+        return f"needs {about or 'more'} seeds" if short else f"too few seeds{about and f', {about}'}"
+    return level["verdict"].replace(" shown", "") if short else level["verdict"]
+
+
+def _s(n: int) -> str:
+    return "" if n == 1 else "s"

@@ -1,0 +1,47 @@
+"""Bring a data set into the one prepared form that training reads. `train` does it by itself where needed.
+
+    python -m pipeline.prepare data=fashion_mnist data.root=FOLDER
+"""
+
+from typing import Any
+
+from omegaconf import DictConfig
+
+from pipeline import cli, config, data
+
+
+def job(cfg: DictConfig) -> int:
+    """Prepare, split by the seed, and say what there is."""
+    settings = config.from_hydra(cfg)
+    prepared = data.prepare(settings.data, settings.seed)
+    found = data.describe(prepared, data.split(prepared, settings.data, settings.seed))
+    cli.emit(settings.output, found, lambda: table(found))
+    return cli.DONE
+
+
+def table(found: dict[str, Any]) -> None:
+    """Counts per class and split."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    splits = list(found["counts"])
+    rows = Table("class", *splits)
+    for name in found["counts"][splits[0]]:
+        rows.add_row(name, *(f"{found['counts'][split].get(name, 0):,}" for split in splits))
+    rows.add_section()
+    rows.add_row("all", *(f"{sum(found['counts'][split].values()):,}" for split in splits))
+    console.print(rows)
+    for what in ("quarantined", "duplicates"):
+        if found[what]:
+            console.print(f"{len(found[what])} {what}; see output=json", style="yellow")
+    console.print(f"dataset  {found['dataset']}\ndigest   {found['digest']}", markup=False, highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    """The command."""
+    cli.main("config", job)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""What a run leaves on disk: the truth of it, and the only thing that commands share.
+
+    run.json        what was asked: configuration, seed, digests, environment (written once)
+    status.json     running | finished | failed | interrupted, results, error (replaced atomically)
+    metrics.jsonl   one row per epoch, appended as training goes
+    checkpoints/    best.ckpt and last.ckpt
+    predictions.npz per test example: index, label, logits
+    heartbeat       step/steps of a running run, a hint for progress lines
+    tracking.json   which MLflow run shows it, and how many rows that has
+
+A sweep directory holds sweep.json and one run directory per job.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import InputError
+
+# What a run is asked to do, but what cannot change its numbers; left out of its key.
+VOLATILE = ("tracking", "experiment", "runs_dir", "dir", "output")
+VOLATILE_DATA = ("root", "prepared_dir", "num_workers")  # the data digest stands for the files
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Replace `path` atomically and durably: a reader sees the old document or the new one, whole."""
+    file = tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False)  # noqa: SIM115
+    try:
+        with file:
+            json.dump(document, file, indent=2, default=str)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(file.name, 0o644)
+        os.replace(file.name, path)
+    except BaseException:
+        Path(file.name).unlink(missing_ok=True)
+        raise
+
+
+def read_json(path: Path) -> Any:
+    """The document at `path`. Raises InputError where there is none or it is not JSON."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file.") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as JSON ({error}).") from None
+
+
+def digest(document: Any) -> str:
+    """SHA-256 of a plain document, whatever the order of its keys."""
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def code_digest() -> str:
+    """SHA-256 of the package's own source: other code, other run."""
+    root = Path(__file__).parent
+    total = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        total.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return total.hexdigest()
+
+
+def key(config: dict[str, Any], data_digest: str, code: str) -> str:
+    """What identifies a run: the hash of all that decides its result."""
+    deciding = {k: v for k, v in config.items() if k not in VOLATILE}
+    deciding["data"] = {k: v for k, v in config["data"].items() if k not in VOLATILE_DATA}
+    return digest({"config": deciding, "data": data_digest, "code": code})
+
+
+def new_directory(parent: Path) -> Path:
+    """A fresh directory named by the time, which no other process can have got as well."""
+    parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        path = parent / f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(3)}"
+        with contextlib.suppress(FileExistsError):
+            path.mkdir()
+            return path
+
+
+def start(path: Path, run: dict[str, Any]) -> None:
+    """Make the run directory of a new run: `run` becomes run.json, the status is running."""
+    (path / "checkpoints").mkdir(parents=True, exist_ok=True)
+    write_json(path / "run.json", run)
+    set_status(path, "running", pid=os.getpid(), started=time.time())
+
+
+def set_status(path: Path, status: str, **facts: Any) -> None:
+    """Set the status and add `facts` to what status.json already says."""
+    known = read_json(path / "status.json") if (path / "status.json").exists() else {}
+    write_json(path / "status.json", {**known, "status": status, **facts})
+
+
+def fail(path: Path, error: Exception) -> None:
+    """Record that the run ended with `error`: the reason in status.json, the traceback in error.txt."""
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "error.txt").write_text("".join(traceback.format_exception(error)))
+    reason = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+    set_status(path, "failed", ended=time.time(), error=reason)
+
+
+def get_status(path: Path) -> dict[str, Any]:
+    """status.json, or {"status": "missing"} for a run that never began."""
+    return read_json(path / "status.json") if (path / "status.json").exists() else {"status": "missing"}
+
+
+def append_metrics(path: Path, step: int, metrics: dict[str, float]) -> None:
+    """Add one row to metrics.jsonl. A row is one write, so a kill leaves whole rows (and at most one torn end)."""
+    row = json.dumps({"step": step, "time_ms": int(time.time() * 1000), "metrics": metrics})
+    with open(path / "metrics.jsonl", "a") as file:
+        file.write(row + "\n")
+
+
+def beat(path: Path, step: int, steps: int) -> None:
+    """Say how far a running run is. A hint for watchers: neither durable nor part of the record."""
+    (path / "heartbeat").write_text(f"{step}/{steps}")
+
+
+def progress(path: Path) -> float:
+    """How far a run is, from 0 to 1, by its last heartbeat."""
+    try:
+        step, steps = (path / "heartbeat").read_text().split("/")
+        return int(step) / int(steps)
+    except (OSError, ValueError, ZeroDivisionError):  # not there yet, or being written just now
+        return 0.0
+
+
+def metric_rows(path: Path, skip: int = 0) -> Iterator[dict[str, Any]]:
+    """The rows of metrics.jsonl after the first `skip`; a torn last line is not a row yet."""
+    file = path / "metrics.jsonl"
+    if not file.exists():
+        return
+    with open(file) as lines:
+        for number, line in enumerate(lines):
+            if number >= skip and line.endswith("\n"):
+                yield json.loads(line)
+
+
+def find_run(path: str) -> Path:
+    """The run directory that a user named."""
+    run = Path(path)
+    if not (run / "run.json").exists():
+        raise InputError(f"run={path}: not a run directory; it holds no run.json.")
+    return run
+
+
+def find_sweep(path: str, runs_dir: Path) -> Path:
+    """The sweep directory that a user named; `latest` is the one begun last under `runs_dir`."""
+    if path != "latest":
+        sweep = Path(path)
+        if not (sweep / "sweep.json").exists():
+            raise InputError(f"sweep={path}: not a sweep directory; it holds no sweep.json. Or say sweep=latest.")
+        return sweep
+    sweeps = list(runs_dir.glob("**/sweep.json"))
+    if not sweeps:
+        raise InputError(f"sweep=latest: no sweep under runs_dir={runs_dir}. Run `python -m pipeline.train -m ...`.")
+    return max(sweeps, key=lambda file: read_json(file)["started"]).parent

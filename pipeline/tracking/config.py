@@ -1,0 +1,25 @@
+"""The `tracking` section."""
+
+from dataclasses import dataclass
+
+from pipeline.errors import InputError
+
+
+@dataclass
+class Tracking:
+    """Which MLflow the runs are shown on.
+
+    `uri` is always explicit: MLflow's own default is a file store that MLflow 3.14 and later refuse.
+    """
+
+    uri: str | None = "sqlite:///mlruns/mlflow.db"  # null: track nothing; the run directory has it all
+    artifacts: str | None = "mlruns/artifacts"  # a server decides by itself: null
+    push_every_s: float = 5.0  # how often a running run shows its news
+
+    def __post_init__(self) -> None:
+        if self.uri is not None and not self.uri.startswith(("sqlite:///", "http://", "https://")):
+            raise InputError(
+                f"tracking.uri={self.uri}: must start with sqlite:///, http:// or https://, or be null for no tracking."
+            )
+        if not self.push_every_s > 0:
+            raise InputError(f"tracking.push_every_s={self.push_every_s}: must be greater than 0.")

@@ -1,0 +1,223 @@
+"""Train one configuration, or with -m a whole sweep that ends in a verdict.
+
+    python -m pipeline.train architecture.kernel_size=5 seed=1
+    python -m pipeline.train -m experiment=kernel_size
+"""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from pipeline import architecture, cli, config, data, environment, rundir
+from pipeline.config import Config
+from pipeline.errors import InputError
+
+
+def job(cfg: DictConfig) -> int:
+    """One run: by itself, or as a job of a sweep, whose directory then lies in the sweep's."""
+    settings = config.from_dict(config.to_dict(config.from_hydra(cfg)))
+    in_sweep = settings.dir is not None and (Path(settings.dir).parent / "sweep.json").exists()
+    if in_sweep:
+        path = Path(settings.dir or "")
+        try:
+            train_one(settings, path)
+        except Exception as error:  # the sweep goes on, and reads the outcome from the run directory
+            rundir.fail(path, error)
+        return cli.DONE
+    check(settings)
+    data.prepare(settings.data, settings.seed)
+    from pipeline.tracking import project
+
+    project.check(settings.tracking, settings.experiment.name)
+    from pipeline.training import progress
+
+    run = Path(settings.dir) if settings.dir else None
+    if run and (run / "run.json").exists():
+        raise InputError(f"dir={run}: holds a run already. Choose another, or leave dir out for a new one.")
+    run = run or rundir.new_directory(Path(settings.runs_dir) / settings.experiment.name)
+    with progress.shown([(run.name, run)]):
+        train_one(settings, run)
+    outcome = document(run)
+    cli.emit(settings.output, outcome, lambda: table(outcome))
+    return cli.DONE if outcome["status"] == "finished" else cli.FAILED
+
+
+def check(settings: Config) -> None:
+    """Raise InputError if the run cannot be, as far as can be known before data is touched."""
+    known = data.declared(settings.data)
+    if known:
+        architecture.plan(settings.architecture, *known)
+    if settings.trainer.accelerator == "gpu":
+        import torch
+
+        if torch.cuda.device_count() < settings.trainer.devices:
+            raise InputError(
+                f"trainer.devices={settings.trainer.devices}: this machine has {torch.cuda.device_count()} GPUs. "
+                "Use trainer=cpu."
+            )
+
+
+def train_one(settings: Config, run: Path) -> None:
+    """Prepare the data if need be, make the run directory, train, show it on MLflow."""
+    prepared = data.prepare(settings.data, settings.seed)
+    splits = data.split(prepared, settings.data, settings.seed)
+    planned = architecture.plan(settings.architecture, prepared.input_shape, len(prepared.classes))
+    if settings.trainer.precision == "auto":
+        native = environment.native_bf16(settings.trainer.accelerator)
+        settings.trainer.precision = "bf16-mixed" if native else "32-true"
+    plain, code = config.to_dict(settings), rundir.code_digest()
+    sweep = rundir.read_json(run.parent / "sweep.json") if (run.parent / "sweep.json").exists() else None
+    mine = next((j for j in sweep["jobs"] if j["dir"] == run.name), None) if sweep else None
+    rundir.start(
+        run,
+        {
+            "config": plain,
+            "key": rundir.key(plain, prepared.digest, code),
+            "arm": arm(mine["levels"]) if mine else "",
+            "dataset": {
+                "name": settings.data.name,
+                "dir": str(prepared.dir),
+                "digest": prepared.digest,
+                "input_shape": list(prepared.input_shape),
+                "classes": list(prepared.classes),
+                "counts": {name: len(indices) for name, indices in splits.items()},
+            },
+            "parameters": planned.params,
+            "macs": planned.macs,
+            "code_digest": code,
+            "git_sha": environment.git_sha(),
+            "environment": environment.describe(),
+        },
+    )
+    from pipeline.tracking import project
+    from pipeline.training import launch
+
+    with project.live(run, settings.tracking):
+        launch.train(run)
+
+
+def document(run: Path) -> dict[str, Any]:
+    """The result document of one run."""
+    from pipeline.tracking import project
+
+    status = rundir.get_status(run)
+    found = {"run": str(run), "mlflow_run_id": project.run_id(run), "status": status["status"]}
+    return found | {k: status[k] for k in ("metrics", "parameters", "seconds", "error") if k in status}
+
+
+def table(outcome: dict[str, Any]) -> None:
+    """The result of one run for people."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    if outcome["status"] != "finished":
+        Console(stderr=True).print(f"{outcome['status']}: {outcome.get('error', '')}", style="red", markup=False)
+        Console(stderr=True).print(f"See {outcome['run']}/error.txt", markup=False, soft_wrap=True)
+        return
+    rows = Table(show_header=False, box=None)
+    for name, value in outcome["metrics"].items():
+        rows.add_row(name, f"{value:.4f}")
+    rows.add_row("parameters", f"{outcome['parameters']['total']:,}")
+    rows.add_row("seconds", f"{outcome['seconds']:.1f}")
+    rows.add_row("run", outcome["run"])
+    console.print(rows)
+
+
+def arm(levels: dict[str, Any]) -> str:
+    """`kernel_size=3,padding=same`: the levels by the last part of their names, where that is not ambiguous."""
+    short = [key.rpartition(".")[2] for key in levels]
+    names = short if len(set(short)) == len(short) else list(levels)
+    return ",".join(f"{name}={_plain(value)}" for name, value in zip(names, levels.values(), strict=True))
+
+
+def _plain(value: Any) -> str:
+    return str(value).replace(" ", "")
+
+
+def sweep(asked: cli.Sweep) -> int:
+    """All jobs of a multirun, checked before the first one starts; then the verdict."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parser = OverridesParser.create()
+    factors = [key for key in asked.swept if key != "seed"]
+    jobs: list[dict[str, Any]] = []
+    settings = []
+    for overrides in asked.jobs:
+        values = {o.get_key_element(): o.value() for o in parser.parse_overrides(overrides)}
+        levels = {key: values[key] for key in factors}
+        one = config.from_dict(config.to_dict(config.from_hydra(_without_hydra(asked.compose(overrides)))))
+        try:
+            check(one)
+        except InputError as error:
+            raise InputError(f"arm {arm(levels)}: {error}" if levels else str(error)) from None
+        settings.append(one)
+        jobs.append({"levels": levels, "seed": one.seed, "overrides": overrides})
+    names = [f"{arm(job['levels'])},seed={job['seed']}".lstrip(",") for job in jobs]
+    for number, (job_, name) in enumerate(zip(jobs, names, strict=True)):
+        job_["dir"] = f"{number:03d}_{_folder(name)}"
+    first = settings[0]
+    from pipeline.evidence import sweep as evidence
+    from pipeline.tracking import project
+    from pipeline.training import progress
+
+    for one in {str((s.data, s.seed)): s for s in settings}.values():
+        data.prepare(one.data, one.seed)  # once, before jobs could race for it
+    project.check(first.tracking, first.experiment.name)
+    path = Path(first.dir) if first.dir else rundir.new_directory(Path(first.runs_dir) / first.experiment.name)
+    if (path / "sweep.json").exists():
+        raise InputError(f"dir={path}: holds a sweep already. Choose another, or leave dir out for a new one.")
+    path.mkdir(parents=True, exist_ok=True)
+    rundir.write_json(
+        path / "sweep.json",
+        {
+            "experiment": config.to_dict(first)["experiment"],
+            "factors": factors,
+            "jobs": jobs,
+            "started": time.time(),
+            "command": sys.argv[1:],
+            "git_sha": environment.git_sha(),
+        },
+    )
+    if first.tracking.uri is not None:
+        project.begin_sweep(path, first.tracking)
+    total = f"{len(jobs)} runs: {len({arm(j['levels']) for j in jobs})} arms x {len({j['seed'] for j in jobs})} seeds"
+    print(f"{first.experiment.name}: {total}, in {path}", file=sys.stderr)
+    dirs = [path / job_["dir"] for job_ in jobs]
+    with progress.shown(list(zip(names, dirs, strict=True))):
+        asked.launch([job_["overrides"] + [f"dir={d}", f"hydra.sweep.dir={path}"] for job_, d in zip(jobs, dirs, strict=True)])
+    outcomes = [document(d) for d in dirs]
+    failed = [o for o in outcomes if o["status"] != "finished"]
+    verdict = evidence.conclude(path)
+    project.attach(path, evidence.artifacts(path), evidence.headline(verdict))
+    project.end_sweep(path, failed=bool(failed))
+    result = {"sweep": str(path), "mlflow_run_id": project.run_id(path), "runs": outcomes, "verdict": verdict}
+    cli.emit(first.output, result, lambda: cli.verdict_table(path, verdict))
+    for outcome in failed:
+        print(f"{outcome['status']}: {outcome['run']}: {outcome.get('error', '')}", file=sys.stderr)
+    return cli.FAILED if failed else cli.DONE
+
+
+def _folder(name: str) -> str:
+    """A name fit for a folder on any system."""
+    return "".join(c if c.isalnum() or c in "-_=.," else "_" for c in name)[:120]
+
+
+def _without_hydra(cfg: DictConfig) -> DictConfig:
+    from omegaconf import flag_override
+
+    with flag_override(cfg, ["struct", "readonly"], [False, False]):
+        del cfg["hydra"]
+    return cfg
+
+
+def main() -> None:
+    """The command."""
+    cli.main("config", job, sweep)
+
+
+if __name__ == "__main__":
+    main()

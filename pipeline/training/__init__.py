@@ -1,0 +1,22 @@
+"""Training one run: the options, the LightningModule, what it records, and how it is started."""
+
+import logging
+import warnings
+
+from pipeline.training.config import Optimizer, Trainer
+
+__all__ = ["Optimizer", "Trainer", "quiet"]
+
+
+def quiet() -> None:
+    """Silence what libraries say about choices that were made on purpose.
+
+    Called after Lightning was imported: the import sets its loggers to INFO.
+    """
+    for name in ("pytorch_lightning", "lightning", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")  # batches are gathered, see loader.py
+    warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
+    warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
+    warnings.filterwarnings("ignore", ".*GPU available but not used.*")
+    warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")

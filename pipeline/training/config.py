@@ -1,0 +1,70 @@
+"""The `optimizer` and `trainer` sections. Trainer keys carry Lightning's own flag names."""
+
+from dataclasses import dataclass
+
+from pipeline.errors import InputError, at_least, one_of, within
+
+PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
+
+
+@dataclass
+class Optimizer:
+    """How weights are updated. `weight_decay` is decoupled for adamw, an L2 penalty for adam and sgd."""
+
+    type: str = "adam"  # adam | adamw | sgd
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    momentum: float = 0.9  # sgd only
+    schedule: str = "constant"  # constant | cosine (to zero over the whole training, by step)
+    warmup_epochs: float = 0.0  # linear from zero
+
+    def __post_init__(self) -> None:
+        one_of("optimizer.type", self.type, ("adam", "adamw", "sgd"))
+        one_of("optimizer.schedule", self.schedule, ("constant", "cosine"))
+        if not self.lr > 0:
+            raise InputError(f"optimizer.lr={self.lr}: must be greater than 0.")
+        at_least("optimizer.weight_decay", self.weight_decay, 0)
+        within("optimizer.momentum", self.momentum, 0, 1)
+        at_least("optimizer.warmup_epochs", self.warmup_epochs, 0)
+
+
+@dataclass
+class Trainer:
+    """Where and how long to train.
+
+    `devices` x `num_nodes` processes share one run by DDP; `data.batch_size` stays the global batch.
+    """
+
+    accelerator: str = "cpu"  # cpu | gpu
+    devices: int = 1
+    num_nodes: int = 1
+    strategy: str = "auto"  # auto | ddp
+    precision: str = "auto"  # auto: bf16-mixed where the hardware has it, 32-true elsewhere
+    max_epochs: int = 20
+    gradient_clip_val: float | None = None
+    deterministic: bool = True
+    early_stopping_patience: int | None = None  # epochs without a better val metric; null: never stop early
+    monitor: str = "val/acc"  # what "best checkpoint" means; val/loss is minimised
+    threads: int | None = None  # CPU threads per process; null: the cores shared out among the processes
+
+    def __post_init__(self) -> None:
+        one_of("trainer.accelerator", self.accelerator, ("cpu", "gpu"))
+        one_of("trainer.strategy", self.strategy, ("auto", "ddp"))
+        one_of("trainer.precision", self.precision, PRECISIONS)
+        one_of("trainer.monitor", self.monitor, ("val/acc", "val/loss"))
+        for name in ("devices", "num_nodes", "max_epochs"):
+            at_least(f"trainer.{name}", getattr(self, name), 1)
+        for name in ("early_stopping_patience", "threads"):
+            if getattr(self, name) is not None:
+                at_least(f"trainer.{name}", getattr(self, name), 1)
+        if self.gradient_clip_val is not None and not self.gradient_clip_val > 0:
+            raise InputError(f"trainer.gradient_clip_val={self.gradient_clip_val}: must be greater than 0, or null.")
+        if self.precision == "16-mixed" and self.accelerator == "cpu":
+            raise InputError("trainer.precision=16-mixed: needs trainer.accelerator=gpu; on a CPU use bf16-mixed.")
+        if self.processes > 1 and self.strategy == "auto":
+            self.strategy = "ddp"
+
+    @property
+    def processes(self) -> int:
+        """How many processes train one run together."""
+        return self.devices * self.num_nodes

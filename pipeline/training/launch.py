@@ -1,0 +1,58 @@
+"""Start a run: here in this process, or in several under torchrun's elastic agent.
+
+The processes are started from the run directory. Left to Lightning, each would run the command line again,
+and inside a Hydra multirun the whole sweep with it.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from pipeline import config, rundir
+
+
+def train(path: Path) -> str:
+    """Train the run at `path` to its end. Returns its status; an error is recorded there, not raised."""
+    trainer = config.from_dict(rundir.read_json(path / "run.json")["config"]).trainer
+    try:
+        if trainer.processes == 1:
+            from pipeline.training.fit import fit
+
+            fit(path)
+        else:
+            _elastic(path, trainer)
+    except Exception as error:
+        rundir.fail(path, error)
+    except BaseException:
+        rundir.set_status(path, "interrupted", ended=time.time())
+        raise
+    return rundir.get_status(path)["status"]
+
+
+def _elastic(path: Path, trainer: config.Trainer) -> None:
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    if trainer.num_nodes > 1:
+        raise NotImplementedError("trainer.num_nodes > 1 is started by torchrun on each host, not from here")
+    logs = path / "ranks"
+    logs.mkdir(exist_ok=True)
+    if trainer.accelerator == "cpu":
+        # gloo otherwise asks the resolver for this host's name, and fails or hangs where that has no address.
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    agent = elastic_launch(
+        LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=trainer.devices,
+            run_id=path.name,
+            rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0",
+            max_restarts=0,
+            # Standard output is kept for the result document; what ranks say is in RUN/ranks.
+            logs_specs=DefaultLogsSpecs(log_dir=str(logs), redirects=Std.ALL),
+        ),
+        entrypoint=sys.executable,
+    )
+    agent("-m", "pipeline.training", str(path.resolve()))

@@ -1,0 +1,78 @@
+"""A progress line over one run or a whole sweep, read from the run directories: the same for any launcher."""
+
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline import rundir
+
+POLL_S = 0.5
+
+
+@contextmanager
+def shown(runs: Sequence[tuple[str, Path]]) -> Iterator[None]:
+    """Show how far `runs` (label, directory) are, on stderr, while the body trains them."""
+    stop = threading.Event()
+    thread = threading.Thread(target=_watch, args=(list(runs), stop), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _watch(runs: list[tuple[str, Path]], stop: threading.Event) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    began, open_runs, done = time.monotonic(), dict(enumerate(runs)), 0
+    # Rich fits a terminal that is not one to 80 columns; a log file has no such edge.
+    console = Console(file=sys.stderr, soft_wrap=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[eta]}"))
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=len(runs), eta="")
+        while True:
+            last_look = stop.is_set()  # after the body ended, look once more
+            part, newest = 0.0, ""
+            for number, (label, path) in list(open_runs.items()):
+                status = rundir.get_status(path)
+                if status["status"] in ("finished", "failed", "interrupted"):
+                    done += 1
+                    del open_runs[number]
+                    eta = _eta(began, done, len(runs))
+                    bar.console.print(f"[{done:>{len(str(len(runs)))}}/{len(runs)}] {label}  {_result(status)}{eta}",
+                                      markup=False, highlight=False)  # fmt: skip
+                elif status["status"] == "running":
+                    part += rundir.progress(path)
+                    newest = newest or _latest(label, path)
+            bar.update(task, completed=done + part, description=f"{done}/{len(runs)} {newest}",
+                       eta=_eta(began, done + part, len(runs)))  # fmt: skip
+            if last_look:
+                return
+            stop.wait(POLL_S)
+
+
+def _result(status: dict) -> str:
+    if status["status"] != "finished":
+        return f"{status['status']}: {status.get('error', '')}"
+    return f"test/acc {status['metrics']['test/acc']:.4f}  {status['seconds']:.1f} s"
+
+
+def _latest(label: str, path: Path) -> str:
+    rows = list(rundir.metric_rows(path))
+    if not rows:
+        return label
+    return f"{label} epoch {rows[-1]['step']} " + " ".join(
+        f"{k} {v:.3f}" for k, v in rows[-1]["metrics"].items() if k in ("train/loss", "val/acc")
+    )
+
+
+def _eta(began: float, done: float, total: int) -> str:
+    if not done or done >= total:
+        return ""
+    left = (time.monotonic() - began) * (total - done) / done
+    return f"  ETA {int(left // 60)}:{int(left % 60):02d}"
