@@ -33,19 +33,19 @@ class ControlledSweeper(Sweeper):
 
         from pipeline import cli
 
+        assert self.hydra_context
+        assert self.launcher
+        assert self.config is not None
+        master, launcher, loader = self.config, self.launcher, self.hydra_context.config_loader
         # The command line comes last, so a level list typed there replaces the experiment's own.
         lines = [f"{key}={value}" for key, value in self.params.items()] + arguments
-        overrides = OverridesParser.create(self.hydra_context.config_loader).parse_overrides(lines)
-        jobs = BasicSweeper.split_arguments(overrides, max_batch_size=None)[0]
-        swept = list(dict.fromkeys(o.get_key_element() for o in overrides if o.is_sweep_override()))
-        loader = self.hydra_context.config_loader
+        overrides = OverridesParser.create(loader).parse_overrides(lines)
         return cli.multirun(
             cli.Sweep(
-                master=self.config,
-                jobs=jobs,
-                swept=swept,
-                compose=lambda job: loader.load_sweep_config(self.config, job),
-                launch=lambda jobs: self.launcher.launch(jobs, initial_job_idx=0),
+                jobs=BasicSweeper.split_arguments(overrides, max_batch_size=None)[0],
+                swept=list(dict.fromkeys(o.get_key_element() for o in overrides if o.is_sweep_override())),
+                compose=lambda job: loader.load_sweep_config(master, job),
+                launch=lambda jobs: launcher.launch(jobs, initial_job_idx=0),
             )
         )
 

@@ -26,7 +26,6 @@ DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 75
 class Sweep:
     """A multirun before its first job: what the command needs to check it and to start it."""
 
-    master: DictConfig  # the configuration that all jobs share
     jobs: list[list[str]]  # per job, its overrides
     swept: list[str]  # the keys that vary, in the order given
     compose: Callable[[list[str]], DictConfig]  # a job's overrides -> its configuration
@@ -34,6 +33,7 @@ class Sweep:
 
 
 _exit_code = DONE
+_error: Exception | None = None
 _multirun: Callable[[Sweep], int] | None = None
 
 
@@ -71,14 +71,19 @@ def main(
     os.environ["HYDRA_FULL_ERROR"] = "1"
 
     def task(cfg: DictConfig) -> None:
-        global _exit_code
-        _exit_code = job(cfg)
+        global _exit_code, _error
+        try:
+            _exit_code = job(cfg)
+        except Exception as error:  # kept from Hydra, which would print a line of its own about it
+            _error = error
 
     # Hydra finds "module of the task" by it; the function must be importable for launchers that pickle it.
     task.__module__ = job.__module__
     try:
         _refuse_code(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(task)()
+        if _error:
+            raise _error
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         sys.exit(INTERRUPTED)
@@ -125,7 +130,7 @@ def _refuse_code(arguments: list[str]) -> None:
 
 def explain(error: Exception, config_name: str) -> str | None:
     """The one clear message for a user's mistake; None when the error is not one (then it is ours)."""
-    from hydra.errors import HydraException
+    from hydra.errors import HydraException, OverrideParseException
     from omegaconf.errors import OmegaConfBaseException
 
     if isinstance(error, InputError):
@@ -133,8 +138,15 @@ def explain(error: Exception, config_name: str) -> str | None:
     if not isinstance(error, HydraException | OmegaConfBaseException):
         return None
     text = str(error)
-    cause = next((e for e in (error, error.__cause__, error.__context__) if isinstance(e, OmegaConfBaseException)), None)
+    cause = next(
+        (e for e in (error, error.__cause__, error.__context__) if isinstance(e, OmegaConfBaseException)),
+        None,
+    )
     key = getattr(cause, "full_key", None)
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: not understood ({text.splitlines()[0]})."
+    if match := re.search(r"(?:Ambiguous value for argument|Sweep parameters) '([^']+)'", text):
+        return f"{match[1]}: several values need -m, which sweeps over them; a list is written key=[a,b]."
     if match := re.search(r"Could not override '([^']+)'", text):
         return _unknown_key(match[1], config_name)
     if match := re.search(r"Could not find '([^']+)/([^'/]+)'\s+Available options in '[^']+':\s*(.*)", text, re.S):
@@ -154,19 +166,22 @@ def _first_line(error: Exception | None) -> str:
 
 def _unknown_key(key: str, config_name: str) -> str:
     """Name the keys that stand where `key` was looked for, under the groups that the user chose."""
-    from hydra import compose
+    from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     given = [a for a in sys.argv[1:] if "=" in a and not a.startswith("-")]
     value = next((a.split("=", 1)[1] for a in given if a.lstrip("+~").split("=", 1)[0] == key), None)
     shown = key if value is None else f"{key}={value}"
-    groups = [o.input_line for o in OverridesParser.create().parse_overrides(given) if "." not in o.key_or_group]
-    groups = [g for g in groups if g.lstrip("+~").split("=", 1)[0] != key and not _is_sweep(g)]
-    if not GlobalHydra.instance().is_initialized():
-        return f"{shown}: no such key."
+    groups = [
+        line
+        for line, o in zip(given, OverridesParser.create().parse_overrides(given), strict=True)
+        if "." not in o.key_or_group and o.key_or_group != key and not o.is_sweep_override()
+    ]
+    GlobalHydra.instance().clear()
     try:
-        node: Any = compose(config_name, overrides=groups)
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            node: Any = compose(config_name, overrides=groups)
     except Exception:  # the groups have a mistake of their own; name this one all the same
         return f"{shown}: no such key."
     where, _, leaf = key.rpartition(".")
@@ -174,11 +189,5 @@ def _unknown_key(key: str, config_name: str) -> str:
         where, _, leaf = where.rpartition(".")
     keys = [str(k) for k in (OmegaConf.select(node, where) if where else node)]
     prefix = f"{where}." if where else ""
-    hint = nearest(prefix + leaf, [prefix + k for k in keys])
+    hint = nearest(leaf, keys, prefix)
     return f"{shown}: no such key.{hint} Allowed{' under ' + where if where else ''}: {', '.join(keys)}."
-
-
-def _is_sweep(line: str) -> bool:
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    return OverridesParser.create().parse_override(line).is_sweep_override()

@@ -1,7 +1,7 @@
 """The verdict of a sweep, from its run directories.
 
-    python -m pipeline.compare sweep=latest
-    python -m pipeline.compare sweep=runs/kernel_size/... out=reports/kernel_size
+python -m pipeline.compare sweep=latest
+python -m pipeline.compare sweep=runs/kernel_size/... out=reports/kernel_size
 """
 
 import csv

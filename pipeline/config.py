@@ -6,8 +6,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline import architecture, data
-from pipeline.errors import InputError, at_least, one_of
+from pipeline import architecture
+from pipeline.data import Data
+from pipeline.errors import InputError, at_least, nearest, one_of
 from pipeline.tracking.config import Tracking
 from pipeline.training.config import Optimizer, Trainer
 
@@ -34,7 +35,7 @@ class Experiment:
 class Config:
     """One run: everything that decides its result, and where it is written."""
 
-    data: Any = None
+    data: Data = field(default_factory=Data)
     architecture: Any = None
     optimizer: Optimizer = field(default_factory=Optimizer)
     trainer: Trainer = field(default_factory=Trainer)
@@ -46,8 +47,6 @@ class Config:
     output: str = "table"  # table | json
 
     def __post_init__(self) -> None:
-        if not isinstance(self.data, data.Data):
-            return  # Hydra builds the schema itself once, without its sections
         at_least("seed", self.seed, 0)
         one_of("output", self.output, ("table", "json"))
         size, processes = self.data.batch_size, self.trainer.processes
@@ -65,19 +64,29 @@ def register() -> None:
 
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
-    store.store(group="data", name="schema", node=data.Data)
-    store.store(group="optimizer", name="schema", node=Optimizer)
-    store.store(group="trainer", name="schema", node=Trainer)
-    store.store(group="tracking", name="schema", node=Tracking)
+    # Only this section has several types; each file in conf/architecture names its own.
     for name, node in architecture.SCHEMAS.items():
-        store.store(group="architecture", name=f"{name}_schema", node=node)
+        store.store(group="schema", name=name, node=node)
 
 
 def from_hydra(cfg: DictConfig) -> Config:
     """The composed configuration, typed and checked. Raises InputError on what cannot be."""
+    _refuse_unknown(cfg, "")
     config = OmegaConf.to_object(cfg)
     assert isinstance(config, Config)
     return config
+
+
+def _refuse_unknown(node: DictConfig, prefix: str) -> None:
+    """Keys that no dataclass has: Hydra lets `+key=value` put them in."""
+    kind = OmegaConf.get_type(node)
+    allowed = [f.name for f in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else list(node)
+    for key in map(str, node):
+        if key not in allowed:
+            hint = nearest(key, allowed)
+            raise InputError(f"+{prefix}{key}: no such key.{hint} Allowed: {', '.join(allowed)}.")
+        if not OmegaConf.is_missing(node, key) and isinstance(node[key], DictConfig):
+            _refuse_unknown(node[key], f"{prefix}{key}.")
 
 
 def to_dict(config: Config) -> dict[str, Any]:
@@ -87,8 +96,8 @@ def to_dict(config: Config) -> dict[str, Any]:
 
 def from_dict(values: dict[str, Any]) -> Config:
     """The inverse of `to_dict`."""
-    sections = {
-        "data": data.Data,
+    sections: dict[str, Any] = {
+        "data": Data,
         "architecture": architecture.SCHEMAS[values["architecture"]["type"]],
         "optimizer": Optimizer,
         "trainer": Trainer,

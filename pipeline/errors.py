@@ -8,10 +8,10 @@ class InputError(ValueError):
     """Bad input. The message names the field, what was given and what is allowed; commands exit with 2."""
 
 
-def nearest(name: str, allowed: Iterable[str]) -> str:
-    """` Did you mean 'x'?` for the allowed name most like `name`, or nothing where none is like it."""
+def nearest(name: str, allowed: Iterable[str], prefix: str = "") -> str:
+    """` Did you mean '<prefix>x'?` for the allowed name most like `name`, or nothing where none is like it."""
     close = difflib.get_close_matches(str(name), list(allowed), n=1, cutoff=0.6)
-    return f" Did you mean '{close[0]}'?" if close else ""
+    return f" Did you mean '{prefix}{close[0]}'?" if close else ""
 
 
 def one_of(field: str, value: object, allowed: Iterable[str]) -> None:

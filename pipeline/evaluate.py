@@ -1,6 +1,6 @@
 """What a run's checkpoint gives on its own validation and test data, in one process and full precision.
 
-    python -m pipeline.evaluate run=runs/train/...
+python -m pipeline.evaluate run=runs/train/...
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Bring a data set into the one prepared form that training reads. `train` does it by itself where needed.
 
-    python -m pipeline.prepare data=fashion_mnist data.root=FOLDER
+python -m pipeline.prepare data=fashion_mnist data.root=FOLDER
 """
 
 from typing import Any
@@ -35,7 +35,12 @@ def table(found: dict[str, Any]) -> None:
     for what in ("quarantined", "duplicates"):
         if found[what]:
             console.print(f"{len(found[what])} {what}; see output=json", style="yellow")
-    console.print(f"dataset  {found['dataset']}\ndigest   {found['digest']}", markup=False, highlight=False, soft_wrap=True)
+    console.print(
+        f"dataset  {found['dataset']}\ndigest   {found['digest']}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def main() -> None:

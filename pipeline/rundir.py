@@ -12,6 +12,7 @@ A sweep directory holds sweep.json and one run directory per job.
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -80,7 +81,7 @@ def key(config: dict[str, Any], data_digest: str, code: str) -> str:
 
 def new_directory(parent: Path) -> Path:
     """A fresh directory named by the time, which no other process can have got as well."""
-    parent.mkdir(parents=True, exist_ok=True)
+    make(parent)
     while True:
         path = parent / f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(3)}"
         with contextlib.suppress(FileExistsError):
@@ -88,9 +89,19 @@ def new_directory(parent: Path) -> Path:
             return path
 
 
+def make(path: Path) -> None:
+    """Make a folder and those above it. Raises InputError where that cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, "not writable")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be made a folder to write to ({error.strerror}).") from None
+
+
 def start(path: Path, run: dict[str, Any]) -> None:
     """Make the run directory of a new run: `run` becomes run.json, the status is running."""
-    (path / "checkpoints").mkdir(parents=True, exist_ok=True)
+    make(path / "checkpoints")
     write_json(path / "run.json", run)
     set_status(path, "running", pid=os.getpid(), started=time.time())
 

@@ -1,7 +1,7 @@
 """Train one configuration, or with -m a whole sweep that ends in a verdict.
 
-    python -m pipeline.train architecture.kernel_size=5 seed=1
-    python -m pipeline.train -m experiment=kernel_size
+python -m pipeline.train architecture.kernel_size=5 seed=1
+python -m pipeline.train -m experiment=kernel_size
 """
 
 import sys
@@ -18,10 +18,9 @@ from pipeline.errors import InputError
 
 def job(cfg: DictConfig) -> int:
     """One run: by itself, or as a job of a sweep, whose directory then lies in the sweep's."""
-    settings = config.from_dict(config.to_dict(config.from_hydra(cfg)))
-    in_sweep = settings.dir is not None and (Path(settings.dir).parent / "sweep.json").exists()
-    if in_sweep:
-        path = Path(settings.dir or "")
+    settings = config.from_hydra(cfg)
+    path = Path(settings.dir or "")
+    if settings.dir and of_sweep(path):
         try:
             train_one(settings, path)
         except Exception as error:  # the sweep goes on, and reads the outcome from the run directory
@@ -34,15 +33,22 @@ def job(cfg: DictConfig) -> int:
     project.check(settings.tracking, settings.experiment.name)
     from pipeline.training import progress
 
-    run = Path(settings.dir) if settings.dir else None
-    if run and (run / "run.json").exists():
-        raise InputError(f"dir={run}: holds a run already. Choose another, or leave dir out for a new one.")
-    run = run or rundir.new_directory(Path(settings.runs_dir) / settings.experiment.name)
+    if settings.dir and (path / "run.json").exists():
+        raise InputError(f"dir={path}: holds a run already. Choose another, or leave dir out for a new one.")
+    run = path if settings.dir else rundir.new_directory(Path(settings.runs_dir) / settings.experiment.name)
+    rundir.make(run)
     with progress.shown([(run.name, run)]):
         train_one(settings, run)
     outcome = document(run)
     cli.emit(settings.output, outcome, lambda: table(outcome))
     return cli.DONE if outcome["status"] == "finished" else cli.FAILED
+
+
+def of_sweep(run: Path) -> dict[str, Any] | None:
+    """The job of the sweep whose directory this run's lies in; None for a run by itself."""
+    path = run.parent / "sweep.json"
+    jobs = rundir.read_json(path)["jobs"] if path.exists() else []
+    return next((job for job in jobs if job["dir"] == run.name), None)
 
 
 def check(settings: Config) -> None:
@@ -69,8 +75,7 @@ def train_one(settings: Config, run: Path) -> None:
         native = environment.native_bf16(settings.trainer.accelerator)
         settings.trainer.precision = "bf16-mixed" if native else "32-true"
     plain, code = config.to_dict(settings), rundir.code_digest()
-    sweep = rundir.read_json(run.parent / "sweep.json") if (run.parent / "sweep.json").exists() else None
-    mine = next((j for j in sweep["jobs"] if j["dir"] == run.name), None) if sweep else None
+    mine = of_sweep(run)
     rundir.start(
         run,
         {
@@ -149,8 +154,9 @@ def sweep(asked: cli.Sweep) -> int:
     for overrides in asked.jobs:
         values = {o.get_key_element(): o.value() for o in parser.parse_overrides(overrides)}
         levels = {key: values[key] for key in factors}
-        one = config.from_dict(config.to_dict(config.from_hydra(_without_hydra(asked.compose(overrides)))))
+        composed = asked.compose(overrides)
         try:
+            one = config.from_hydra(_without_hydra(composed))
             check(one)
         except InputError as error:
             raise InputError(f"arm {arm(levels)}: {error}" if levels else str(error)) from None
@@ -170,7 +176,7 @@ def sweep(asked: cli.Sweep) -> int:
     path = Path(first.dir) if first.dir else rundir.new_directory(Path(first.runs_dir) / first.experiment.name)
     if (path / "sweep.json").exists():
         raise InputError(f"dir={path}: holds a sweep already. Choose another, or leave dir out for a new one.")
-    path.mkdir(parents=True, exist_ok=True)
+    rundir.make(path)
     rundir.write_json(
         path / "sweep.json",
         {
@@ -188,7 +194,12 @@ def sweep(asked: cli.Sweep) -> int:
     print(f"{first.experiment.name}: {total}, in {path}", file=sys.stderr)
     dirs = [path / job_["dir"] for job_ in jobs]
     with progress.shown(list(zip(names, dirs, strict=True))):
-        asked.launch([job_["overrides"] + [f"dir={d}", f"hydra.sweep.dir={path}"] for job_, d in zip(jobs, dirs, strict=True)])
+        asked.launch(
+            [
+                job_["overrides"] + [f"dir={_quoted(d)}", f"hydra.sweep.dir={_quoted(path)}"]
+                for job_, d in zip(jobs, dirs, strict=True)
+            ]
+        )
     outcomes = [document(d) for d in dirs]
     failed = [o for o in outcomes if o["status"] != "finished"]
     verdict = evidence.conclude(path)
@@ -201,9 +212,15 @@ def sweep(asked: cli.Sweep) -> int:
     return cli.FAILED if failed else cli.DONE
 
 
+def _quoted(path: Path) -> str:
+    """As a value on Hydra's command line, where ',' and '=' would have a meaning."""
+    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
 def _folder(name: str) -> str:
-    """A name fit for a folder on any system."""
-    return "".join(c if c.isalnum() or c in "-_=.," else "_" for c in name)[:120]
+    """A name fit for a folder on any system, and to be typed after `run=` without quotes."""
+    name = name.replace("=", "-").replace(",", "_")
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[:120]
 
 
 def _without_hydra(cfg: DictConfig) -> DictConfig:

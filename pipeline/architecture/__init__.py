@@ -34,10 +34,11 @@ __all__ = [
 
 
 def build(spec: Spec, input_shape: Sequence[int], classes: int | None) -> "nn.Module":
-    """The network of `plan(spec, input_shape, classes)`, with fresh weights drawn from torch's global generator.
+    """The network of `plan(spec, input_shape, classes)`, with fresh weights drawn from torch's global
+    generator.
 
-    It takes float images [N, C, H, W] of any memory format and gives logits [N, classes]. Its submodules bear the
-    planned layers' names (`network.get_submodule(layer.name)`), and `network.plan` is the plan.
+    It takes float images [N, C, H, W] of any memory format and gives logits [N, classes]. Its submodules bear
+    the planned layers' names (`network.get_submodule(layer.name)`), and `network.plan` is the plan.
 
     Raises:
         InputError: exactly where `plan` does, with the same message.

@@ -4,7 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.architecture.config import ACTIVATIONS, LETTERS, MAX_KERNEL, PADDINGS, POOLS, Cnn, Mlp, rate, whole
+from pipeline.architecture.config import (
+    ACTIVATIONS,
+    LETTERS,
+    MAX_KERNEL,
+    PADDINGS,
+    POOLS,
+    Cnn,
+    Mlp,
+    rate,
+    whole,
+)
 from pipeline.errors import InputError, nearest, one_of
 
 WINDOW = {"filters": ..., "kernel_size": 3, "stride": 1, "padding": "same"}
@@ -118,7 +128,8 @@ def _entry(name: str, kind: str, stage: int, options: dict[str, Any]) -> Entry:
 
 
 def list_entries(layers: object, classes: int | None) -> list[Entry]:
-    """The layers of an explicit list. A stage opens at each conv; the head, at the first flatten, gap or dense.
+    """The layers of an explicit list. A stage opens at each conv; the head, at the first flatten, gap or
+    dense.
 
     Raises:
         InputError: an unknown layer or option, or a value that is not allowed.

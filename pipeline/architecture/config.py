@@ -1,7 +1,8 @@
 """The architecture section of a configuration: what may be asked for, checked when it is built.
 
-Each dataclass is a Hydra schema (conf/architecture/*.yaml) and, from Python, may be given as a plain dict, in which
-`type` says which of them is meant (default cnn). Messages name a key as a user types it: architecture.kernel_size.
+Each dataclass is a Hydra schema (conf/architecture/*.yaml) and, from Python, may be given as a plain dict, in
+which `type` says which of them is meant (default cnn). Messages name a key as a user types it:
+architecture.kernel_size.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,10 +18,25 @@ POOLS = ("max", "avg")
 MAX_KERNEL = 11
 MATCHES = ("none", "params", "macs")
 
-BLOCK_ONLY = (
-    "block filters kernel_size stride padding activation pool pool_size pool_stride pool_padding head dense "
-    "dropout head_dropout weight_sharing match match_reference"
-).split()
+BLOCK_ONLY = [
+    "block",
+    "filters",
+    "kernel_size",
+    "stride",
+    "padding",
+    "activation",
+    "pool",
+    "pool_size",
+    "pool_stride",
+    "pool_padding",
+    "head",
+    "dense",
+    "dropout",
+    "head_dropout",
+    "weight_sharing",
+    "match",
+    "match_reference",
+]
 """Keys of Cnn that mean nothing beside an explicit list of layers."""
 
 
@@ -28,10 +44,11 @@ BLOCK_ONLY = (
 class Cnn:
     """A convolutional network: blocks of layers, one per entry of `filters`, then a head.
 
-    A block is a string of letters: C conv, N batch norm, A activation, P pool, D dropout. `activation: none` and
-    `pool: none` leave out what A and P stand for. `pool: conv` puts in place of P a convolution with `pool_stride`
-    and, where there is one, the activation (Springenberg et al. 2015). The head flattens the last map or averages it
-    (gap), then come dense layers of the sizes `dense`, each with the activation, then the class layer.
+    A block is a string of letters: C conv, N batch norm, A activation, P pool, D dropout. `activation: none`
+    and `pool: none` leave out what A and P stand for. `pool: conv` puts in place of P a convolution with
+    `pool_stride` and, where there is one, the activation (Springenberg et al. 2015). The head flattens the
+    last map or averages it (gap), then come dense layers of the sizes `dense`, each with the activation, then
+    the class layer.
     """
 
     type: str = "cnn"
@@ -56,7 +73,7 @@ class Cnn:
     """False: every position has filters of its own (locally connected)."""
     match: str = "none"
     """params | macs: scale all filters by one factor until the network costs what the reference does."""
-    match_reference: dict[str, Any] = field(default_factory=dict)
+    match_reference: Any = None
     """The reference: this section with these keys replaced, e.g. {kernel_size: 3}; with `type`, another kind."""
     layers: Any = None
     """An explicit list of layers, in place of everything above."""
@@ -114,7 +131,7 @@ class Mlp:
     """Rate of a dropout after each hidden layer."""
     match: str = "none"
     """params | macs: scale the hidden sizes by one factor until the network costs what the reference does."""
-    match_reference: dict[str, Any] = field(default_factory=dict)
+    match_reference: Any = None
 
     def __post_init__(self) -> None:
         one_of("architecture.type", self.type, ["mlp"])
@@ -209,10 +226,13 @@ def _block(key: str, block: object) -> None:
 
 def _match(match: str, reference: object, own_type: str) -> None:
     one_of("architecture.match", match, MATCHES)
-    if not isinstance(reference, Mapping):
-        raise InputError(f"architecture.match_reference={reference}: must be a dict, as {{kernel_size: 3}}.")
     if match == "none":
         return
+    if not isinstance(reference, Mapping):
+        raise InputError(
+            f"architecture.match_reference={reference}: architecture.match={match} needs the keys that make the "
+            "reference of this section, as {kernel_size: 3}."
+        )
     kind = reference.get("type", own_type)
     one_of("architecture.match_reference.type", kind, SCHEMAS)
     allowed = [f.name for f in fields(SCHEMAS[kind]) if not f.name.startswith("match")]

@@ -1,7 +1,7 @@
 """Shapes, pads, counts and receptive fields of layers, in whole-number arithmetic.
 
-Everything that plans, builds or explains a network takes its geometry from here, so that a figure shown before
-training is the figure of the network that is trained. Paddings are TensorFlow's:
+Everything that plans, builds or explains a network takes its geometry from here, so that a figure shown
+before training is the figure of the network that is trained. Paddings are TensorFlow's:
 https://www.tensorflow.org/api_docs/python/tf/nn#notes_on_padding_2
 """
 
@@ -52,9 +52,9 @@ def dense_params(units: int, inputs: int) -> int:
 class ReceptiveField:
     """What the units of a feature map see of the input, in input pixels (Araujo et al. 2019, distill.pub).
 
-    Unit i along an axis sees the pixels start + i * jump ... start + i * jump + size - 1, some of which may lie
-    outside of the image. Windows are square, so `size` and `jump` hold for both axes; `starts` is (vertical,
-    horizontal), as pads can differ where the input is not square.
+    Unit i along an axis sees the pixels start + i * jump ... start + i * jump + size - 1, some of which may
+    lie outside of the image. Windows are square, so `size` and `jump` hold for both axes; `starts` is
+    (vertical, horizontal), as pads can differ where the input is not square.
     """
 
     size: int = 1

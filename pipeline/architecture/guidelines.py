@@ -95,9 +95,11 @@ def _linear(layers: tuple[Layer, ...]) -> list[Advice]:
         if not any(layer.type in (*ACTIVATIONS, "max_pool") for layer in layers[here + 1 : after]):
             reason = f"without one, {layers[here].name} and {layers[after].name} together are one linear layer"
             found.append(_say(layers[here].name, "put a relu after it", reason))
-    if weighted and any(layer.type in ACTIVATIONS for layer in layers[weighted[-1] :]) and len(
-        layers[-1].output_shape
-    ) == 1:
+    if (
+        weighted
+        and any(layer.type in ACTIVATIONS for layer in layers[weighted[-1] :])
+        and len(layers[-1].output_shape) == 1
+    ):
         reason = "the loss takes logits, and an activation cuts off part of their range"
         found.append(_say(layers[-1].name, "leave the output without an activation", reason))
     return found
@@ -115,8 +117,8 @@ def _widths(layers: tuple[Layer, ...]) -> list[Advice]:
 
 
 def _halved(before: Layer, here: Layer, layers: tuple[Layer, ...]) -> bool:
-    """Whether the map got smaller between two convs, by a pool or by the second's stride."""
-    between = layers[layers.index(before) + 1 : layers.index(here) + 1]
+    """Whether the second of two convs gets a smaller map, by a pool between them or by the first's stride."""
+    between = layers[layers.index(before) : layers.index(here)]
     return any(layer.options.get("stride", 1) > 1 for layer in between)
 
 

@@ -1,4 +1,5 @@
-"""Layers that torch lacks: TensorFlow's uneven `same` pads, and filters that are not shared between positions.
+"""Layers that torch lacks: TensorFlow's uneven `same` pads, and filters that are not shared between
+positions.
 
 Tensors are [N, C, H, W]; pads are ((top, bottom), (left, right)) from `geometry.pads`.
 """
@@ -78,9 +79,10 @@ class LocallyConnected2d(nn.Module):
     """A convolution without weight sharing: every output position has filters and biases of its own.
 
     `weight` is [L, K, filters] and `bias` [L, filters], for L = H' * W' positions in row order and windows of
-    K = C * kernel * kernel values in the order of a convolution's weight. Windows are copied once and multiplied by
-    one batched matrix product over the positions, so cost grows as the convolution's and a step is bound by reading
-    the weights. Initial weights follow torch's rule for a convolution of the same fan-in, K.
+    K = C * kernel * kernel values in the order of a convolution's weight. Windows are copied once and
+    multiplied by one batched matrix product over the positions, so cost grows as the convolution's and a step
+    is bound by reading the weights. Initial weights follow torch's rule for a convolution of the same fan-in,
+    K.
     """
 
     def __init__(
@@ -101,7 +103,11 @@ class LocallyConnected2d(nn.Module):
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """[N, C, H, W] -> [N, filters, H', W'], channels last in memory."""
-        windows_NKL = F.unfold(pad(x_NCHW, self.pads), self.kernel, stride=self.stride)
+        if are_even(self.pads):
+            (top, _), (left, _) = self.pads
+            windows_NKL = F.unfold(x_NCHW, self.kernel, padding=(top, left), stride=self.stride)
+        else:
+            windows_NKL = F.unfold(pad(x_NCHW, self.pads), self.kernel, stride=self.stride)
         products_LNF = torch.bmm(windows_NKL.permute(2, 0, 1), self.weight)
         outputs_NLF = products_LNF.transpose(0, 1) + self.bias.to(products_LNF.dtype)
         height, width = self.output_hw

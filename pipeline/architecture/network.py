@@ -1,7 +1,7 @@
 """Builds the torch module that a plan describes."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +36,7 @@ class Network(nn.Sequential):
 
 def construct(spec: Spec, input_shape: Sequence[int], classes: int | None) -> nn.Module:
     """See `pipeline.architecture.build`."""
-    if isinstance(spec, dict):
+    if isinstance(spec, Mapping):
         spec = section(spec)
     planned = plan(spec, input_shape, classes)
     if isinstance(spec, Timm):

@@ -24,12 +24,12 @@ LARGEST_SIDE = 1024
 class Layer:
     """One planned layer.
 
-    `output_shape` is (C, H, W) or (N,). `params` counts what training changes (a batch norm's 2 * C; its running
-    mean and variance, which Keras lists as non-trainable parameters, are not in it). `macs` are multiply-accumulates
-    for one example, half of torch's count of FLOPs. `receptive_field` is the side in pixels of what one unit sees,
-    pads included; behind a gap or dense layer, of what all units of the map see of the image together. `jump` is the
-    distance in input pixels of two neighbours. Both are None where nobody counts them (timm). `values` is how many
-    numbers the layer writes for one example.
+    `output_shape` is (C, H, W) or (N,). `params` counts what training changes (a batch norm's 2 * C; its
+    running mean and variance, which Keras lists as non-trainable parameters, are not in it). `macs` are
+    multiply-accumulates for one example, half of torch's count of FLOPs. `receptive_field` is the side in
+    pixels of what one unit sees, pads included; behind a gap or dense layer, of what all units of the map see
+    of the image together. `jump` is the distance in input pixels of two neighbours. Both are None where
+    nobody counts them (timm). `values` is how many numbers the layer writes for one example.
     """
 
     name: str
@@ -132,7 +132,8 @@ class Plan:
         return tuple(tuple(x.name for x in self.layers if x.stage == stage) for stage in range(count))
 
     def activation_bytes(self, batch_size: int, bytes_per_value: int = 4) -> int:
-        """Memory for the input and every layer's output of a batch, as training keeps them for the backward pass.
+        """Memory for the input and every layer's output of a batch, as training keeps them for the backward
+        pass.
 
         An upper estimate of that part alone: workspaces and gradients come on top, and a layer that works in
         place saves its share. `bytes_per_value` is 4 for float32 and 2 for bfloat16.
@@ -156,12 +157,13 @@ class Plan:
 def plan(spec: Spec, input_shape: Sequence[int], classes: int | None) -> Plan:
     """Every layer of the network that `spec` describes, for an input of shape (C, H, W).
 
-    A `layers` list is taken at its word: its last dense layer may have any number of units (by default `classes`),
-    and a list without a dense layer at its end is a feature extractor. A section is a classifier: where `classes` is
-    given, a list in it must end in a dense layer of that many units; `classes=None` leaves the class layer out.
+    A `layers` list is taken at its word: its last dense layer may have any number of units (by default
+    `classes`), and a list without a dense layer at its end is a feature extractor. A section is a classifier:
+    where `classes` is given, a list in it must end in a dense layer of that many units; `classes=None` leaves
+    the class layer out.
 
-    Raises:
-        InputError: a network that is misspelt, does not fit its input, or has more than MAX_PARAMS parameters.
+    Raises: InputError: a network that is misspelt, does not fit its input, or has more than MAX_PARAMS
+    parameters.
     """
     shape = _checked_shape(input_shape)
     if classes is not None:
@@ -247,7 +249,7 @@ def _remedies(problem: DoesNotFitError, cnn: Cnn, shape: tuple[int, int, int], c
     sides = [2**n for n in range(LARGEST_SIDE.bit_length()) if 2**n > min(shape[1:])]
     side = next((side for side in sides if fits(cnn, (shape[0], side, side))), None)
     if side:
-        remedies.append(f"a data.size of at least {side}")
+        remedies.append(f"data.size={side}")
     return remedies or ["fewer layers"]
 
 
@@ -360,9 +362,7 @@ def _pointwise(entry: Entry, shape: tuple[int, ...], before: Layer | None) -> La
     return replace(layer, options={"rate": entry.options["rate"]}) if kind == "dropout" else layer
 
 
-def _layer(
-    entry: Entry, kind: str, shape: tuple[int, ...], receptive_field: int | None, jump: int | None
-) -> Layer:
+def _layer(entry: Entry, kind: str, shape: tuple[int, ...], receptive_field: int | None, jump: int | None) -> Layer:
     """A layer without parameters, as a start."""
     values = 1
     for size in shape:

@@ -24,9 +24,7 @@ class Data:
     resize: str = "stretch"  # see resize.fit
     val_fraction: float = 0.1  # of the training part where the set has a test split, else of the whole set
     test_fraction: float = 0.2  # of the whole set; unused where the set has a test split of its own
-    limit_train: Any = (
-        None  # a whole number of training examples or a fraction of them; classes keep their shares
-    )
+    limit_train: Any = None  # a whole number of training examples or a fraction of them; classes keep their shares
     group: str | None = None  # what no split may divide
     split_seed: int | None = None  # null: the run's seed
     batch_size: int = 32  # the global one, over all devices
@@ -51,9 +49,7 @@ class Data:
             )
         _limit(self.limit_train)
         if self.group is not None:
-            raise InputError(
-                f"data.group={self.group}: data.source={self.source} knows no groups; leave it null."
-            )
+            raise InputError(f"data.group={self.group}: data.source={self.source} knows no groups; leave it null.")
         if self.split_seed is not None:
             _whole("data.split_seed", self.split_seed, 0)
         _whole("data.batch_size", self.batch_size, 1)

@@ -18,9 +18,7 @@ KNOWN = {"digits": (1, 10)}
 def find(config: "Data") -> list[Path]:
     """No files. InputError for a root, which would have no effect."""
     if existing_root(config) is not None:
-        raise InputError(
-            f"data.root={config.root}: data=digits is embedded and reads no folder; leave it null."
-        )
+        raise InputError(f"data.root={config.root}: data=digits is embedded and reads no folder; leave it null.")
     return []
 
 

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+from urllib.error import HTTPError
 
 from pipeline.errors import InputError
 
-TIMEOUT_S = 10.0  # for an answer, and then for each piece of a file
+TIMEOUT_S = 5.0  # for the host's name, for its answer, and then for each piece of a file
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ def fetch(published: Published, names: list[str], folder: Path) -> None:
             part.unlink(missing_ok=True)
             remove_empty(missing)
             reason = getattr(error, "reason", None) or error
+            if isinstance(error, HTTPError):
+                error.close()  # it is the response as well
             raise InputError(
                 f"data.root={folder}: lacks {', '.join(n for n in names if not (folder / n).exists())}; "
                 f"{published.url}{name} could not be fetched ({reason}). "
@@ -66,7 +69,7 @@ def remove_empty(folders: list[Path]) -> None:
 
 
 def _download(url: str, sha256: str, part: Path) -> None:
-    response = _within(TIMEOUT_S, lambda: urllib.request.urlopen(url, timeout=TIMEOUT_S))
+    response = _within(2 * TIMEOUT_S, lambda: urllib.request.urlopen(url, timeout=TIMEOUT_S))
     with response:
         total = int(response.headers.get("Content-Length") or 0)
         part.parent.mkdir(parents=True, exist_ok=True)

@@ -95,9 +95,7 @@ def read(config: "Data", files: list[Path]) -> Raw:
         images = read_idx(images_file, dimensions=3)
         labels = read_idx(labels_file, dimensions=1)
         if len(images) != len(labels):
-            raise InputError(
-                f"{labels_file}: holds {len(labels)} labels, {images_file.name} has {len(images)} images."
-            )
+            raise InputError(f"{labels_file}: holds {len(labels)} labels, {images_file.name} has {len(images)} images.")
         parts.append((images, labels))
     (train_images, train_labels), (test_images, test_labels) = parts
 
@@ -157,17 +155,13 @@ def _parse(path: Path, file: BinaryIO, dimensions: int) -> np.ndarray:
     # No header makes us ask for more memory than the file could fill: deflate packs at most 1032 to 1.
     count = math.prod(shape)
     if count > 1032 * path.stat().st_size:
-        raise InputError(
-            f"{path}: is cut short: it is too small for its shape {list(shape)}. Fetch it again."
-        )
+        raise InputError(f"{path}: is cut short: it is too small for its shape {list(shape)}. Fetch it again.")
     values = np.empty(count, np.uint8)
     view, got = values.data, 0
     while got < count and (more := cast(int, file.readinto(view[got:]))):  # type: ignore[attr-defined]
         got += more
     if got < count:
-        raise InputError(
-            f"{path}: is cut short: {got} of the {count} values of shape {list(shape)}. Fetch it again."
-        )
+        raise InputError(f"{path}: is cut short: {got} of the {count} values of shape {list(shape)}. Fetch it again.")
     if file.read(1):
         raise InputError(f"{path}: goes on after the {count} values of its shape {list(shape)}.")
     return values.reshape(shape)

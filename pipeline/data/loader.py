@@ -37,9 +37,7 @@ class Shuffled(Sampler):
     each batch; the shares are of equal size, so the mean of their gradients is the gradient of the batch.
     """
 
-    def __init__(
-        self, indices: np.ndarray, batch_size: int, seed: int, rank: int = 0, world: int = 1
-    ) -> None:
+    def __init__(self, indices: np.ndarray, batch_size: int, seed: int, rank: int = 0, world: int = 1) -> None:
         self.indices, self.seed, self.rank, self.world, self.epoch = indices, seed, rank, world, 0
         self.batch_size = min(batch_size, len(indices) // world * world)
         if self.batch_size == 0:

@@ -104,9 +104,7 @@ def _is_whole(directory: Path) -> bool:
     try:
         manifest = json.loads((directory / "manifest.json").read_text())
         sizes = manifest["files"].items()
-        return manifest["format"] == FORMAT and all(
-            (directory / f).stat().st_size == size for f, size in sizes
-        )
+        return manifest["format"] == FORMAT and all((directory / f).stat().st_size == size for f, size in sizes)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 

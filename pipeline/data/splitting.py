@@ -74,6 +74,4 @@ def _check_classes(prepared: Prepared, train: np.ndarray, what: str) -> None:
     absent = [name for name, count in zip(prepared.classes, counts, strict=True) if count == 0]
     if absent:
         shown = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
-        raise InputError(
-            f"{what} no training example of {len(absent)} of {len(prepared.classes)} classes: {shown}."
-        )
+        raise InputError(f"{what} no training example of {len(absent)} of {len(prepared.classes)} classes: {shown}.")

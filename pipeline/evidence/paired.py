@@ -105,14 +105,16 @@ def seeds_needed(n: int, difference: float, sd: float, smallest_effect: float, p
     """How many seeds in all would settle a pair that `n` seeds left open; None where no number can be told.
 
     The first stage's `sd` plans the second (Stein 1945, Ann. Math. Statist. 16:243-258): the least number
-    for which the interval's half width is `smallest_effect`. Where `n` has that already and the pair is
+    for which the interval's half width is `smallest_effect`, or half the `difference` where that is more (a
+    large lead needs no fine interval to be beyond chance). Where `n` has that already and the pair is
     still open, because the difference is about the size that matters, the least number at which this same
     `difference` would be beyond chance (alpha over `pairs`) or wholly within +-`smallest_effect`.
     An `sd` of few seeds is itself rough, so the answer is a plan, not a promise.
     """
     if smallest_effect <= 0 or sd <= 0:
         return None
-    needed = _least(n, lambda m: half_width(m, sd) <= smallest_effect)
+    enough = max(smallest_effect, abs(difference) / 2)
+    needed = _least(n, lambda m: half_width(m, sd) <= enough)
     if needed > n:
         return needed
     size = abs(difference)

@@ -1,6 +1,7 @@
 """The verdict in pictures. Each is small enough to be read on a phone; a page lays them side by side."""
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -57,28 +58,34 @@ def figures(doc: dict[str, Any], runs: Sequence[Run]) -> dict[str, "Figure"]:
     """Every plot that `doc` and `runs` have data for, by a name that is a file name too.
 
     Per factor: FACTOR.seeds (each seed a dot, its dots joined across levels), FACTOR.difference (to the
-    best, with 95 % intervals), FACTOR.curve.METRIC; for the sweep: cost.parameters and cost.macs against the metric.
-    The figures belong to no window and no pyplot state: drop them and they are gone.
+    best, with 95 % intervals), FACTOR.curve.METRIC; for the sweep: cost.parameters and
+    cost.macs against the metric. The figures belong to no window and no pyplot state: drop them and they
+    are gone.
     """
     made: dict[str, Figure] = {}
     with style():
         for factor, entry in doc["factors"].items():
             shown = [level for level in entry["levels"] if level["n"] > 0]
             if shown:
-                made[f"{factor}.seeds"] = _seeds(doc, factor, entry, shown)
+                made[f"{name_of(factor)}.seeds"] = _seeds(doc, factor, entry, shown)
             if len(shown) > 1 and len(entry["seeds"]) > 1:
-                made[f"{factor}.difference"] = _difference(doc, factor, entry, shown)
+                made[f"{name_of(factor)}.difference"] = _difference(doc, factor, entry, shown)
             for curve in _curves_of(doc, runs):
                 if figure := _curve(entry["levels"], factor, curve, runs):
-                    made[f"{factor}.curve.{curve.replace('/', '_')}"] = figure
+                    made[f"{name_of(factor)}.curve.{name_of(curve)}"] = figure
         if not doc["factors"]:
             for curve in _curves_of(doc, runs):
                 if figure := _curve([{"level": None}], None, curve, runs):
-                    made[f"curve.{curve.replace('/', '_')}"] = figure
+                    made[f"curve.{name_of(curve)}"] = figure
         for what, name in (("parameters", "parameters"), ("macs", "multiply-accumulates per input")):
             if len({arm[what] for arm in doc["arms"] if arm["mean"] is not None and arm[what]}) > 1:
                 made[f"cost.{what}"] = _cost(doc, what, name)
     return made
+
+
+def name_of(key: str) -> str:
+    """A config key or metric as part of a file name."""
+    return re.sub(r"[^\w.-]", "_", key)
 
 
 def _axes(height_in: float) -> tuple["Figure", "Axes"]:
@@ -103,14 +110,10 @@ def _seeds(doc: dict[str, Any], factor: str, entry: dict[str, Any], levels: list
     figure, axes = _axes(1.35 + 0.42 * max(len(levels), 2))
     values_LS = np.array([level["values"] for level in levels])
     rows = np.arange(len(levels))
-    axes.plot(
-        values_LS, rows, "-", color=FAINT, lw=1.1, label=["one seed", *[None] * (len(values_LS[0]) - 1)]
-    )
+    axes.plot(values_LS, rows, "-", color=FAINT, lw=1.1, label=["one seed", *[None] * (len(values_LS[0]) - 1)])
     axes.plot(values_LS.mean(axis=1), rows, "|", color=INK, ms=20, mew=2.6, ls="", label="mean")
     for row, values_S in enumerate(values_LS):
-        axes.plot(
-            values_S, np.full(len(values_S), row), "o", color=COLOURS[row % len(COLOURS)], ms=6, alpha=0.9
-        )
+        axes.plot(values_S, np.full(len(values_S), row), "o", color=COLOURS[row % len(COLOURS)], ms=6, alpha=0.9)
     _rows(axes, levels, factor)
     axes.set_title("Every seed")
     axes.set_xlabel(doc["metric"])
@@ -118,9 +121,7 @@ def _seeds(doc: dict[str, Any], factor: str, entry: dict[str, Any], levels: list
     return figure
 
 
-def _difference(
-    doc: dict[str, Any], factor: str, entry: dict[str, Any], levels: list[dict[str, Any]]
-) -> "Figure":
+def _difference(doc: dict[str, Any], factor: str, entry: dict[str, Any], levels: list[dict[str, Any]]) -> "Figure":
     """Level minus best: each seed, the mean and its interval, over a band of what is too small to matter."""
     figure, axes = _axes(1.35 + 0.42 * max(len(levels), 2))
     best = next(level for level in levels if level["verdict"] in ("best", "only level"))
@@ -128,29 +129,28 @@ def _difference(
     if effect > 0:
         axes.axvspan(-effect, effect, color="#e8f1f8", zorder=0, label=f"within ±{effect:g}")
     axes.axvline(0, color=FAINT, lw=1)
-    first = True
+    axes.plot([], [], "o", color=FAINT, ms=4, label="one seed")
+    axes.errorbar([], [], xerr=[], fmt="s", color=INK, ms=6, lw=2, capsize=4, label="mean, 95 % interval")
+    if any(level["verdict"] == "too few seeds" for level in levels):
+        axes.plot([], [], "s", color=INK, mfc="white", ms=6, label="too few seeds")
     for row, level in enumerate(levels):
+        colour = COLOURS[row % len(COLOURS)]
         if level is best:
-            axes.plot(0, row, "D", color=COLOURS[2], ms=7, label="best")
+            axes.plot(0, row, "D", color=colour, ms=8)
             continue
         each = np.array(level["values"]) - np.array(best["values"])
-        axes.plot(
-            each, np.full(len(each), row + 0.22), "o", color=FAINT, ms=4, label="one seed" if first else None
-        )
-        settled = level["verdict"] != "too few seeds"
+        axes.plot(each, np.full(len(each), row + 0.24), "o", color=FAINT, ms=4)
         axes.errorbar(
             level["difference"],
             row,
             xerr=[[level["difference"] - level["low"]], [level["high"] - level["difference"]]],
             fmt="s",
-            color=COLOURS[1] if level["verdict"] == "worse" else COLOURS[0],
-            mfc=None if settled else "white",
-            ms=6,
+            color=colour,
+            mfc="white" if level["verdict"] == "too few seeds" else colour,
+            ms=6.5,
             lw=2,
             capsize=4,
-            label="mean, 95 % interval" if first else None,
         )
-        first = False
     _rows(axes, levels, factor)
     axes.set_title(f"Difference to {_clip(text(best['level']))}, paired by seed")
     axes.set_xlabel(f"difference in {doc['metric']}")
@@ -166,9 +166,7 @@ def _curves_of(doc: dict[str, Any], runs: Sequence[Run]) -> list[str]:
     return [name for name in dict.fromkeys(wanted) if name in known][:3] or sorted(known)[:2]
 
 
-def _curve(
-    levels: list[dict[str, Any]], factor: str | None, curve: str, runs: Sequence[Run]
-) -> "Figure | None":
+def _curve(levels: list[dict[str, Any]], factor: str | None, curve: str, runs: Sequence[Run]) -> "Figure | None":
     """Mean over seeds per level, in a band from the lowest seed to the highest."""
     figure, axes = _axes(3.3)
     drawn = 0
@@ -188,10 +186,7 @@ def _curve(
         epochs = sorted({epoch for points in per_seed.values() for epoch in points})
         if not epochs:
             continue
-        rows = [
-            [float(np.mean(points[epoch])) for points in per_seed.values() if epoch in points]
-            for epoch in epochs
-        ]
+        rows = [[float(np.mean(points[epoch])) for points in per_seed.values() if epoch in points] for epoch in epochs]
         colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
         label = None if factor is None else _clip(text(level["level"]))
         axes.fill_between(
@@ -223,14 +218,13 @@ def _cost(doc: dict[str, Any], what: str, name: str) -> "Figure":
     figure, axes = _axes(3.6)
     factors = list(doc["factors"])[:2]
     ranks = [
-        {level_key(level["level"]): i for i, level in enumerate(doc["factors"][factor]["levels"])}
-        for factor in factors
+        {level_key(level["level"]): i for i, level in enumerate(doc["factors"][factor]["levels"])} for factor in factors
     ]
     arms = [arm for arm in doc["arms"] if arm["mean"] is not None and arm[what]]
     for arm in arms:
-        first, second = (
-            [rank[level_key(arm["levels"][f])] for f, rank in zip(factors, ranks, strict=True)] + [0, 0]
-        )[:2]
+        first, second = ([rank[level_key(arm["levels"][f])] for f, rank in zip(factors, ranks, strict=True)] + [0, 0])[
+            :2
+        ]
         axes.errorbar(
             arm[what],
             arm["mean"],
@@ -243,9 +237,7 @@ def _cost(doc: dict[str, Any], what: str, name: str) -> "Figure":
             alpha=0.9,
         )
     front = _front(arms, what, doc["mode"])
-    axes.plot(
-        [arm[what] for arm in front], [arm["mean"] for arm in front], "--", color=FAINT, lw=1.2, zorder=1
-    )
+    axes.plot([arm[what] for arm in front], [arm["mean"] for arm in front], "--", color=FAINT, lw=1.2, zorder=1)
     for i, (factor, rank) in enumerate(zip(factors, ranks, strict=True)):
         short = factor.rsplit(".", 1)[-1]
         for level in doc["factors"][factor]["levels"]:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from pipeline.evidence.plots import figures, style
-from pipeline.evidence.run import Run, arm_key
+from pipeline.evidence.plots import figures, name_of, style
+from pipeline.evidence.run import Run, level_key
 from pipeline.evidence.sentence import count, number, text
 from pipeline.evidence.table import difference, mean_sd, over, seconds, word
 
@@ -43,6 +43,7 @@ table { border-collapse: collapse; font-size: .92rem; margin: .6rem 0; font-vari
 th, td { padding: .3rem .7rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #e8e9eb; }
 th { font-weight: 600; color: #555; border-bottom: 2px solid #ccd; vertical-align: bottom; }
 td.l, th.l { text-align: left; }
+tr.failed td { color: #b34700; }
 tr.best td { font-weight: 600; background: #eef8f4; }
 .v-worse { color: #b34700; } .v-best { color: #00734f; } .v-none { color: #005f96; }
 .v-few { color: #8a5d00; }
@@ -103,15 +104,13 @@ def _page(doc: dict[str, Any], runs: Sequence[Run], base: Path, drawn: "Mapping[
     for factor, entry in doc["factors"].items():
         parts += [
             f"<h2><code>{escape(factor)}</code></h2>",
-            _figures(plots, [f"{factor}.seeds", f"{factor}.difference"]),
+            _figures(plots, [f"{name_of(factor)}.seeds", f"{name_of(factor)}.difference"]),
             _levels(doc, entry),
             *(f'<p class="note">{escape(note)}</p>' for note in entry["notes"]),
         ]
-        curves = [name for name in plots if name.startswith(f"{factor}.curve.")]
+        curves = [name for name in plots if name.startswith(f"{name_of(factor)}.curve.")]
         if curves:
-            parts.append(
-                "<p>Learning curves: the mean over seeds, in a band from the lowest seed to the highest.</p>"
-            )
+            parts.append("<p>Learning curves: the mean over seeds, in a band from the lowest seed to the highest.</p>")
             parts.append(_figures(plots, curves))
     curves = [name for name in plots if name.startswith("curve.")]
     if curves:
@@ -148,10 +147,15 @@ def _verdicts(doc: dict[str, Any]) -> str:
     }
     conclusions = [entry["conclusion"] for entry in doc["factors"].values()] or [""]
     items = [
-        f'<li class="{colours.get(conclusion, "")}">{escape(said)}</li>'
+        f'<li class="{colours.get(conclusion, "")}">{_unbroken(said)}</li>'
         for conclusion, said in zip(conclusions, doc["sentences"], strict=True)
     ]
     return f'<ul class="verdicts">{"".join(items)}</ul>'
+
+
+def _unbroken(said: str) -> str:
+    """Escaped prose in which no line ends between a number and its per cent sign."""
+    return escape(said).replace("95 %", "95&nbsp;%")
 
 
 def _figures(plots: dict[str, str], names: Sequence[str]) -> str:
@@ -181,34 +185,22 @@ def _levels(doc: dict[str, Any], entry: dict[str, Any]) -> str:
         "no difference shown": "v-none",
         "too few seeds": "v-few",
     }
-    rows = [
-        (
-            "best" if level["verdict"] == "best" else "",
-            [
-                escape(text(level["level"])),
-                f'<span class="{classes.get(level["verdict"], "")}">{escape(word(level))}</span>',
-                str(level["n"]),
-                mean_sd(level, doc),
-                difference(level, doc),
-                "–" if level["p_adjusted"] is None else f"{level['p_adjusted']:.2g}",
-                count(level["parameters"]),
-                count(level["macs"]),
-                seconds(level["seconds"]),
-            ],
-        )
-        for level in entry["levels"]
-    ]
-    head = [
-        "level",
-        "n",
-        "mean ± sd",
-        "difference [95 %]",
-        "adjusted p",
-        "params",
-        "MACs",
-        "s/run",
-        "verdict",
-    ]
+    rows = []
+    for level in entry["levels"]:
+        p = level["p_adjusted"]
+        cells = {
+            "level": escape(text(level["level"])),
+            "verdict": f'<span class="{classes.get(level["verdict"], "")}">{escape(word(level))}</span>',
+            "n": str(level["n"]),
+            "mean ± sd": mean_sd(level, doc),
+            "difference [95 %]": difference(level, doc),
+            "adjusted p": "–" if p is None else f"{p:.2g}",
+            "params": count(level["parameters"]),
+            "MACs": count(level["macs"]),
+            "s/run": seconds(level["seconds"]),
+        }
+        rows.append(("best" if level["verdict"] == "best" else "", list(cells.values())))
+    head = list(cells)
     return f'<p class="facts">{over(entry)}</p>' + _table(head, rows, words=2)
 
 
@@ -245,11 +237,21 @@ def _runs(doc: dict[str, Any], runs: Sequence[Run], base: Path) -> str:
     factors = list(doc["factors"])
     names = sorted({name for run in runs for name in run.metrics} - {doc["metric"]})
     metrics = [doc["metric"], *names][:MOST_METRICS]
+    order = {
+        (factor, level_key(level["level"])): i
+        for factor, entry in doc["factors"].items()
+        for i, level in enumerate(entry["levels"])
+    }
+
+    def place(run: Run) -> tuple[list[int], int, str]:
+        return [order[factor, level_key(run.levels[factor])] for factor in factors], run.seed, run.dir
+
     rows = []
-    for run in sorted(runs, key=lambda run: (arm_key(run.levels, factors), run.seed, run.dir)):
+    for run in sorted(runs, key=place):
         values = [f"{run.metrics[name]:.5g}" if name in run.metrics else "–" for name in metrics]
         cells = [*(text(run.levels[factor]) for factor in factors), run.status, str(run.seed), *values]
-        rows.append(("", [_link(run.dir, base), *map(escape, cells), seconds(_or_none(run.seconds))]))
+        kind = "" if run.status == "finished" else "failed"
+        rows.append((kind, [_link(run.dir, base), *map(escape, cells), seconds(_or_none(run.seconds))]))
     head = ["run", *_short(factors), "status", "seed", *map(escape, metrics), "seconds"]
     return _table(head, rows, words=len(factors) + 2)
 
@@ -269,9 +271,7 @@ def _link(folder: str, base: Path) -> str:
 def _short(factors: Sequence[str]) -> list[str]:
     """Factors by their last word where that tells them apart."""
     last = [factor.rsplit(".", 1)[-1] for factor in factors]
-    return [
-        escape(name if last.count(name) == 1 else factor) for name, factor in zip(last, factors, strict=True)
-    ]
+    return [escape(name if last.count(name) == 1 else factor) for name, factor in zip(last, factors, strict=True)]
 
 
 def _method(doc: dict[str, Any]) -> str:
@@ -291,7 +291,7 @@ def _method(doc: dict[str, Any]) -> str:
         "Intervals are plain 95 % paired t intervals of the mean difference over seeds (Student 1908). They "
         f"take the differences to scatter about their mean as a normal distribution does.{grid}",
         "“Worse” is decided by p-values adjusted after Holm (1979) over all pairs of levels of a factor, "
-        "because the best level is picked from the same data: among equal levels, at most one sweep in "
+        "because the best level is picked from the same data: among equal levels, at most one comparison in "
         "twenty names a loser. The intervals are not adjusted, so one may leave out zero while the verdict "
         "stays open. Each factor is judged on its own.",
         f"“No difference shown” means that the whole interval lies within ±{effect}, the smallest effect of "
@@ -305,16 +305,14 @@ def _method(doc: dict[str, Any]) -> str:
         "Parameters, MACs and seconds are means over the same runs as the metric. Seconds depend on the "
         "machine and on what else it did.",
     ]
-    return "<ul>" + "".join(f"<li><p>{escape(note)}</p></li>" for note in notes) + "</ul>"
+    return "<ul>" + "".join(f"<li><p>{_unbroken(note)}</p></li>" for note in notes) + "</ul>"
 
 
 def _svg(figure: "Figure", name: str, i: int) -> str:
     """The figure as an inline <svg>, the same bytes each time; prefixed ids let several share a page."""
     buffer = io.StringIO()
     with style():
-        figure.savefig(
-            buffer, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None}
-        )
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)

@@ -131,9 +131,7 @@ def _beaten(best: dict[str, Any], worse: list[dict[str, Any]], n: int, effect: f
         lead = f"{text(level['level'])} by {number(abs(level['difference']), effect)}"
         about = f"95 % interval {_range(level, effect)}, {n} seeds" if i == 0 else _range(level, effect)
         small = (
-            ", less than the smallest effect of interest"
-            if max(abs(level["low"]), abs(level["high"])) < effect
-            else ""
+            ", less than the smallest effect of interest" if max(abs(level["low"]), abs(level["high"])) < effect else ""
         )
         said.append(f"{lead} ({about}){small}")
     price = cost(best, worse[0]) if len(worse) == 1 else ""
@@ -175,9 +173,7 @@ def _open(best: dict[str, Any], few: list[dict[str, Any]], effect: float) -> lis
         doubt = "but the difference is the same at every seed, which is no measure of chance"
     elif close["low"] * close["high"] > 0:
         # one pair with such an interval is "worse": there are more, and p was adjusted for them
-        doubt = (
-            f"and the interval ({_range(close, effect)}) leaves out zero only until all pairs are allowed for"
-        )
+        doubt = f"and the interval ({_range(close, effect)}) leaves out zero only until all pairs are allowed for"
     elif (close["high"] - close["low"]) / 2 > effect:
         doubt = (
             f"but the interval ({_range(close, effect)}) is wider than the smallest effect of interest "

@@ -55,10 +55,11 @@ def conclude(sweep: Path) -> dict[str, Any]:
         levels={key: [job["levels"][key] for job in asked["jobs"]] for key in asked["factors"]},
     )
     rundir.write_json(sweep / "verdict.json", found)
-    report(found, runs, sweep / "report.html")
+    drawn = figures(found, runs)
+    report(found, runs, sweep / "report.html", drawn=drawn)
     folder = sweep / "plots"
     folder.mkdir(exist_ok=True)
-    for name, figure in figures(found, runs).items():
+    for name, figure in drawn.items():
         figure.savefig(folder / f"{name}.png", dpi=120)
     return found
 

@@ -52,9 +52,7 @@ def _fitting_table(doc: dict[str, Any], entry: dict[str, Any], console: "Console
     return table
 
 
-def _factor_table(
-    doc: dict[str, Any], entry: dict[str, Any], left_out: tuple[str, ...], tight: bool
-) -> "Table":
+def _factor_table(doc: dict[str, Any], entry: dict[str, Any], left_out: tuple[str, ...], tight: bool) -> "Table":
     """Levels in the order of the config."""
     from rich import box
     from rich.table import Table

@@ -177,9 +177,7 @@ def _factor(
             notes += _identical(factor, used, values_LS, leader)
             notes += _reversals(doc, used, results, cells, [present, list(complete)], leader, others)
     if missing:
-        notes.append(
-            f"{len(missing)} of {len(doc['seeds']) * len(cells)} comparisons left out, for want of a run."
-        )
+        notes.append(f"{len(missing)} of {len(doc['seeds']) * len(cells)} comparisons left out, for want of a run.")
     entry = {
         "best": best["level"] if best else None,
         "levels": entries,
@@ -193,9 +191,7 @@ def _factor(
     return entry
 
 
-def _judge(
-    used: list[dict[str, Any]], values_LS: Floats, leader: int, floor: float, smallest_effect: float
-) -> None:
+def _judge(used: list[dict[str, Any]], values_LS: Floats, leader: int, floor: float, smallest_effect: float) -> None:
     """Fill in difference, interval, p-values and the verdict's word for each level."""
     L, S = values_LS.shape
     best = used[leader]
@@ -356,9 +352,7 @@ def _warnings(runs: Sequence[Run], valid: list[Run], factors: Sequence[str], met
         warnings.append(f"Not compared: {left} of {len(runs)} runs ({why}).")
     places = [(arm_key(run.levels, factors), run.seed) for run in valid]
     if repeated := len(places) - len(set(places)):
-        warnings.append(
-            f"Repeated: {repeated} runs of an arm and seed that is there already; the mean is used."
-        )
+        warnings.append(f"Repeated: {repeated} runs of an arm and seed that is there already; the mean is used.")
     if len({run.seed for run in runs}) == 1:
         warnings.append("There is one seed only, so nothing can be said about chance; three is the least.")
     return warnings

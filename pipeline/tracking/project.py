@@ -38,6 +38,7 @@ def connect(tracking: Tracking, experiment: str) -> tuple["MlflowClient", str]:
     # The first connection otherwise prints a line per table migration.
     for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # a line per retry, before our own message
     from mlflow import MlflowClient
 
     assert tracking.uri is not None
@@ -81,7 +82,10 @@ def begin_sweep(sweep: Path, tracking: Tracking) -> None:
         "mlflow.source.git.commit": asked["git_sha"] or "",
     }
     run_id = client.create_run(experiment, tags=tags, run_name=f"sweep {sweep.name}").info.run_id
-    levels = {f"levels.{k}": ", ".join(dict.fromkeys(str(j["levels"].get(k)) for j in asked["jobs"])) for k in asked["factors"]}
+    levels = {
+        f"levels.{k}": ", ".join(dict.fromkeys(str(j["levels"].get(k)) for j in asked["jobs"]))
+        for k in asked["factors"]
+    }
     client.log_batch(run_id, tags=[RunTag("runs", str(len(asked["jobs"])))])
     for name, value in levels.items():
         client.log_param(run_id, name, value[:6000])

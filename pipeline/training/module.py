@@ -14,7 +14,10 @@ from pipeline.training.config import Optimizer
 
 
 class Classifier(pl.LightningModule):
-    """uint8 images [B, C, H, W] in, logits [B, classes] out: normalisation is part of what is trained and saved."""
+    """uint8 images [B, C, H, W] in, logits [B, classes] out: normalisation belongs to what is saved."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
 
     def __init__(
         self,
@@ -35,7 +38,7 @@ class Classifier(pl.LightningModule):
         self.val_acc = MulticlassAccuracy(classes, average="micro", validate_args=False)
 
     def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
-        return self.network((x_BCHW.float() - self.mean) / self.std)
+        return self.network((x_BCHW.float() / 255 - self.mean) / self.std)
 
     def training_step(self, batch: Batch, _: int) -> torch.Tensor:
         x_BCHW, y, _ids = batch

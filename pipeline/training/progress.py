@@ -43,14 +43,14 @@ def _watch(runs: list[tuple[str, Path]], stop: threading.Event) -> None:
                 if status["status"] in ("finished", "failed", "interrupted"):
                     done += 1
                     del open_runs[number]
-                    eta = _eta(began, done, len(runs))
-                    bar.console.print(f"[{done:>{len(str(len(runs)))}}/{len(runs)}] {label}  {_result(status)}{eta}",
-                                      markup=False, highlight=False)  # fmt: skip
+                    count = f"[{done:>{len(str(len(runs)))}}/{len(runs)}]"
+                    line = f"{count} {label}  {_result(status)}{_eta(began, done, len(runs))}"
+                    bar.console.print(line, markup=False, highlight=False)
                 elif status["status"] == "running":
                     part += rundir.progress(path)
                     newest = newest or _latest(label, path)
-            bar.update(task, completed=done + part, description=f"{done}/{len(runs)} {newest}",
-                       eta=_eta(began, done + part, len(runs)))  # fmt: skip
+            far, eta = done + part, _eta(began, done + part, len(runs))
+            bar.update(task, completed=far, description=f"{done}/{len(runs)} {newest}", eta=eta)
             if last_look:
                 return
             stop.wait(POLL_S)

@@ -43,7 +43,7 @@ class Record(pl.Callback):
 
 
 def system() -> dict[str, float]:
-    """This machine's load at this moment, under the names that MLflow's dashboard groups as system metrics."""
+    """This machine's load at this moment, under the names that MLflow shows as system metrics."""
     memory = psutil.virtual_memory()
     row = {
         "system/cpu_utilization_percentage": psutil.cpu_percent(),

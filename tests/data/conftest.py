@@ -22,19 +22,14 @@ NAMES = (
 
 
 def idx_bytes(array: np.ndarray) -> bytes:
-    return (
-        struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
-        + array.astype(np.uint8).tobytes()
-    )
+    return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
 
 
 @pytest.fixture
 def idx_folder(tmp_path: Path) -> Callable[..., Path]:
     """Make a folder of the four files: 10 classes of noise, `per_class` train and 2 test images of each."""
 
-    def make(
-        per_class: int = 6, first_label: int = 0, zipped: bool = True, shape: tuple[int, int] = (6, 5)
-    ) -> Path:
+    def make(per_class: int = 6, first_label: int = 0, zipped: bool = True, shape: tuple[int, int] = (6, 5)) -> Path:
         rng = np.random.default_rng(0)
         folder = tmp_path / "raw files"
         folder.mkdir()

@@ -73,9 +73,7 @@ def test_three_ways_covers_all_once_and_every_class_keeps_its_share(
 
 @settings(max_examples=50)
 @given(st.lists(st.integers(8, 30), min_size=2, max_size=5), seeds, st.floats(0.5, 1), st.floats(0.5, 1))
-def test_a_smaller_limit_is_a_subset_of_a_larger_one(
-    sizes: list[int], seed: int, one: float, another: float
-) -> None:
+def test_a_smaller_limit_is_a_subset_of_a_larger_one(sizes: list[int], seed: int, one: float, another: float) -> None:
     prepared = prepared_of(labels_of(sizes))
     small, large = sorted((one, another))
     few = split(prepared, Data(limit_train=small), seed)

@@ -22,20 +22,14 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture
-def published(
-    idx_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[Path]:
+def published(idx_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """A folder whose files are published as `mnist`; the working directory is a new, empty one."""
     folder = idx_folder()
-    with http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(Quiet, directory=folder)
-    ) as server:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder)) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
-        monkeypatch.setitem(
-            idx.PUBLISHED, "mnist", Published(f"http://127.0.0.1:{server.server_port}/", sums)
-        )
+        monkeypatch.setitem(idx.PUBLISHED, "mnist", Published(f"http://127.0.0.1:{server.server_port}/", sums))
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         (tmp_path / "work").mkdir()
         monkeypatch.chdir(tmp_path / "work")
@@ -73,7 +67,7 @@ def test_a_wrong_checksum_is_refused_and_leaves_nothing(published: Path) -> None
     (published / "train-labels-idx1-ubyte.gz").write_bytes(b"something else")
     with pytest.raises(InputError) as error:
         prepare(mnist(), seed=0)
-    assert "train-labels-idx1-ubyte.gz could not be fetched (its SHA-256 is 6" in str(error.value)
+    assert "train-labels-idx1-ubyte.gz could not be fetched (its SHA-256 is " in str(error.value)
     # The one before was sound, and stays.
     assert [path.name for path in Path("raw/mnist").iterdir()] == ["train-images-idx3-ubyte.gz"]
 
@@ -85,9 +79,7 @@ def test_a_publisher_without_the_file(published: Path) -> None:
     assert not any(Path.cwd().iterdir())
 
 
-def test_without_a_network_it_says_which_files_to_put_where(
-    published: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_network_it_says_which_files_to_put_where(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         nobody = Published(f"http://127.0.0.1:{unused.getsockname()[1]}/", idx.PUBLISHED["mnist"].sha256)
@@ -95,9 +87,7 @@ def test_without_a_network_it_says_which_files_to_put_where(
         with pytest.raises(InputError) as error:
             prepare(mnist(), seed=0)
     message = str(error.value)
-    assert message.startswith(
-        "data.root=raw/mnist: lacks train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k"
-    )
+    assert message.startswith("data.root=raw/mnist: lacks train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k")
     assert f"Put these files into {Path.cwd()}/raw/mnist, or name the folder that has them" in message
     assert not any(Path.cwd().iterdir())
 
@@ -108,7 +98,7 @@ def test_silence_is_waited_for_only_so_long(published: Path, monkeypatch: pytest
         silent_one = Published(f"http://127.0.0.1:{silent.getsockname()[1]}/", idx.PUBLISHED["mnist"].sha256)
         monkeypatch.setitem(idx.PUBLISHED, "mnist", silent_one)
         start = time.monotonic()
-        with pytest.raises(InputError, match=r"timed out|no answer"):
+        with pytest.raises(InputError, match="timed out"):
             prepare(mnist(), seed=0)
         assert time.monotonic() - start < 5
     assert not any(Path.cwd().iterdir())

@@ -149,6 +149,4 @@ def test_missing_files_of_a_set_without_a_publisher(idx_folder: Callable[..., Pa
     (folder / "t10k-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(InputError) as error:
         prepare(config(folder), seed=0)
-    assert str(error.value).startswith(
-        f"data.root={folder}: lacks t10k-labels-idx1-ubyte.gz (with or without .gz)."
-    )
+    assert str(error.value).startswith(f"data.root={folder}: lacks t10k-labels-idx1-ubyte.gz (with or without .gz).")

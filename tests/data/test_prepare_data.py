@@ -84,9 +84,7 @@ def test_a_damaged_form_is_made_again(idx_folder: Callable[..., Path], name: str
 
 def test_a_full_disk_is_known_before(idx_folder: Callable[..., Path]) -> None:
     folder = idx_folder()
-    with pytest.raises(
-        InputError, match=r"data\.size=10000000: 80 such images take 8000000\.0 GB, and data\.prep"
-    ):
+    with pytest.raises(InputError, match=r"data\.size=10000000: 80 such images take 8000000\.0 GB, and data\.prep"):
         prepare(config(folder, size=10_000_000), seed=0)
     assert not (folder.parent / "prepared").exists()
 
@@ -102,9 +100,7 @@ def test_an_error_while_writing_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "save", full)
-    with pytest.raises(
-        InputError, match=r"data\.prepared_dir=.*: cannot be written \(.*No space left on device"
-    ):
+    with pytest.raises(InputError, match=r"data\.prepared_dir=.*: cannot be written \(.*No space left on device"):
         prepare(config(folder, prepared_dir=str(new)), seed=0)
     assert not new.parent.exists()
 
@@ -118,7 +114,7 @@ def test_a_folder_that_may_not_be_written(idx_folder: Callable[..., Path]) -> No
     folder.parent.chmod(0o755)
 
 
-# Die at the k-th call of what puts things on disk: after each file, before and after the folder gets its name.
+# Die at the k-th call of what puts things on disk: at each file, before and after the folder gets its name.
 DIE = """
 import os, signal
 calls = 0

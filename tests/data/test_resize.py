@@ -56,15 +56,13 @@ def test_stretch_treats_each_direction_by_itself() -> None:
 def test_crop_takes_the_central_square() -> None:
     assert rows(fit(image(WIDE), 2, "crop")) == [[10, 20], [50, 60]]
     assert rows(fit(image([[1, 2, 3]]), 1, "crop")) == [[2]]
-    assert rows(fit(image(WIDE), 4, "crop"))[0] == [10, 13, 18, 20]
+    assert rows(fit(image([[0, 12, 24, 30]] * 2), 4, "crop")) == [[12, 15, 21, 24]] * 4
 
 
 @pytest.mark.parametrize("policy", ["pad", "stretch", "crop"])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("shape", [(7, 5), (5, 7), (8, 8), (20, 3), (1, 1)])
-def test_every_policy_gives_the_square_with_its_channels(
-    policy: str, channels: int, shape: tuple[int, int]
-) -> None:
+def test_every_policy_gives_the_square_with_its_channels(policy: str, channels: int, shape: tuple[int, int]) -> None:
     images = np.random.default_rng(0).integers(0, 256, (2, *shape, channels)).astype(np.uint8)
     fitted = fit(images, 8, policy)
     assert fitted.shape == (2, 8, 8, channels)
