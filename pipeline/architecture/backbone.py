@@ -61,7 +61,7 @@ def plan_backbone(spec: Timm, shape: tuple[int, int, int], classes: int | None) 
 
 
 def build_backbone(spec: Timm, planned: Plan, classes: int | None) -> nn.Module:
-    """The model of a plan, with fresh weights; its submodules bear the rows' names, and `plan` is the plan."""
+    """The model of a plan, with fresh weights; its submodules bear the rows' names; `plan` is the plan."""
     model = _create(spec, planned.input_shape, classes)
     for layer in planned.layers:
         if layer.type != "parameter":

@@ -1,4 +1,4 @@
-"""From what a user spells (block strings, lists of layers) to one flat list of layers, before shapes are known."""
+"""From what a user spells (block strings, lists of layers) to one flat list of layers, without shapes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -42,7 +42,8 @@ SHORTHAND = {"activation": "type", "dropout": "rate", "dense": "units"}
 class Entry:
     """One layer as it was asked for.
 
-    `keys` maps an option to the config key that a user would change, for messages.
+    `keys` maps an option to the config key that a user would change, for messages; in a list of layers, "" maps to
+    the layer's own key.
     """
 
     name: str
@@ -136,7 +137,7 @@ def list_entries(layers: object, classes: int | None) -> list[Entry]:
     """
     if isinstance(layers, str | Mapping) or not isinstance(layers, Sequence) or not layers:
         raise InputError(
-            f"architecture.layers={layers}: must be a list of layers, as [{{conv: {{filters: 8}}}}, {{gap: {{}}}}]."
+            f"architecture.layers={layers}: must be a list of layers, as [{{conv: {{filters: 8}}}}, {{gap: {{}}}}]"
         )
     entries: list[Entry] = []
     counts: dict[str, int] = {}
@@ -153,10 +154,11 @@ def list_entries(layers: object, classes: int | None) -> list[Entry]:
         if kind == "dense" and options["units"] is None:
             if classes is None:
                 raise InputError(
-                    f"architecture.layers[{i}].dense.units: must be given, as the number of classes is not known."
+                    f"architecture.layers[{i}].dense.units: must be given, as the number of classes is unknown."
                 )
             options["units"] = classes
-        keys = {option: f"architecture.layers[{i}].{kind}.{option}" for option in (*options, "")}
+        where = f"architecture.layers[{i}].{kind}"
+        keys = {"": where} | {option: f"{where}.{option}" for option in options}
         entries.append(Entry(f"{kind}{counts[kind]}", kind, stage, options, keys))
     return entries
 
@@ -172,7 +174,8 @@ def _one_layer(where: str, given: object) -> tuple[str, dict[str, Any]]:
         options = {}
     elif not isinstance(options, Mapping):
         if kind not in SHORTHAND:
-            raise InputError(f"{where}.{kind}={options}: must be a dict of options, as {OPTIONS[kind]}.")
+            allowed = ", ".join(OPTIONS[kind]) or "none"
+            raise InputError(f"{where}.{kind}={options}: must be a dict of options. Options are {allowed}.")
         options = {SHORTHAND[kind]: options}
     for option, value in options.items():
         if option not in OPTIONS[kind]:

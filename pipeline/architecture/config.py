@@ -7,6 +7,7 @@ architecture.kernel_size.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from numbers import Integral
 from typing import Any
 
 from pipeline.errors import InputError, at_least, nearest, one_of, within
@@ -17,27 +18,6 @@ PADDINGS = ("same", "valid")
 POOLS = ("max", "avg")
 MAX_KERNEL = 11
 MATCHES = ("none", "params", "macs")
-
-BLOCK_ONLY = [
-    "block",
-    "filters",
-    "kernel_size",
-    "stride",
-    "padding",
-    "activation",
-    "pool",
-    "pool_size",
-    "pool_stride",
-    "pool_padding",
-    "head",
-    "dense",
-    "dropout",
-    "head_dropout",
-    "weight_sharing",
-    "match",
-    "match_reference",
-]
-"""Keys of Cnn that mean nothing beside an explicit list of layers."""
 
 
 @dataclass
@@ -110,7 +90,7 @@ class Cnn:
     def _layers_alone(self) -> None:
         """Refuse a key that an explicit list would silently overrule: a sweep over it would compare equals."""
         plain = Cnn()
-        for name in BLOCK_ONLY:
+        for name in (f.name for f in fields(self) if f.name != "layers"):
             if getattr(self, name) != getattr(plain, name):
                 raise InputError(
                     f"architecture.{name}={getattr(self, name)}: has no effect beside architecture.layers. "
@@ -183,12 +163,12 @@ def section(spec: Mapping[str, Any], where: str = "architecture") -> Section:
 
 def whole(key: str, value: object, low: int, high: int | None = None) -> None:
     """Raise InputError unless `value` is a whole number of at least `low` and at most `high`."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise InputError(f"{key}={value}: must be a whole number.")
     if high is None:
-        at_least(key, value, low)
+        at_least(key, int(value), low)
     else:
-        within(key, value, low, high)
+        within(key, int(value), low, high)
 
 
 def rate(key: str, value: object) -> None:

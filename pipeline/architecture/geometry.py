@@ -29,7 +29,7 @@ def pads(size: int, kernel: int, stride: int, padding: str) -> Pads:
 
 
 def conv_params(filters: int, kernel: int, depth_in: int) -> int:
-    """Weights and biases of a convolution: every filter has one weight per pixel and channel it sees, and a bias."""
+    """Weights and biases of a convolution: per filter one weight per pixel and channel seen, and a bias."""
     return filters * (kernel * kernel * depth_in + 1)
 
 
@@ -39,7 +39,7 @@ def locally_connected_params(positions: int, filters: int, kernel: int, depth_in
 
 
 def conv_macs(positions: int, filters: int, kernel: int, depth_in: int) -> int:
-    """Multiply-accumulates of a convolution for one example, shared filters or not; biases are not counted."""
+    """Multiply-accumulates of a convolution for one example, shared filters or not, without biases."""
     return positions * filters * kernel * kernel * depth_in
 
 

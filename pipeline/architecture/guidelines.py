@@ -1,5 +1,7 @@
 """Where a planned network leaves the rules of thumb of the course notes, and why the notes hold them."""
 
+import itertools
+
 from pipeline.architecture.planning import Layer, Plan
 
 CONVS = ("conv", "locally_connected")
@@ -90,7 +92,7 @@ def _linear(layers: tuple[Layer, ...]) -> list[Advice]:
     """Layers with weights that lead into the next one with no activation between: two linear maps are one."""
     found = []
     weighted = [i for i, layer in enumerate(layers) if layer.type in (*CONVS, "dense")]
-    for here, after in zip(weighted, weighted[1:], strict=False):
+    for here, after in itertools.pairwise(weighted):
         # A maximum is not linear, so a max pool separates two convolutions as an activation does.
         if not any(layer.type in (*ACTIVATIONS, "max_pool") for layer in layers[here + 1 : after]):
             reason = f"without one, {layers[here].name} and {layers[after].name} together are one linear layer"
@@ -108,7 +110,7 @@ def _linear(layers: tuple[Layer, ...]) -> list[Advice]:
 def _widths(layers: tuple[Layer, ...]) -> list[Advice]:
     found = []
     convs = [layer for layer in layers if layer.type in CONVS]
-    for before, here in zip(convs, convs[1:], strict=False):
+    for before, here in itertools.pairwise(convs):
         filters, previous = here.options["filters"], before.options["filters"]
         if filters < previous or (filters == previous and here.stage > before.stage and _halved(before, here, layers)):
             reason = "deeper layers combine patterns, of which there are more kinds, on maps that cost less"
@@ -123,7 +125,7 @@ def _halved(before: Layer, here: Layer, layers: tuple[Layer, ...]) -> bool:
 
 
 def _pooling(layers: tuple[Layer, ...]) -> list[Advice]:
-    """Runs of more than two convs with no pool after them. A strided conv halves as well: it has its own advice."""
+    """Runs of more than two convs without a pool. A strided conv halves as well: it has its own advice."""
     found = []
     run = 0
     for layer in layers:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from pipeline.architecture.config import Cnn, Mlp, Section, section
 from pipeline.architecture.planning import Match, Plan, plan, plan_section
@@ -30,7 +31,8 @@ def plan_matched(spec: Cnn | Mlp, shape: tuple[int, int, int], classes: int | No
         raise InputError(f"architecture.match_reference={spec.match_reference}: its {spec.match} are {target}.")
 
     def planned(widths: list[int]) -> Plan:
-        return plan_section(replace(plain, **{key: widths}), shape, classes)
+        changes: dict[str, Any] = {key: widths}
+        return plan_section(replace(plain, **changes), shape, classes)
 
     def cost(widths: list[int]) -> int:
         return _cost(planned(widths), spec.match)
@@ -83,7 +85,7 @@ def _scaled(asked: list[int], target: int, cost: Callable[[list[int]], int]) -> 
 
 
 def _nudged(widths: list[int], target: int, cost: Callable[[list[int]], int]) -> list[int]:
-    """The widths after steps of one, each the step that comes nearest to `target`, until none comes nearer."""
+    """The widths after steps of one, each the one that comes nearest to `target`, until none does."""
     while True:
         steps = [[*widths[:i], width + step, *widths[i + 1 :]] for i, width in enumerate(widths) for step in (-1, 1)]
         best = min((step for step in steps if min(step) > 0), key=lambda step: abs(cost(step) - target))

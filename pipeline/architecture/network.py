@@ -27,7 +27,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 class Network(nn.Sequential):
-    """The layers of a plan, in order and under their planned names: images [N, C, H, W] -> logits [N, classes]."""
+    """The layers of a plan, under their planned names: images [N, C, H, W] -> logits [N, classes]."""
 
     def __init__(self, planned: Plan) -> None:
         super().__init__(OrderedDict(_modules(planned)))
@@ -97,7 +97,7 @@ def _window(layer: Layer, depth: int) -> nn.Module:
 
 
 def assert_as_planned(network: nn.Module, planned: Plan) -> None:
-    """Assert that every layer holds and gives what was planned, by one forward pass on the meta device (no data)."""
+    """Assert that every layer holds and gives what was planned, by one forward pass on the meta device."""
     seen: dict[str, tuple[int, ...]] = {}
 
     def note(name: str) -> torch.utils.hooks.RemovableHandle:

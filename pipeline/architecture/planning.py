@@ -1,4 +1,4 @@
-"""What a network is before it exists: every layer's shape, parameters, costs and receptive field. Needs no torch."""
+"""What a network is before it exists: every layer's shape, parameters, costs, receptive field. No torch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +13,7 @@ Spec = Sequence[Mapping[str, Any]] | Mapping[str, Any] | Section
 """A `layers` list, an architecture section as a plain dict, or the section itself."""
 
 MAX_PARAMS = 2_000_000_000
-"""More than this (8 GB as float32) is refused: it is a slip of the keyboard, or more than one machine holds."""
+"""More than this (8 GB as float32) is refused: a slip of the keyboard, or more than one machine holds."""
 
 MAX_LAYERS = 10_000
 LARGEST_SIDE = 1024
@@ -62,7 +62,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Match:
-    """How a network was scaled to cost what a reference costs: `asked` widths times `factor` gave `widths`."""
+    """How a network was scaled to cost what its reference does: `asked` times `factor` gave `widths`."""
 
     by: str
     target: int
@@ -85,7 +85,7 @@ class Match:
         what = f"{self.by} {self.reached:,} against {self.target:,} of the reference ({self.difference:+.1%})"
         if self.matched:
             return f"widths [{widths}] in place of [{asked}] (times {self.factor:.3g}): {what}"
-        return f"could not be matched within 5 %: the nearest widths are [{widths}] in place of [{asked}]: {what}"
+        return f"not matched within 5 %: the nearest widths are [{widths}] in place of [{asked}]: {what}"
 
     def to_dict(self) -> dict[str, Any]:
         """As part of the plan document."""
@@ -168,6 +168,7 @@ def plan(spec: Spec, input_shape: Sequence[int], classes: int | None) -> Plan:
     shape = _checked_shape(input_shape)
     if classes is not None:
         whole("classes", classes, 1)
+        classes = int(classes)  # NumPy's integers are welcome, but would not go into JSON
     if isinstance(spec, Mapping):
         spec = section(spec)
     if isinstance(spec, Timm):
@@ -198,8 +199,8 @@ def plan_section(spec: Cnn | Mlp, shape: tuple[int, int, int], classes: int | No
     last = planned.layers[-1]
     if classes is not None and (last.type, last.output_shape) != ("dense", (classes,)):
         raise InputError(
-            f"architecture.layers[{len(planned.layers) - 1}]: the last layer gives {_text(last.output_shape)}, and "
-            f"the data has {classes} classes. End the list in {{dense: {{}}}}, which takes the number of classes."
+            f"architecture.layers[{len(planned.layers) - 1}]: the last layer gives {_text(last.output_shape)}, "
+            f"and the data has {classes} classes. End the list in {{dense: {{}}}}, which has one unit per class."
         )
     return planned
 
@@ -235,11 +236,11 @@ def _remedies(problem: DoesNotFitError, cnn: Cnn, shape: tuple[int, int, int], c
 
     remedies = []
     padding = "pool_padding" if problem.entry.kind == "pool" else "padding"
-    if fits(replace(cnn, **{padding: "same"})):
+    if fits(_changed(cnn, padding, "same")):
         remedies.append(f"architecture.{padding}=same")
     key = "pool_size" if problem.entry.kind == "pool" else "kernel_size"
     smaller = range(min(getattr(cnn, key) - 1, MAX_KERNEL), 0, -1)
-    size = next((size for size in smaller if fits(replace(cnn, **{key: size}))), None)
+    size = next((size for size in smaller if fits(_changed(cnn, key, size))), None)
     if size:
         remedies.append(f"a {key} of at most {size}")
     shallower = range(len(cnn.filters) - 1, 0, -1)
@@ -251,6 +252,11 @@ def _remedies(problem: DoesNotFitError, cnn: Cnn, shape: tuple[int, int, int], c
     if side:
         remedies.append(f"data.size={side}")
     return remedies or ["fewer layers"]
+
+
+def _changed(cnn: Cnn, key: str, value: object) -> Cnn:
+    changes: dict[str, Any] = {key: value}
+    return replace(cnn, **changes)
 
 
 def _place_list(entries: list[Entry], shape: tuple[int, int, int]) -> Plan:
@@ -336,8 +342,8 @@ def _dense(
 ) -> Layer:
     if len(shape) == 3:
         raise InputError(
-            f"{entry.keys.get('', entry.name)}: layer {entry.name} gets a {_text(shape)} map, and a dense layer "
-            "takes a vector. Put {flatten: {}} or {gap: {}} before it."
+            f"{entry.keys['']}: layer {entry.name} gets a {_text(shape)} map, and a dense layer takes a vector. "
+            "Put {flatten: {}} or {gap: {}} before it."
         )
     units, inputs = entry.options["units"], shape[0]
     maps = [layer.output_shape for layer in layers if len(layer.output_shape) == 3] or [image_shape]
@@ -373,8 +379,8 @@ def _layer(entry: Entry, kind: str, shape: tuple[int, ...], receptive_field: int
 def _map(entry: Entry, shape: tuple[int, ...]) -> tuple[int, int, int]:
     if len(shape) != 3:
         raise InputError(
-            f"{entry.keys.get('', entry.name)}: layer {entry.name} gets a vector of {shape[0]}, and a {entry.kind} "
-            "layer takes a map. Put it before the first flatten, gap or dense layer."
+            f"{entry.keys['']}: layer {entry.name} gets a vector of {shape[0]}, and a {entry.kind} layer takes "
+            "a map. Put it before the first flatten, gap or dense layer."
         )
     return shape[0], shape[1], shape[2]
 
@@ -384,7 +390,7 @@ def _checked_shape(input_shape: Sequence[int]) -> tuple[int, int, int]:
         raise InputError(f"input_shape={tuple(input_shape)}: must be (channels, height, width).")
     for i, size in enumerate(input_shape):
         whole(f"input_shape[{i}]", size, 1)
-    channels, height, width = input_shape
+    channels, height, width = map(int, input_shape)
     return channels, height, width
 
 

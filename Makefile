@@ -1,0 +1,56 @@
+# `make` lists the targets. Each one sets up what it needs: a .venv with the locked dependencies.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-slow lint format bench dashboard repro lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+install: $(READY) ## make .venv and install the locked dependencies into it (about 7 GB: torch brings CUDA)
+
+$(READY): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or later is needed; try: make install PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+demo: $(READY) ## kernel size x padding x pool order on handwritten digits, 24 runs, and the verdict
+	$(BIN)/python -m pipeline.train -m experiment=demo
+
+test: $(READY) ## the quick tests (under 5 minutes)
+	$(BIN)/python -m pytest
+
+test-slow: $(READY) ## the slow tests: real servers, browsers, kills
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY) ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY) ## rewrite the code in the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY) ## images/s and memory next to a hand-written loop
+	$(BIN)/python benchmarks/throughput.py
+
+dashboard: $(READY) ## MLflow on http://127.0.0.1:5000
+	$(BIN)/mlflow server --backend-store-uri sqlite:///mlruns/mlflow.db --host 127.0.0.1 --port 5000 --workers 1
+
+repro: $(READY) ## dvc repro
+	$(BIN)/dvc repro
+
+lock: $(READY) ## resolve pyproject.toml anew into requirements.lock, for all platforms, with hashes
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --extra dev \
+	  --no-emit-index-url --no-header --quiet pyproject.toml -o requirements.lock
+
+clean: ## remove runs, prepared data, tracking and reports; keep .venv
+	rm -rf runs prepared mlruns reports

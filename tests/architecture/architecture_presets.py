@@ -1,0 +1,25 @@
+"""The presets of conf/architecture as sections, without Hydra's start-up."""
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from pipeline.architecture import Section, section
+
+FOLDER = Path(__file__).parents[2] / "conf" / "architecture"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+CONV_STACKS = [name for name in NAMES if name not in ("mlp", "timm")]
+
+
+def preset(name: str, **changes: Any) -> Section:
+    """The section of conf/architecture/NAME.yaml, on top of the preset that its defaults list names."""
+    return section({**_keys(name), **changes})
+
+
+def _keys(name: str) -> dict[str, Any]:
+    keys = OmegaConf.to_container(OmegaConf.load(FOLDER / f"{name}.yaml"))
+    assert isinstance(keys, dict)
+    base = keys.pop("defaults")[0]
+    below = _keys(base) if isinstance(base, str) else {"type": base["/schema@_here_"]}
+    return {**below, **keys}
