@@ -5,6 +5,7 @@
     metrics.jsonl   one row per epoch, appended as training goes
     checkpoints/    best.ckpt and last.ckpt
     predictions.npz per test example: index, label, logits
+    curves.png      learning curves and confusions
     heartbeat       step/steps of a running run, a hint for progress lines
     tracking.json   which MLflow run shows it, and how many rows that has
 

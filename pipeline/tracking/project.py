@@ -53,7 +53,9 @@ def connect(tracking: Tracking, experiment: str) -> tuple["MlflowClient", str]:
         if found:
             return client, found.experiment_id
         place = Path(tracking.artifacts).resolve().as_uri() if tracking.artifacts else None
-        return client, client.create_experiment(experiment, artifact_location=place)
+        # The kind keeps the page from opening in its view for language models.
+        kind = {"mlflow.experimentKind": "custom_model_development"}
+        return client, client.create_experiment(experiment, artifact_location=place, tags=kind)
 
 
 def check(tracking: Tracking, experiment: str) -> None:

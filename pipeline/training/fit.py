@@ -12,6 +12,7 @@ from pytorch_lightning.strategies import DDPStrategy, Strategy
 
 from pipeline import architecture, config, data, rundir
 from pipeline.data import loader
+from pipeline.evaluation.plots import draw
 from pipeline.evaluation.predict import evaluate
 from pipeline.training import quiet
 from pipeline.training.allocator import keep_buffers
@@ -66,8 +67,9 @@ def fit(path: Path) -> None:
     if not trainer.is_global_zero:
         return
     metrics = evaluate(path, save=True)["metrics"]
-    weights = [p for p in network.parameters()]
+    weights = list(network.parameters())
     rundir.append_metrics(path, trainer.current_epoch, {k: v for k, v in metrics.items() if k.startswith("test/")})
+    draw(path)
     rundir.set_status(
         path,
         "finished",

@@ -1,0 +1,35 @@
+"""One picture of one run: how it learned, and what it confuses."""
+
+from pathlib import Path
+
+import numpy as np
+
+from pipeline import rundir
+
+
+def draw(run: Path) -> Path:
+    """Write curves.png into a finished run: losses and accuracy by epoch, and the test split's confusions."""
+    from matplotlib.figure import Figure  # without pyplot: no global state, no display
+
+    curves: dict[str, list[tuple[int, float]]] = {}
+    for row in rundir.metric_rows(run):
+        for name, value in row["metrics"].items():
+            curves.setdefault(name, []).append((row["step"], value))
+    figure = Figure(figsize=(12, 3.8), layout="constrained")
+    loss, acc, confusion = figure.subplots(1, 3)
+    for axes, names in ((loss, ("train/loss", "val/loss")), (acc, ("val/acc",))):
+        for name in names:
+            axes.plot(*zip(*curves[name], strict=True), marker=".", label=name)
+        axes.set_xlabel("epoch")
+        axes.legend(frameon=False)
+    with np.load(run / "predictions.npz", allow_pickle=False) as saved:
+        counts_KK = confusions(saved["label"], saved["logits"].argmax(1), saved["logits"].shape[1])
+    confusion.imshow(counts_KK / counts_KK.sum(1, keepdims=True).clip(1), cmap="Blues", vmin=0, vmax=1)
+    confusion.set(xlabel="predicted class", ylabel="true class", title="test split, share of the true class")
+    figure.savefig(run / "curves.png", dpi=90)
+    return run / "curves.png"
+
+
+def confusions(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Counts [true class, predicted class]."""
+    return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
