@@ -5,14 +5,17 @@ the first one starts (is each one possible? which seeds are paired?), so the com
 the launcher. Hydra takes sweepers from the `hydra_plugins` namespace alone, hence this folder.
 """
 
+import copy
+from collections.abc import Callable
 from typing import Any
 
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, flag_override
 
 
 class ControlledSweeper(Sweeper):
@@ -44,10 +47,35 @@ class ControlledSweeper(Sweeper):
             cli.Sweep(
                 jobs=BasicSweeper.split_arguments(overrides, max_batch_size=None)[0],
                 swept=list(dict.fromkeys(o.get_key_element() for o in overrides if o.is_sweep_override())),
-                compose=lambda job: loader.load_sweep_config(master, job),
+                compose=_composer(loader, master),
                 launch=lambda jobs: launcher.launch(jobs, initial_job_idx=0),
             )
         )
+
+
+def _composer(loader: Any, master: DictConfig) -> Callable[[list[str]], DictConfig]:
+    """A job's overrides -> its configuration, without Hydra's own section.
+
+    Hydra needs 60 ms to compose one. The files that a job reads depend on its choice of groups alone, so they
+    are composed once per choice, and the other overrides are applied to a copy as Hydra applies them: 5 ms.
+    """
+    parser = OverridesParser.create(loader)
+    composed: dict[tuple[str, ...], DictConfig] = {}
+
+    def compose(job: list[str]) -> DictConfig:
+        overrides = parser.parse_overrides(job)
+        groups = [o for o in overrides if loader.repository.group_exists(o.key_or_group)]
+        choice = tuple(str(o.input_line) for o in groups)
+        if choice not in composed:
+            config = loader.load_sweep_config(master, list(choice))
+            with flag_override(config, ["struct", "readonly"], [False, False]):
+                del config["hydra"]
+            composed[choice] = config
+        config = copy.deepcopy(composed[choice])
+        ConfigLoaderImpl._apply_overrides_to_config([o for o in overrides if o not in groups], config)
+        return config
+
+    return compose
 
 
 ConfigStore.instance().store(

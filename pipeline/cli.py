@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline.errors import InputError, nearest
@@ -99,7 +100,7 @@ def main(
 def emit(output: str, document: dict[str, Any], table: Callable[[], None]) -> None:
     """Print the result: a table for people, or with output=json the document alone on stdout."""
     if output == "json":
-        print(json.dumps(document, indent=2, default=str))
+        print(json.dumps(document, indent=2, default=str, allow_nan=False))
     else:
         table()
 
@@ -135,6 +136,11 @@ def explain(error: Exception, config_name: str) -> str | None:
 
     if isinstance(error, InputError):
         return str(error)
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        mark = error.problem_mark
+        return f"{mark.name}, line {mark.line + 1}: not valid YAML ({error.problem})."
+    if isinstance(error, ValueError) and str(error).startswith("Config group override"):  # Hydra's own check
+        return f"{' '.join(sys.argv[1:])}: a group takes the name of one of its files, as in data=digits."
     if not isinstance(error, HydraException | OmegaConfBaseException):
         return None
     text = str(error)

@@ -8,6 +8,7 @@ import csv
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -49,21 +50,33 @@ def publish(sweep: Path, found: dict[str, Any], out: Path) -> None:
     for name in ("verdict.json", "report.html"):
         shutil.copyfile(sweep / name, out / name)
     rundir.write_json(out / "metrics.json", evidence.headline(found))
-    with open(out / "levels.csv", "w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["factor", "level", "n", "mean", "sd", "difference", "low", "high", "verdict"])
-        for factor, entry in found["factors"].items():
-            for level in entry["levels"]:
-                rows.writerow(
-                    [factor, f"{factor.rpartition('.')[2]}={level['level']}"]
-                    + [level[k] for k in ("n", "mean", "sd", "difference", "low", "high", "verdict")]
-                )
-    with open(out / "curves.csv", "w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["run", "epoch", "metric", "value"])
-        for run in evidence.collect(sweep):
-            for name, points in run.curves.items():
-                rows.writerows([run.dir, epoch, name, value] for epoch, value in points)
+    fields = ("n", "mean", "sd", "difference", "low", "high", "verdict")
+    levels = [
+        [factor, label(factor, level["level"]), *(level[k] for k in fields)]
+        for factor, entry in found["factors"].items()
+        for level in entry["levels"]
+    ]
+    write_csv(out / "levels.csv", [["factor", "level", *fields], *levels])
+    # One column per level: validation accuracy by epoch, the mean over the level's runs.
+    points: dict[str, dict[float, list[float]]] = {level[1]: {} for level in levels}
+    for run in evidence.collect(sweep):
+        for factor, level in run.levels.items():
+            for epoch, value in run.curves.get("val/acc", []):
+                points[label(factor, level)].setdefault(epoch, []).append(value)
+    epochs = sorted({epoch for column in points.values() for epoch in column})
+    means = [[mean(c[e]) if e in c else "" for c in points.values()] for e in epochs]
+    write_csv(out / "curves.csv", [["epoch", *points], *([e, *row] for e, row in zip(epochs, means, strict=True))])
+
+
+def label(factor: str, level: Any) -> str:
+    """`kernel_size=3` for a level of architecture.kernel_size."""
+    return f"{factor.rpartition('.')[2]}={level}"
+
+
+def write_csv(path: Path, rows: list[list[Any]]) -> None:
+    """Rows, the first of which names the columns."""
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows(rows)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pipeline import architecture
 from pipeline.data import Data
-from pipeline.errors import InputError, at_least, nearest, one_of
+from pipeline.errors import InputError, nearest, one_of, within
 from pipeline.tracking.config import Tracking
 from pipeline.training.config import Optimizer, Trainer
 
@@ -22,9 +22,12 @@ class Experiment:
     metric: str = "test/acc"
     mode: str = "max"  # max | min: which end of the metric is better
     smallest_effect: float = 0.01  # differences below it do not matter to the asker
+    meant_to_differ: list[str] = field(default_factory=list)  # of params, macs, layers: part of the question
 
     def __post_init__(self) -> None:
         one_of("experiment.mode", self.mode, ("max", "min"))
+        for quantity in self.meant_to_differ:
+            one_of("experiment.meant_to_differ", quantity, ("params", "macs", "layers"))
         if not self.smallest_effect > 0:
             raise InputError(f"experiment.smallest_effect={self.smallest_effect}: must be greater than 0.")
         if not self.name or not all(c.isalnum() or c in "-_." for c in self.name) or self.name.startswith("."):
@@ -47,14 +50,13 @@ class Config:
     output: str = "table"  # table | json
 
     def __post_init__(self) -> None:
-        at_least("seed", self.seed, 0)
+        within("seed", self.seed, 0, 2**32 - 1)
         one_of("output", self.output, ("table", "json"))
-        size, processes = self.data.batch_size, self.trainer.processes
-        if size % processes:
+        size, devices = self.data.batch_size, self.trainer.devices
+        if size % devices:
             raise InputError(
-                f"data.batch_size={size}: the global batch must divide evenly among the {processes} processes of "
-                f"trainer.devices={self.trainer.devices} x trainer.num_nodes={self.trainer.num_nodes}; "
-                f"try {size // processes * processes or processes}."
+                f"data.batch_size={size}: the global batch must divide evenly among the processes of "
+                f"trainer.devices={devices}; try {size // devices * devices or devices}."
             )
 
 
@@ -84,7 +86,7 @@ def _refuse_unknown(node: DictConfig, prefix: str) -> None:
     for key in map(str, node):
         if key not in allowed:
             hint = nearest(key, allowed)
-            raise InputError(f"+{prefix}{key}: no such key.{hint} Allowed: {', '.join(allowed)}.")
+            raise InputError(f"+{prefix}{key}={node[key]}: no such key.{hint} Allowed: {', '.join(allowed)}.")
         if not OmegaConf.is_missing(node, key) and isinstance(node[key], DictConfig):
             _refuse_unknown(node[key], f"{prefix}{key}.")
 

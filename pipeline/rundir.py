@@ -38,7 +38,7 @@ def write_json(path: Path, document: Any) -> None:
     file = tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False)  # noqa: SIM115
     try:
         with file:
-            json.dump(document, file, indent=2, default=str)
+            json.dump(document, file, indent=2, default=str, allow_nan=False)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(file.name, 0o644)
@@ -80,29 +80,39 @@ def key(config: dict[str, Any], data_digest: str, code: str) -> str:
     return digest({"config": deciding, "data": data_digest, "code": code})
 
 
-def new_directory(parent: Path) -> Path:
-    """A fresh directory named by the time, which no other process can have got as well."""
-    make(parent)
-    while True:
-        path = parent / f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(3)}"
-        with contextlib.suppress(FileExistsError):
-            path.mkdir()
-            return path
+@contextlib.contextmanager
+def claimed(path: Path | None, parent: Path) -> Iterator[Path]:
+    """Make the directory of a run or a sweep: `path`, or a new one under `parent` named by the time.
 
-
-def make(path: Path) -> None:
-    """Make a folder and those above it. Raises InputError where that cannot be."""
+    No other process can have got the new one as well. Where the body raises InputError, what was made for it
+    is removed again, so that bad input leaves nothing behind. Raises InputError where it cannot be made.
+    """
+    given = path is not None
+    path = path or parent / f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(3)}"
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(parents=True, exist_ok=given)
         if not os.access(path, os.W_OK):
             raise PermissionError(errno.EACCES, "not writable")
     except OSError as error:
+        _remove_empty(missing)
         raise InputError(f"{path}: cannot be made a folder to write to ({error.strerror}).") from None
+    try:
+        yield path
+    except InputError:
+        _remove_empty(missing)
+        raise
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:
+        with contextlib.suppress(OSError):  # not made, or not empty: then it stays
+            folder.rmdir()
 
 
 def start(path: Path, run: dict[str, Any]) -> None:
     """Make the run directory of a new run: `run` becomes run.json, the status is running."""
-    make(path / "checkpoints")
+    (path / "checkpoints").mkdir(parents=True, exist_ok=True)
     write_json(path / "run.json", run)
     set_status(path, "running", pid=os.getpid(), started=time.time())
 

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from pipeline import architecture, cli, config, data, environment, rundir
 from pipeline.config import Config
 from pipeline.errors import InputError
+from pipeline.evidence.design import arm
 
 
 def job(cfg: DictConfig) -> int:
@@ -27,18 +28,17 @@ def job(cfg: DictConfig) -> int:
             rundir.fail(path, error)
         return cli.DONE
     check(settings)
-    data.prepare(settings.data, settings.seed)
-    from pipeline.tracking import project
-
-    project.check(settings.tracking, settings.experiment.name)
-    from pipeline.training import progress
-
     if settings.dir and (path / "run.json").exists():
         raise InputError(f"dir={path}: holds a run already. Choose another, or leave dir out for a new one.")
-    run = path if settings.dir else rundir.new_directory(Path(settings.runs_dir) / settings.experiment.name)
-    rundir.make(run)
-    with progress.shown([(run.name, run)]):
-        train_one(settings, run)
+    from pipeline.tracking import project
+    from pipeline.training import progress
+
+    parent = Path(settings.runs_dir) / settings.experiment.name
+    with rundir.claimed(path if settings.dir else None, parent) as run:
+        data.prepare(settings.data, settings.seed)
+        project.check(settings.tracking, settings.experiment.name)
+        with progress.shown([(run.name, run)]):
+            train_one(settings, run)
     outcome = document(run)
     cli.emit(settings.output, outcome, lambda: table(outcome))
     return cli.DONE if outcome["status"] == "finished" else cli.FAILED
@@ -53,9 +53,13 @@ def of_sweep(run: Path) -> dict[str, Any] | None:
 
 def check(settings: Config) -> None:
     """Raise InputError if the run cannot be, as far as can be known before data is touched."""
-    known = data.declared(settings.data)
-    if known:
+    if known := data.declared(settings.data):
         architecture.plan(settings.architecture, *known)
+    check_machine(settings)
+
+
+def check_machine(settings: Config) -> None:
+    """Raise InputError if this machine has not what the trainer asks for."""
     if settings.trainer.accelerator == "gpu":
         import torch
 
@@ -132,74 +136,46 @@ def table(outcome: dict[str, Any]) -> None:
     console.print(rows)
 
 
-def arm(levels: dict[str, Any]) -> str:
-    """`kernel_size=3,padding=same`: the levels by the last part of their names, where that is not ambiguous."""
-    short = [key.rpartition(".")[2] for key in levels]
-    names = short if len(set(short)) == len(short) else list(levels)
-    return ",".join(f"{name}={_plain(value)}" for name, value in zip(names, levels.values(), strict=True))
-
-
-def _plain(value: Any) -> str:
-    return str(value).replace(" ", "")
-
-
 def sweep(asked: cli.Sweep) -> int:
     """All jobs of a multirun, checked before the first one starts; then the verdict."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    parser = OverridesParser.create()
-    factors = [key for key in asked.swept if key != "seed"]
-    jobs: list[dict[str, Any]] = []
-    settings = []
-    for overrides in asked.jobs:
-        values = {o.get_key_element(): o.value() for o in parser.parse_overrides(overrides)}
-        levels = {key: values[key] for key in factors}
-        composed = asked.compose(overrides)
-        try:
-            one = config.from_hydra(_without_hydra(composed))
-            check(one)
-        except InputError as error:
-            raise InputError(f"arm {arm(levels)}: {error}" if levels else str(error)) from None
-        settings.append(one)
-        jobs.append({"levels": levels, "seed": one.seed, "overrides": overrides})
-    names = [f"{arm(job['levels'])},seed={job['seed']}".lstrip(",") for job in jobs]
-    for number, (job_, name) in enumerate(zip(jobs, names, strict=True)):
-        job_["dir"] = f"{number:03d}_{_folder(name)}"
-    first = settings[0]
+    from pipeline.evidence import design
     from pipeline.evidence import sweep as evidence
     from pipeline.tracking import project
     from pipeline.training import progress
 
-    for one in {str((s.data, s.seed)): s for s in settings}.values():
-        data.prepare(one.data, one.seed)  # once, before jobs could race for it
-    project.check(first.tracking, first.experiment.name)
-    path = Path(first.dir) if first.dir else rundir.new_directory(Path(first.runs_dir) / first.experiment.name)
-    if (path / "sweep.json").exists():
-        raise InputError(f"dir={path}: holds a sweep already. Choose another, or leave dir out for a new one.")
-    rundir.make(path)
-    rundir.write_json(
-        path / "sweep.json",
-        {
-            "experiment": config.to_dict(first)["experiment"],
-            "factors": factors,
-            "jobs": jobs,
-            "started": time.time(),
-            "command": sys.argv[1:],
-            "git_sha": environment.git_sha(),
-        },
-    )
-    if first.tracking.uri is not None:
-        project.begin_sweep(path, first.tracking)
-    total = f"{len(jobs)} runs: {len({arm(j['levels']) for j in jobs})} arms x {len({j['seed'] for j in jobs})} seeds"
-    print(f"{first.experiment.name}: {total}, in {path}", file=sys.stderr)
-    dirs = [path / job_["dir"] for job_ in jobs]
+    factors, jobs = design.expand(asked)
+    for job_ in jobs:
+        check_machine(job_.settings)
+    first = jobs[0].settings
+    names = [f"{job_.arm},seed={job_.seed}".lstrip(",") for job_ in jobs]
+    folders = [f"{number:03d}_{_folder(name)}" for number, name in enumerate(names)]
+    if first.dir and (Path(first.dir) / "sweep.json").exists():
+        raise InputError(f"dir={first.dir}: holds a sweep already. Choose another, or leave dir out for a new one.")
+    parent = Path(first.runs_dir) / first.experiment.name
+    with rundir.claimed(Path(first.dir) if first.dir else None, parent) as path:
+        for one in {str((j.settings.data, j.seed)): j.settings for j in jobs}.values():
+            data.prepare(one.data, one.seed)  # once, before jobs could race for it
+        project.check(first.tracking, first.experiment.name)
+    asks = {
+        "experiment": config.to_dict(first)["experiment"],
+        "factors": factors,
+        "jobs": [
+            {"levels": job_.levels, "seed": job_.seed, "overrides": job_.overrides, "dir": folder}
+            for job_, folder in zip(jobs, folders, strict=True)
+        ],
+        "warnings": design.warnings(factors, jobs),
+    }
+    facts = {"started": time.time(), "command": sys.argv[1:], "git_sha": environment.git_sha()}
+    rundir.write_json(path / "sweep.json", asks | facts)
+    project.begin_sweep(path, first.tracking)
+    arms, seeds = len(design.arms(jobs)), len({job_.seed for job_ in jobs})
+    print(f"{first.experiment.name}: {len(jobs)} runs: {arms} arms x {seeds} seeds, in {path}", file=sys.stderr)
+    for warning in asks["warnings"]:
+        print(f"mind: {warning}", file=sys.stderr)
+    dirs = [path / folder for folder in folders]
     with progress.shown(list(zip(names, dirs, strict=True))):
-        asked.launch(
-            [
-                job_["overrides"] + [f"dir={_quoted(d)}", f"hydra.sweep.dir={_quoted(path)}"]
-                for job_, d in zip(jobs, dirs, strict=True)
-            ]
-        )
+        places = [[f"dir={_quoted(d)}", f"hydra.sweep.dir={_quoted(path)}"] for d in dirs]
+        asked.launch([job_.overrides + place for job_, place in zip(jobs, places, strict=True)])
     outcomes = [document(d) for d in dirs]
     failed = [o for o in outcomes if o["status"] != "finished"]
     verdict = evidence.conclude(path)
@@ -221,14 +197,6 @@ def _folder(name: str) -> str:
     """A name fit for a folder on any system, and to be typed after `run=` without quotes."""
     name = name.replace("=", "-").replace(",", "_")
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[:120]
-
-
-def _without_hydra(cfg: DictConfig) -> DictConfig:
-    from omegaconf import flag_override
-
-    with flag_override(cfg, ["struct", "readonly"], [False, False]):
-        del cfg["hydra"]
-    return cfg
 
 
 def main() -> None:

@@ -191,6 +191,7 @@ def plan_section(spec: Cnn | Mlp, shape: tuple[int, int, int], classes: int | No
     if isinstance(spec, Mlp):
         return Plan(shape, place(mlp_entries(spec, classes), shape))
     if spec.layers is None:
+        _refuse_beyond_image(spec, shape)
         try:
             return Plan(shape, place(cnn_entries(spec, classes), shape))
         except DoesNotFitError as problem:
@@ -203,6 +204,17 @@ def plan_section(spec: Cnn | Mlp, shape: tuple[int, int, int], classes: int | No
             f"and the data has {classes} classes. End the list in {{dense: {{}}}}, which has one unit per class."
         )
     return planned
+
+
+def _refuse_beyond_image(spec: Cnn, shape: tuple[int, int, int]) -> None:
+    """Same padding would let a kernel be larger than the whole image: mostly pads, and a slip more often than a
+    wish. A valid one is refused where it does not fit, with what would."""
+    side = min(shape[1:])
+    if spec.padding == "same" and spec.kernel_size > side:
+        raise InputError(
+            f"architecture.kernel_size={spec.kernel_size}: is larger than the {_text(shape[1:])} image. "
+            f"Use a kernel_size of at most {side}, or a larger data.size."
+        )
 
 
 class DoesNotFitError(InputError):

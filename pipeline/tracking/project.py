@@ -73,6 +73,8 @@ def check(tracking: Tracking, experiment: str) -> None:
 
 def begin_sweep(sweep: Path, tracking: Tracking) -> None:
     """Make the parent run of a sweep."""
+    if tracking.uri is None:
+        return
     from mlflow.entities import RunTag
 
     asked = rundir.read_json(sweep / "sweep.json")

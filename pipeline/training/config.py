@@ -32,12 +32,11 @@ class Optimizer:
 class Trainer:
     """Where and how long to train.
 
-    `devices` x `num_nodes` processes share one run by DDP; `data.batch_size` stays the global batch.
+    `devices` processes share one run by DDP; `data.batch_size` stays the global batch.
     """
 
     accelerator: str = "cpu"  # cpu | gpu
     devices: int = 1
-    num_nodes: int = 1
     strategy: str = "auto"  # auto | ddp
     precision: str = "auto"  # auto: bf16-mixed where the hardware has it, 32-true elsewhere
     max_epochs: int = 20
@@ -52,7 +51,7 @@ class Trainer:
         one_of("trainer.strategy", self.strategy, ("auto", "ddp"))
         one_of("trainer.precision", self.precision, PRECISIONS)
         one_of("trainer.monitor", self.monitor, ("val/acc", "val/loss"))
-        for name in ("devices", "num_nodes", "max_epochs"):
+        for name in ("devices", "max_epochs"):
             at_least(f"trainer.{name}", getattr(self, name), 1)
         for name in ("early_stopping_patience", "threads"):
             if getattr(self, name) is not None:
@@ -61,10 +60,5 @@ class Trainer:
             raise InputError(f"trainer.gradient_clip_val={self.gradient_clip_val}: must be greater than 0, or null.")
         if self.precision == "16-mixed" and self.accelerator == "cpu":
             raise InputError("trainer.precision=16-mixed: needs trainer.accelerator=gpu; on a CPU use bf16-mixed.")
-        if self.processes > 1 and self.strategy == "auto":
+        if self.devices > 1 and self.strategy == "auto":
             self.strategy = "ddp"
-
-    @property
-    def processes(self) -> int:
-        """How many processes train one run together."""
-        return self.devices * self.num_nodes

@@ -30,7 +30,7 @@ def fit(path: Path) -> None:
     keep_buffers()
     # Deterministic mode also fills every fresh tensor with NaN, to expose reads of memory that nobody wrote: 3 %
     # of the notes' CNN's images/s, for nothing where tests find such reads.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.set_num_threads(settings.trainer.threads or max(1, (os.cpu_count() or 1) // settings.trainer.devices))
 
     prepared = data.prepare(settings.data, settings.seed)
@@ -47,7 +47,6 @@ def fit(path: Path) -> None:
     trainer = pl.Trainer(
         accelerator=settings.trainer.accelerator,
         devices=settings.trainer.devices,
-        num_nodes=settings.trainer.num_nodes,
         strategy=_strategy(settings.trainer.accelerator, world),
         precision=settings.trainer.precision,  # type: ignore[arg-type]
         max_epochs=settings.trainer.max_epochs,

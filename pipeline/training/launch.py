@@ -16,7 +16,7 @@ def train(path: Path) -> str:
     """Train the run at `path` to its end. Returns its status; an error is recorded there, not raised."""
     trainer = config.from_dict(rundir.read_json(path / "run.json")["config"]).trainer
     try:
-        if trainer.processes == 1:
+        if trainer.devices == 1:
             from pipeline.training.fit import fit
 
             fit(path)
@@ -34,8 +34,6 @@ def _elastic(path: Path, trainer: config.Trainer) -> None:
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    if trainer.num_nodes > 1:
-        raise NotImplementedError("trainer.num_nodes > 1 is started by torchrun on each host, not from here")
     logs = path / "ranks"
     logs.mkdir(exist_ok=True)
     if trainer.accelerator == "cpu":

@@ -33,7 +33,7 @@ class Classifier(pl.LightningModule):
         self.register_buffer("mean", mean.reshape(-1, 1, 1).float())
         self.register_buffer("std", std.reshape(-1, 1, 1).float())
         self.options = optimizer
-        self.train_loss = MeanMetric()
+        self.train_loss = MeanMetric(nan_strategy="disable")  # NaN is news, not something to leave out
         self.val_loss = MeanMetric()
         self.val_acc = MulticlassAccuracy(classes, average="micro", validate_args=False)
 
@@ -46,9 +46,6 @@ class Classifier(pl.LightningModule):
         self.train_loss.update(loss.detach(), len(y))
         return loss
 
-    def on_train_epoch_end(self) -> None:
-        self.log("train/loss", self.train_loss)
-
     def validation_step(self, batch: Batch, _: int) -> None:
         x_BCHW, y, _ids = batch
         # In full precision, so that a metric is what the checkpoint gives on any machine.
@@ -58,6 +55,9 @@ class Classifier(pl.LightningModule):
         self.val_acc.update(logits, y)
 
     def on_validation_epoch_end(self) -> None:
+        # Here and not at the end of the training epoch: what is logged there is known only after all callbacks
+        # ran, and the record would show it an epoch late.
+        self.log("train/loss", self.train_loss)
         self.log("val/loss", self.val_loss)
         self.log("val/acc", self.val_acc)
 

@@ -1,5 +1,6 @@
 """The run's own record, written as training goes; everything shown elsewhere is read from it."""
 
+import math
 import time
 from pathlib import Path
 
@@ -32,6 +33,9 @@ class Record(pl.Callback):
         self.trained_s = time.perf_counter() - self.epoch_began
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        loss = float(trainer.callback_metrics["train/loss"])
+        if not math.isfinite(loss):  # the same number in every process, so all of them stop
+            raise FloatingPointError(f"train/loss is {loss} in epoch {trainer.current_epoch + 1}: training diverged")
         if not trainer.is_global_zero:
             return
         row = {name: float(value) for name, value in trainer.callback_metrics.items()}

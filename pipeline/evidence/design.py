@@ -1,0 +1,163 @@
+"""The design of an experiment, checked before its first run: is every arm possible, and are the arms fair?"""
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipeline import architecture, config, data
+from pipeline.architecture import Plan
+from pipeline.config import Config
+from pipeline.errors import InputError
+
+if TYPE_CHECKING:
+    from pipeline import cli
+
+TOLERANCE = 0.05  # costs that differ by less are called the same
+
+# What arms can differ in besides their factors.
+QUANTITIES = {
+    "params": lambda planned: planned.params,
+    "macs": lambda planned: planned.macs,
+    "layers": lambda planned: sum(layer.params > 0 for layer in planned.layers),
+}
+WORDS = {"params": "parameters", "macs": "MACs", "layers": "layers with weights"}
+
+
+@dataclass
+class Job:
+    """One run to be: its arm's levels, its seed, and what they make of the configuration."""
+
+    levels: dict[str, Any]
+    seed: int
+    overrides: list[str]
+    settings: Config
+    planned: Plan
+
+    @property
+    def arm(self) -> str:
+        """The levels in a word."""
+        return arm(self.levels)
+
+
+def arm(levels: dict[str, Any]) -> str:
+    """`kernel_size=3,padding=same`: the levels by the last part of their names, where that is not ambiguous."""
+    short = [key.rpartition(".")[2] for key in levels]
+    names = short if len(set(short)) == len(short) else list(levels)
+    return ",".join(f"{name}={str(value).replace(' ', '')}" for name, value in zip(names, levels.values(), strict=True))
+
+
+def expand(sweep: "cli.Sweep") -> tuple[list[str], list[Job]]:
+    """The factors of a sweep and its jobs, each one composed, checked and planned.
+
+    Raises InputError, naming the arm, where one of them cannot be.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parser = OverridesParser.create()
+    factors = [key for key in sweep.swept if key != "seed"]
+    plans: dict[str, Plan] = {}
+    jobs = []
+    for overrides in sweep.jobs:
+        values = {o.get_key_element(): o.value() for o in parser.parse_overrides(overrides)}
+        levels = {key: values[key] for key in factors}
+        composed = sweep.compose(overrides)
+        try:
+            settings = config.from_hydra(composed)
+            jobs.append(Job(levels, settings.seed, overrides, settings, _plan(settings, plans)))
+        except InputError as error:
+            raise InputError(f"arm {arm(levels)}: {error}" if levels else str(error)) from None
+    return factors, jobs
+
+
+def _plan(settings: Config, plans: dict[str, Plan]) -> Plan:
+    """The plan of a run's network; seeds share it. Data is read only where its shape is not known before."""
+    key = f"{settings.data} {settings.architecture}"
+    if key not in plans:
+        plans[key] = plan(settings)
+    return plans[key]
+
+
+def plan(settings: Config) -> Plan:
+    """The network of a configuration, planned for the input and the classes of its data."""
+    known = data.declared(settings.data)
+    if known is None:
+        prepared = data.prepare(settings.data, settings.seed)
+        known = prepared.input_shape, len(prepared.classes)
+    return architecture.plan(settings.architecture, *known)
+
+
+def arms(jobs: Sequence[Job]) -> list[Job]:
+    """One job for each arm, in order."""
+    return list({json.dumps(job.levels, sort_keys=True, default=str): job for job in reversed(jobs)}.values())[::-1]
+
+
+def duplicates(jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """Arms that would train the same network in the same way, under different names."""
+    same: dict[str, list[Job]] = {}
+    for job in arms(jobs):
+        same.setdefault(_identity(job), []).append(job)
+    return [
+        {"arms": [job.levels for job in group], "text": " and ".join(job.arm for job in group) + " are the same"}
+        for group in same.values()
+        if len(group) > 1
+    ]
+
+
+def _identity(job: Job) -> str:
+    layers = [[layer.type, layer.options, layer.output_shape] for layer in job.planned.layers]
+    rest = {k: v for k, v in config.to_dict(job.settings).items() if k in ("data", "optimizer", "trainer")}
+    # A section of a kind that names no layers (timm) is told apart by its own keys.
+    section = job.settings.architecture if job.settings.architecture.type == "timm" else None
+    return json.dumps([layers, rest, str(section)], sort_keys=True, default=str)
+
+
+def confounds(factors: Sequence[str], jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """What changes with a factor besides the factor: per level the cost against that of the first level.
+
+    Each names factor, level, reference, quantity and ratio. `meant` is true where the experiment's
+    `meant_to_differ` lists the quantity: then it is part of the question, not a flaw of its design.
+    """
+    found = []
+    all_arms = arms(jobs)
+    for factor in factors:
+        levels: dict[str, list[Job]] = {}
+        for job in all_arms:
+            levels.setdefault(json.dumps(job.levels[factor], default=str), []).append(job)
+        groups = list(levels.values())
+        for quantity, measure in QUANTITIES.items():
+            means = [statistics.mean(measure(job.planned) for job in group) for group in groups]
+            for group, mean in zip(groups[1:], means[1:], strict=True):
+                ratio = mean / means[0] if means[0] else float("inf")
+                if abs(ratio - 1) <= TOLERANCE:
+                    continue
+                level, reference = group[0].levels[factor], groups[0][0].levels[factor]
+                short = factor.rpartition(".")[2]
+                found.append(
+                    {
+                        "factor": factor,
+                        "level": level,
+                        "reference": reference,
+                        "quantity": quantity,
+                        "ratio": ratio,
+                        "meant": quantity in group[0].settings.experiment.meant_to_differ,
+                        "text": f"{short} {level} has {ratio:.2g} times the {WORDS[quantity]} of {reference}",
+                    }
+                )
+    return found
+
+
+def unmatched(jobs: Sequence[Job]) -> list[str]:
+    """Arms that should cost what their reference costs, and could not be brought within 5 %."""
+    return [f"{job.arm}: {job.planned.match.note}" for job in arms(jobs)
+            if job.planned.match and not job.planned.match.matched]  # fmt: skip
+
+
+def warnings(factors: Sequence[str], jobs: Sequence[Job]) -> list[str]:
+    """All that a reviewer would hold against this design, a line each."""
+    return [
+        *(one["text"] for one in duplicates(jobs)),
+        *(one["text"] for one in confounds(factors, jobs) if not one["meant"]),
+        *unmatched(jobs),
+    ]

@@ -1,0 +1,171 @@
+"""What would be trained: every layer's shape and cost, or with -m every arm of a sweep, before any time is spent.
+
+python -m pipeline.plan architecture.kernel_size=5
+python -m pipeline.plan -m experiment=kernel_size
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from pipeline import architecture, cli, config, data
+from pipeline.architecture import Plan
+from pipeline.config import Config
+from pipeline.errors import InputError
+from pipeline.evidence import design
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def job(cfg: DictConfig) -> int:
+    """One network, layer by layer."""
+    settings = config.from_hydra(cfg)
+    planned = design.plan(settings)
+    found = planned.to_dict()
+    found["memory"] = {
+        "batch_size": settings.data.batch_size,
+        "activation_bytes": planned.activation_bytes(settings.data.batch_size),
+    }
+    found["advice"] = architecture.advice(planned)
+    cli.emit(settings.output, found, lambda: layers_table(found))
+    return cli.DONE
+
+
+def sweep(asked: cli.Sweep) -> int:
+    """All arms of a sweep, what is unfair between them, and what they will cost."""
+    factors, jobs = design.expand(asked)
+    arms = design.arms(jobs)
+    found: dict[str, Any] = {
+        "arms": [
+            {"levels": a.levels, "total": {"params": a.planned.params, "macs": a.planned.macs}}
+            | ({"match": a.planned.match.to_dict()} if a.planned.match else {})
+            for a in arms
+        ],
+        "runs": len(jobs),
+        "seeds": sorted({j.seed for j in jobs}),
+        "confounds": design.confounds(factors, jobs),
+        "duplicates": design.duplicates(jobs),
+        "unmatched": design.unmatched(jobs),
+        "estimate": estimate(jobs),
+    }
+    cli.emit(jobs[0].settings.output, found, lambda: arms_table(found))
+    return cli.DONE
+
+
+def estimate(jobs: Sequence[design.Job]) -> dict[str, Any]:
+    """Seconds and bytes by a short calibration on this machine; {"why_not": ...} where the data is not here."""
+    sizes: dict[str, tuple[Any, int]] = {}
+    try:
+        from pipeline.training.calibrate import Sizes, estimate
+
+        for one in jobs:
+            if str(one.settings.data) not in sizes:
+                prepared = data.prepare(one.settings.data, one.seed)
+                splits = data.split(prepared, one.settings.data, one.seed)
+                counted = Sizes(**{name: len(indices) for name, indices in splits.items()})
+                sizes[str(one.settings.data)] = counted, len(prepared.classes)
+    except InputError as error:
+        return {"why_not": str(error)}
+    runs: list[tuple[Config, Plan]] = [(one.settings, one.planned) for one in jobs]
+    per_run = [sizes[str(one.settings.data)] for one in jobs]
+    return estimate(runs, [counted for counted, _ in per_run], max(classes for _, classes in per_run))
+
+
+def layers_table(found: dict[str, Any]) -> None:
+    """A row per layer, the totals, and where the network leaves the notes' guidelines."""
+    from rich.console import Console
+
+    console = Console()
+    wide = console.width >= 100  # a narrow terminal gets what the names do not say already
+    rows = _table("layer", *(["type"] if wide else []), "output >", "params >", "=", "MACs >", "sees >",
+                  *(["jump >"] if wide else []))  # fmt: skip
+    for layer in found["layers"]:
+        rows.add_row(
+            layer["name"],
+            *([layer["type"]] if wide else []),
+            "x".join(map(str, layer["output_shape"])),
+            f"{layer['params']:,}" if layer["params"] else "",
+            layer["formula"] if layer["params"] else "",
+            f"{layer['macs']:,}" if layer["macs"] else "",
+            str(layer["receptive_field"] or ""),
+            *([str(layer["jump"] or "")] if wide else []),
+        )
+    console.print(f"input {'x'.join(map(str, found['input_shape']))}", highlight=False)
+    console.print(rows)
+    total, memory = found["total"], found["memory"]
+    console.print(
+        f"{total['params']:,} parameters, {total['macs']:,} MACs for one image, activations of a batch of "
+        f"{memory['batch_size']}: {size(memory['activation_bytes'])} in float32",
+        highlight=False,
+    )
+    if "match" in found:
+        console.print(f"match: {found['match']['note']}", markup=False, highlight=False)
+    if found["advice"]:
+        console.print("\nWhere it leaves the notes' guidelines:", highlight=False)
+    grouped: dict[tuple[str, str], list[str]] = {}
+    for one in found["advice"]:
+        grouped.setdefault((one["advice"], one["reason"]), []).append(one["layer"])
+    for (what, why), where in grouped.items():
+        console.print(f"  {', '.join(where)}: {what}; {why}.", markup=False, highlight=False)
+
+
+def arms_table(found: dict[str, Any]) -> None:
+    """A row per arm, what is confounded, and the estimate."""
+    from rich.console import Console
+
+    console = Console()
+    rows = _table("arm", "params >", "MACs >", "widths")
+    for one in found["arms"]:
+        widths = ",".join(map(str, one["match"]["widths"])) if "match" in one else ""
+        rows.add_row(
+            design.arm(one["levels"]) or "-", f"{one['total']['params']:,}", f"{one['total']['macs']:,}", widths
+        )
+    console.print(rows)
+    console.print(f"{len(found['arms'])} arms x {len(found['seeds'])} seeds = {found['runs']} runs", highlight=False)
+    for one in found["confounds"]:
+        console.print(f"{'meant' if one['meant'] else 'mind'}: {one['text']}", markup=False, highlight=False,
+                      style="dim" if one["meant"] else "yellow")  # fmt: skip
+    for text in [one["text"] for one in found["duplicates"]] + found["unmatched"]:
+        console.print(f"mind: {text}", markup=False, highlight=False, style="yellow")
+    cost = found["estimate"]
+    if "why_not" in cost:
+        console.print(f"no estimate of time: {cost['why_not']}", markup=False, highlight=False)
+    else:
+        console.print(
+            f"about {duration(cost['seconds'])} here, one run after the other, and {size(cost['disk_bytes'])} of disk",
+            highlight=False,
+        )
+
+
+def _table(*columns: str) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    rows = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        rows.add_column(name.removesuffix(" >"), justify="right" if name.endswith(" >") else "left", overflow="fold")
+    return rows
+
+
+def size(n: float) -> str:
+    """Bytes for people: 12 MB."""
+    power = min(4, max(0, len(f"{n:.0f}") - 1) // 3)
+    return f"{n / 1000**power:.3g} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: 45 s, 12 min, 3.5 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def main() -> None:
+    """The command."""
+    cli.main("config", job, sweep)
+
+
+if __name__ == "__main__":
+    main()

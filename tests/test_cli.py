@@ -1,0 +1,321 @@
+"""One clear message per mistake: the key, the value, what is allowed; exit code 2 and nothing left behind."""
+
+import json
+import socket
+
+import pytest
+import yaml
+from conftest import TINY, left_in
+
+from pipeline import cli, train
+from pipeline.errors import InputError
+
+# The command line, and what its one message has to say.
+MISTAKES = {
+    # unknown keys, with the nearest one and those that stand there
+    "architecture.kernel_sise=3": [
+        "architecture.kernel_sise=3: no such key",
+        "Did you mean 'architecture.kernel_size'?",
+        "Allowed under architecture: type, block, filters",
+    ],
+    "sede=1": ["sede=1: no such key", "Did you mean 'seed'?", "Allowed: data, architecture"],
+    "nosuch=1": ["nosuch=1: no such key", "Allowed: data, architecture"],
+    "architecture=mlp architecture.kernel_size=3": [
+        "architecture.kernel_size=3: no such key",
+        "Allowed under architecture: type, hidden",
+    ],
+    "trainer.epochs=3": [
+        "trainer.epochs=3: no such key",
+        "Did you mean 'trainer.max_epochs'?",
+        "Allowed under trainer: accelerator, devices",
+    ],
+    "+foo=1": ["+foo=1: no such key", "Allowed: data, architecture"],
+    "+architecture.kernel_sise=3": [
+        "+architecture.kernel_sise=3: no such key",
+        "Did you mean 'kernel_size'?",
+        "type, block, filters",
+    ],
+    "++data.foo=1": ["data.foo=1: no such key", "source, name, root"],
+    # values out of range, of the wrong type, not among the allowed
+    "architecture.kernel_size=0": ["architecture.kernel_size=0: must lie between 1 and 11."],
+    "architecture.kernel_size=12": ["architecture.kernel_size=12: must lie between 1 and 11."],
+    "architecture.kernel_size=three": ["architecture.kernel_size=three: ", "could not be converted to Integer"],
+    "architecture.filters=3": ["architecture.filters=3: ", "list"],
+    "architecture.filters=[a]": ["architecture.filters=[a]: ", "could not be converted to Integer"],
+    "architecture.padding=sane": [
+        "architecture.padding=sane: must be one of same, valid.",
+        "Did you mean 'same'?",
+    ],
+    "architecture.block=CAX": ["architecture.block=CAX: unknown letter 'X'", "C conv, N norm"],
+    "architecture.layers=[3]": ["architecture.layers[0]=3: ", "{conv: {filters: 8}}"],
+    "optimizer.lr=fast": ["optimizer.lr=fast: ", "could not be converted to Float"],
+    "optimizer.lr=0": ["optimizer.lr=0.0: must be greater than 0."],
+    "optimizer.lr=nan": ["optimizer.lr=nan: must be greater than 0."],
+    "optimizer.momentum=1.5": ["optimizer.momentum=1.5: must lie between 0 and 1."],
+    "optimizer.schedule=cos": ["optimizer.schedule=cos: must be one of constant, cosine.", "Did you mean 'cosine'?"],
+    "trainer.max_epochs=0": ["trainer.max_epochs=0: must be at least 1."],
+    "trainer.precision=float16": ["trainer.precision=float16: must be one of auto, 32-true, bf16-mixed, 16-mixed."],
+    "trainer.precision=16-mixed": ["trainer.precision=16-mixed: needs trainer.accelerator=gpu"],
+    "trainer.gradient_clip_val=0": ["trainer.gradient_clip_val=0.0: must be greater than 0, or null."],
+    "data.size=0": ["data.size=0: must be at least 1."],
+    "data.batch_size=0": ["data.batch_size=0: must be at least 1."],
+    "data.val_fraction=0.9": ["data.val_fraction=0.9 and data.test_fraction=0.2: must add up to less than 1"],
+    "trainer=ddp_cpu data.batch_size=33": [
+        "data.batch_size=33: the global batch must divide evenly among the processes of trainer.devices=2",
+        "try 32.",
+    ],
+    "trainer=ddp_cpu trainer.num_nodes=2": ["trainer.num_nodes=2: no such key", "accelerator, devices"],
+    "seed=-1": ["seed=-1: must lie between 0 and 4294967295."],
+    "seed=null": ["seed=null: "],
+    "seed=1.5": ["seed=1.5: ", "could not be converted to Integer"],
+    "seed=18446744073709551616": ["seed=18446744073709551616: must lie between 0 and 4294967295."],
+    "output=xml": ["output=xml: must be one of table, json."],
+    "experiment.name=a/b": ["experiment.name=a/b: use letters, digits, '-', '_' and '.'"],
+    "experiment.mode=most": ["experiment.mode=most: must be one of max, min."],
+    "experiment.smallest_effect=0": ["experiment.smallest_effect=0.0: must be greater than 0."],
+    "tracking.uri=mlruns": ["tracking.uri=mlruns: must start with sqlite:///, http:// or https://"],
+    # groups
+    "data=nosuch": ["data=nosuch: no such data. Allowed: digits, fashion_mnist, idx, mnist."],
+    "data=mnits": ["data=mnits: no such data.", "Did you mean 'mnist'?"],
+    "data=3": ["data=3: ", "a group takes the name of one of its files"],
+    "architecture=nosuch": ["architecture=nosuch: no such architecture. Allowed: all_conv, cnn, lenet5"],
+    "experiment=kernal_size": ["experiment=kernal_size: no such experiment.", "Did you mean 'kernel_size'?"],
+    "hydra/launcher=nosuch": ["hydra/launcher=nosuch: no such hydra/launcher. Allowed: basic"],
+    # folders
+    "data.root=/nowhere": ["data.root=/nowhere: no such folder."],
+    "data=fashion_mnist data.root=/nowhere": ["data.root=/nowhere: no such folder."],
+    "runs_dir=/proc/x": ["/proc/x"],
+    "dir=/proc/x": ["/proc/x"],
+    "data.prepared_dir=/proc/x": ["data.prepared_dir=/proc/x"],
+    # a network that does not fit its image of 8x8
+    "architecture.padding=valid architecture.kernel_size=9": [
+        "architecture.kernel_size=9: layer block1_conv1 gets a 8x8 input, and a valid 9x9 kernel needs at least 9x9.",
+        "data.size=",
+    ],
+    "architecture.kernel_size=9": ["architecture.kernel_size=9: ", "8x8"],
+    "architecture.filters=[4,4,4,4]": ["block4", "data.size="],
+    # the command line itself
+    "architecture.kernel_size=3,5": ["architecture.kernel_size=3,5: several values need -m", "key=[a,b]"],
+    "seed=0,1,2": ["seed=0,1,2: several values need -m"],
+    "architecture=cnn,mlp": ["architecture=cnn,mlp: several values need -m"],
+    "architecture.filters=[1,": ["architecture.filters=[1,: not understood"],
+    "seed": ["seed: not understood"],
+    "-m architecture.kernel_size=3,50": ["arm kernel_size=50: architecture.kernel_size=50: must lie between 1 and 11."],
+    "-m architecture.padding=same,valid architecture.kernel_size=3,9": ["kernel_size=9", "8x8"],
+    "-m architecture.kernel_sise=3,5": ["architecture.kernel_sise=3,5: no such key", "'architecture.kernel_size'"],
+    "-m data=digits,nosuch": ["data=nosuch: no such data. Allowed: digits, fashion_mnist, idx, mnist."],
+    "-m seed=0,-1": ["seed=-1: must lie between 0 and 4294967295."],
+    # what would let a command line name code to run
+    "hydra.launcher._target_=os.system": ["hydra.launcher._target_=os.system: a configuration cannot name code"],
+    "+architecture._target_=os.system": ["+architecture._target_=os.system: a configuration cannot name code"],
+    "+hydra.callbacks.x.y=1": ["+hydra.callbacks.x.y=1: a configuration cannot name code"],
+    "hydra/callbacks=x": ["hydra/callbacks=x: a configuration cannot name code"],
+    "hydra/job_logging=default": ["hydra/job_logging=default: a configuration cannot name code"],
+    "hydra.job_logging.version=1": ["hydra.job_logging.version=1: a configuration cannot name code"],
+    "--experimental-rerun=job.pickle": ["--experimental-rerun=job.pickle: not supported"],
+    "--experimental-rerun job.pickle": ["--experimental-rerun: not supported"],
+}
+
+
+@pytest.fixture
+def no_gpu(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+
+
+def refused(done, *said):
+    """One line on stderr, which says all of `said`; exit code 2."""
+    assert done.err.startswith("error: ")
+    assert done.err.count("\n") == 1, done.err
+    assert done.out == ""
+    assert [words for words in said if words not in done.err] == [], done.err
+    assert done.code == 2
+
+
+@pytest.mark.parametrize("line", MISTAKES)
+def test_a_mistake_gets_one_clear_message_and_leaves_nothing(line, command, workdir):
+    done = command("train", line)
+    refused(done, *MISTAKES[line])
+    assert left_in(workdir) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("data.limit_train=2000", "data.limit_train=2000: there are only 1258 training examples."),
+        ("data.limit_train=5", "data.limit_train=5: leaves no training example of"),
+        ("-m data.limit_train=100,2000", "data.limit_train=2000: there are only 1258 training examples."),
+    ],
+)
+def test_what_only_the_data_can_tell_leaves_no_more_than_prepared_data(line, said, command, workdir):
+    refused(command("train", line), said)
+    assert [name for name in left_in(workdir) if not name.startswith("prepared")] == []
+
+
+def test_a_missing_gpu_is_named(command, workdir, no_gpu):
+    refused(command("train", "trainer=gpu"), "trainer.devices=1: this machine has 0 GPUs. Use trainer=cpu.")
+    refused(command("train", "trainer=ddp"), "trainer.devices=2: this machine has 0 GPUs.")
+    assert left_in(workdir) == []
+
+
+def test_a_folder_below_a_file_is_refused(command, workdir):
+    (workdir / "file").touch()
+    refused(command("train", "tracking=none runs_dir=file/runs"), "file/runs")
+    refused(command("train", "tracking=none data.prepared_dir=file/prepared"), "data.prepared_dir=file/prepared")
+    refused(command("train", "tracking=none data=mnist data.root=file"), "data.root=file: is a file, not a folder.")
+    assert left_in(workdir) == ["file"]
+
+
+def test_a_tracking_server_that_is_away_is_named(command, workdir):
+    with socket.socket() as free:  # bound and not listening: nobody else gets the port, and it refuses
+        free.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{free.getsockname()[1]}"
+        done = command("train", f"tracking=server tracking.uri={uri}")
+    refused(done, f"tracking.uri={uri}: cannot be used", "tracking=none")
+    assert left_in(workdir) == []
+
+
+def test_a_tracking_database_that_is_none_is_named(command, workdir):
+    (workdir / "mlflow.db").write_bytes(b"not a database, but longer than its header of 16 bytes")
+    done = command("train", f"tracking.uri=sqlite:///{workdir}/mlflow.db")
+    refused(done, f"tracking.uri=sqlite:///{workdir}/mlflow.db: cannot be used", "tracking=none")
+
+
+def test_a_directory_that_holds_a_run_is_not_written_again(command, workdir):
+    assert command("train", f"{TINY} dir=here").code == 0
+    before = {path: path.read_bytes() for path in (workdir / "here").rglob("*") if path.is_file()}
+    refused(command("train", f"{TINY} dir=here"), "dir=here: holds a run already.")
+    assert {path: path.read_bytes() for path in (workdir / "here").rglob("*") if path.is_file()} == before
+
+
+def test_a_directory_that_holds_a_sweep_is_not_written_again(command, workdir):
+    (workdir / "here").mkdir()
+    (workdir / "here" / "sweep.json").write_text('{"jobs": []}')
+    refused(command("train", f"-m {TINY} seed=0,1 dir=here"), "dir=here: holds a sweep already.")
+    assert (workdir / "here" / "sweep.json").read_text() == '{"jobs": []}'
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "said"),
+    [
+        ("prepare", "data=nosuch", ["data=nosuch: no such data.", "digits"]),
+        ("prepare", "data.root=/nowhere", ["data.root=/nowhere: no such folder."]),
+        ("prepare", "data.siez=8", ["data.siez=8: no such key", "Did you mean 'data.size'?"]),
+        ("prepare", "-m data.size=8,16", ["-m: this command runs one configuration at a time"]),
+        ("prepare", "data.size=8,16", ["data.size=8,16: "]),
+        ("compare", "sweep=latest", ["sweep=latest: no sweep under runs_dir=runs."]),
+        ("compare", "sweep=/nowhere", ["sweep=/nowhere: not a sweep directory"]),
+        ("compare", "swep=latest", ["swep=latest: no such key", "Did you mean 'sweep'?"]),
+        ("compare", "output=xml", ["output=xml: must be one of table, json."]),
+        ("compare", "-m sweep=a,b", ["-m: this command runs one configuration at a time"]),
+        ("evaluate", "", ["run=null: name a run directory"]),
+        ("evaluate", "run=/nowhere", ["run=/nowhere: not a run directory"]),
+        ("evaluate", "run=. checkpoint=first", ["checkpoint=first: must be one of best, last."]),
+        ("evaluate", "run=. output=xml", ["output=xml: must be one of table, json."]),
+        ("evaluate", "+foo=1", ["+foo=1: no such key", "run, checkpoint, output"]),
+        ("compare", "+foo=1", ["+foo=1: no such key", "sweep, runs_dir, out, output"]),
+    ],
+)
+def test_the_other_commands_are_as_clear(module, line, said, command, workdir):
+    refused(command(module, line), *said)
+    assert left_in(workdir) == []
+
+
+def test_our_own_errors_are_not_dressed_up_as_the_users(command, monkeypatch):
+    def broken(cfg):
+        raise KeyError("ours")
+
+    monkeypatch.setattr(train, "job", broken)
+    with pytest.raises(KeyError, match="ours"):
+        command("train", "")
+
+
+def test_input_errors_are_the_users(command, monkeypatch):
+    def broken(cfg):
+        raise InputError("x=1: must be 2.")
+
+    monkeypatch.setattr(train, "job", broken)
+    refused(command("train", ""), "error: x=1: must be 2.\n")
+
+
+def test_interrupted_exits_with_75(command, monkeypatch):
+    def interrupted(cfg):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "job", interrupted)
+    assert command("train", "").code == cli.INTERRUPTED == 75
+
+
+def test_an_exit_code_passes_through(command, monkeypatch):
+    monkeypatch.setattr(train, "job", lambda cfg: cli.FAILED)
+    assert command("train", "").code == 1
+    monkeypatch.setattr(train, "job", lambda cfg: cli.DONE)
+    assert command("train", "").code == 0
+
+
+@pytest.mark.parametrize("module", ["train", "prepare", "compare", "evaluate"])
+def test_help(module, command, workdir):
+    done = command(module, "--help")
+    assert done.code == 0
+    assert done.err == ""
+    assert "output: table" in done.out
+    assert left_in(workdir) == []
+
+
+def test_help_names_groups_and_keys(command):
+    said = command("train", "--help").out
+    for words in ("architecture: all_conv, cnn, lenet5", "experiment: demo, kernel_size", "kernel_size: 3", "seed: 0"):
+        assert words in said
+
+
+def test_cfg_job_prints_the_configuration_alone(command, workdir):
+    done = command("train", "--cfg job architecture.kernel_size=5 seed=7")
+    assert (done.code, done.err) == (0, "")
+    shown = yaml.safe_load(done.out)
+    assert shown["architecture"]["kernel_size"] == 5
+    assert shown["seed"] == 7
+    assert shown["optimizer"]["lr"] == 0.001
+    assert list(shown) == [
+        "data", "architecture", "optimizer", "trainer", "tracking", "experiment", "seed", "runs_dir", "dir", "output",
+    ]  # fmt: skip
+    assert left_in(workdir) == []
+
+
+def test_cfg_job_of_a_mistake(command):
+    refused(command("train", "--cfg job architecture.kernel_sise=3"), "Did you mean 'architecture.kernel_size'?")
+
+
+def test_a_users_own_experiment_comes_from_a_folder_of_theirs(command, workdir):
+    (workdir / "mine" / "experiment").mkdir(parents=True)
+    (workdir / "mine" / "experiment" / "odd.yaml").write_text(
+        "# @package _global_\nexperiment: {name: odd}\nhydra: {sweeper: {params: {architecture.kernel_size: '3,50'}}}\n"
+    )
+    refused(command("train", "--config-dir mine -m experiment=odd"), "arm kernel_size=50: architecture.kernel_size=50")
+    refused(command("train", "--config-dir nowhere -m experiment=odd"), "nowhere")
+
+
+def test_emit_prints_either_the_table_or_the_document(capsys):
+    cli.emit("table", {"a": 1}, lambda: print("a table"))
+    assert capsys.readouterr().out == "a table\n"
+    cli.emit("json", {"a": 1}, lambda: print("a table"))
+    assert json.loads(capsys.readouterr().out) == {"a": 1}
+
+
+# What a shell sees: stderr of a whole process, the interpreter's warnings included.
+
+
+@pytest.mark.parametrize(
+    "line", ["architecture.kernel_sise=3", "data.root=/nowhere", "-m architecture.kernel_size=3,50", "data=nosuch"]
+)
+def test_a_mistake_in_a_process_of_its_own(line, process, workdir):
+    done = process("train", line)
+    refused(done, *MISTAKES[line])
+    assert left_in(workdir) == []
+
+
+def test_help_in_a_process_of_its_own(process, workdir):
+    done = process("train", "--help")
+    assert (done.code, done.err) == (0, "")
+    assert "architecture: all_conv, cnn" in done.out
+    assert left_in(workdir) == []
