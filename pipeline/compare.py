@@ -11,9 +11,10 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from pipeline import cli, rundir
+from pipeline import cli, config, rundir
+from pipeline.errors import one_of
 
 
 @dataclass
@@ -25,14 +26,16 @@ class Compare:
     out: str | None = None  # also put verdict, report, metrics and plot data into this folder
     output: str = "table"  # table | json
 
+    def __post_init__(self) -> None:
+        one_of("output", self.output, ("table", "json"))
+
 
 def job(cfg: DictConfig) -> int:
     """Compute the verdict anew, show it, and show it on MLflow where the sweep is tracked."""
     from pipeline.evidence import sweep as evidence
     from pipeline.tracking import project
 
-    asked = OmegaConf.to_object(cfg)
-    assert isinstance(asked, Compare)
+    asked = config.typed(cfg, Compare)
     sweep = rundir.find_sweep(asked.sweep, Path(asked.runs_dir))
     found = evidence.conclude(sweep)
     project.attach(sweep, evidence.artifacts(sweep), evidence.headline(found))

@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -11,6 +11,8 @@ from pipeline.data import Data
 from pipeline.errors import InputError, nearest, one_of, within
 from pipeline.tracking.config import Tracking
 from pipeline.training.config import Optimizer, Trainer
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -73,10 +75,15 @@ def register() -> None:
 
 def from_hydra(cfg: DictConfig) -> Config:
     """The composed configuration, typed and checked. Raises InputError on what cannot be."""
+    return typed(cfg, Config)
+
+
+def typed(cfg: DictConfig, kind: type[T]) -> T:
+    """A composed configuration as the dataclass that is its schema. Raises InputError on what cannot be."""
     _refuse_unknown(cfg, "")
-    config = OmegaConf.to_object(cfg)
-    assert isinstance(config, Config)
-    return config
+    found = OmegaConf.to_object(cfg)
+    assert isinstance(found, kind)
+    return found
 
 
 def _refuse_unknown(node: DictConfig, prefix: str) -> None:

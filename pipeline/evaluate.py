@@ -5,10 +5,10 @@ python -m pipeline.evaluate run=runs/train/...
 
 from dataclasses import dataclass
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from pipeline import cli, rundir
-from pipeline.errors import InputError
+from pipeline import cli, config, rundir
+from pipeline.errors import InputError, one_of
 
 
 @dataclass
@@ -19,11 +19,14 @@ class Evaluate:
     checkpoint: str = "best"  # best | last
     output: str = "table"  # table | json
 
+    def __post_init__(self) -> None:
+        one_of("checkpoint", self.checkpoint, ("best", "last"))
+        one_of("output", self.output, ("table", "json"))
+
 
 def job(cfg: DictConfig) -> int:
     """Load the checkpoint, run it over both splits, print the metrics."""
-    asked = OmegaConf.to_object(cfg)
-    assert isinstance(asked, Evaluate)
+    asked = config.typed(cfg, Evaluate)
     if asked.run is None:
         raise InputError("run=null: name a run directory, as in run=runs/train/...")
     path = rundir.find_run(asked.run)
