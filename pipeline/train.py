@@ -173,14 +173,18 @@ def sweep(asked: cli.Sweep) -> int:
     for warning in asks["warnings"]:
         print(f"mind: {warning}", file=sys.stderr)
     dirs = [path / folder for folder in folders]
-    with progress.shown(list(zip(names, dirs, strict=True))):
-        places = [[f"dir={_quoted(d)}", f"hydra.sweep.dir={_quoted(path)}"] for d in dirs]
-        asked.launch([job_.overrides + place for job_, place in zip(jobs, places, strict=True)])
+    places = [[f"dir={_quoted(d)}", f"hydra.sweep.dir={_quoted(path)}"] for d in dirs]
+    try:
+        with progress.shown(list(zip(names, dirs, strict=True))):
+            asked.launch([job_.overrides + place for job_, place in zip(jobs, places, strict=True)])
+    except BaseException:
+        project.end_sweep(path, "interrupted")
+        raise
     outcomes = [document(d) for d in dirs]
     failed = [o for o in outcomes if o["status"] != "finished"]
     verdict = evidence.conclude(path)
     project.attach(path, evidence.artifacts(path), evidence.headline(verdict))
-    project.end_sweep(path, failed=bool(failed))
+    project.end_sweep(path, "failed" if failed else "finished")
     result = {"sweep": str(path), "mlflow_run_id": project.run_id(path), "runs": outcomes, "verdict": verdict}
     cli.emit(first.output, result, lambda: cli.verdict_table(path, verdict))
     for outcome in failed:

@@ -110,11 +110,11 @@ def attach(sweep: Path, artifacts: list[Path], metrics: dict[str, float]) -> Non
             client.log_artifact(parent, str(path))
 
 
-def end_sweep(sweep: Path, failed: bool) -> None:
-    """Close the parent run."""
+def end_sweep(sweep: Path, status: str) -> None:
+    """Close the parent run: finished, failed or interrupted."""
     if parent := run_id(sweep):
         with _warned("the sweep's end"):
-            _sweep_client(sweep).set_terminated(parent, "FAILED" if failed else "FINISHED")
+            _sweep_client(sweep).set_terminated(parent, STATUS[status])
 
 
 def _sweep_client(sweep: Path) -> "MlflowClient":
