@@ -2,11 +2,12 @@
 
 import dataclasses
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline import architecture
+from pipeline import architecture, rundir
 from pipeline.data import Data
 from pipeline.errors import InputError, nearest, one_of, within
 from pipeline.tracking.config import Tracking
@@ -114,6 +115,15 @@ def from_dict(values: dict[str, Any]) -> Config:
         "experiment": Experiment,
     }
     return Config(**{k: sections[k](**v) if k in sections else v for k, v in values.items()})
+
+
+def of_run(path: Path) -> Config:
+    """The configuration of the run at `path`. Raises InputError where run.json holds none that fits this code."""
+    asked = rundir.read_json(path / "run.json")
+    try:
+        return from_dict(asked["config"])
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path / 'run.json'}: was written by another version of the code ({error}).") from None
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Logits and metrics of a checkpoint: one process, full precision, every example once."""
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +22,25 @@ def load(run: Path, checkpoint: str = "best") -> Classifier:
     path = run / "checkpoints" / f"{checkpoint}.ckpt"
     if not path.exists():
         raise InputError(f"{path}: no such checkpoint.")
+    asked = rundir.read_json(run / "run.json")
+    section = config.of_run(run).architecture
     try:
+        # torch writes a checksum of every part and reads without looking at it.
+        with zipfile.ZipFile(path) as parts:
+            if damaged := parts.testzip():
+                raise ValueError(f"{damaged} is damaged")
         weights = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+        mean, std = weights["mean"], weights["std"]
     except Exception as error:
         raise InputError(f"{path}: cannot be read as a checkpoint ({type(error).__name__}).") from None
-    asked = rundir.read_json(run / "run.json")
     dataset = asked["dataset"]
-    network = architecture.build(
-        asked["config"]["architecture"], tuple(dataset["input_shape"]), len(dataset["classes"])
-    )
-    module = Classifier(network, weights["mean"], weights["std"], len(dataset["classes"]))
+    network = architecture.build(section, tuple(dataset["input_shape"]), len(dataset["classes"]))
+    module = Classifier(network, mean, std, len(dataset["classes"]))
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:
-        raise InputError(f"{path}: does not fit the network of {run / 'run.json'}: {error}") from None
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: does not fit the network of {run / 'run.json'}: {reason}") from None
     return module.eval()
 
 
@@ -59,7 +65,7 @@ def evaluate(run: Path, checkpoint: str = "best", save: bool = False) -> dict[st
     `save` writes predictions.npz as well: index, label and logits per test example.
     """
     asked = rundir.read_json(run / "run.json")
-    settings = config.from_dict(asked["config"])
+    settings = config.of_run(run)
     prepared = data.prepare(settings.data, settings.seed)
     if prepared.digest != asked["dataset"]["digest"]:
         raise InputError(

@@ -68,6 +68,12 @@ def expand(sweep: "cli.Sweep") -> tuple[list[str], list[Job]]:
             jobs.append(Job(levels, settings.seed, overrides, settings, _plan(settings, plans)))
         except InputError as error:
             raise InputError(f"arm {arm(levels)}: {error}" if levels else str(error)) from None
+    seen: set[str] = set()
+    for job in jobs:
+        name = f"{job.arm}, seed={job.seed}".removeprefix(", ")
+        if name in seen:
+            raise InputError(f"{name}: is listed twice; the same run again says nothing new.")
+        seen.add(name)
     return factors, jobs
 
 
@@ -90,7 +96,10 @@ def plan(settings: Config) -> Plan:
 
 def arms(jobs: Sequence[Job]) -> list[Job]:
     """One job for each arm, in order."""
-    return list({json.dumps(job.levels, sort_keys=True, default=str): job for job in reversed(jobs)}.values())[::-1]
+    first: dict[str, Job] = {}
+    for job in jobs:
+        first.setdefault(json.dumps(job.levels, sort_keys=True, default=str), job)
+    return list(first.values())
 
 
 def duplicates(jobs: Sequence[Job]) -> list[dict[str, Any]]:

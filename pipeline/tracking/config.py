@@ -1,6 +1,7 @@
 """The `tracking` section."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from pipeline.errors import InputError
 
@@ -21,5 +22,10 @@ class Tracking:
             raise InputError(
                 f"tracking.uri={self.uri}: must start with sqlite:///, http:// or https://, or be null for no tracking."
             )
+        # Absolute from here on: a run directory names the place where it is shown, whoever reads it from wherever.
+        if self.uri is not None and self.uri.startswith("sqlite:///"):
+            self.uri = f"sqlite:///{Path(self.uri.removeprefix('sqlite:///')).absolute()}"
+        if self.artifacts is not None:
+            self.artifacts = str(Path(self.artifacts).absolute())
         if not self.push_every_s > 0:
             raise InputError(f"tracking.push_every_s={self.push_every_s}: must be greater than 0.")

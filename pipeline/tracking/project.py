@@ -7,6 +7,7 @@ at the next push. Every row keeps the time at which it was recorded, so that sen
 import contextlib
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ def connect(tracking: Tracking, experiment: str) -> tuple["MlflowClient", str]:
     """
     from filelock import FileLock
 
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it would report use to MLflow's makers
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     # The first connection otherwise prints a line per table migration.
@@ -50,6 +52,10 @@ def connect(tracking: Tracking, experiment: str) -> tuple["MlflowClient", str]:
     with lock:
         client = MlflowClient(tracking_uri=tracking.uri)
         found = client.get_experiment_by_name(experiment)
+        if found and found.lifecycle_stage == "deleted":
+            raise ValueError(
+                f"experiment {experiment} was deleted there; restore it, or choose another experiment.name"
+            )
         if found:
             return client, found.experiment_id
         place = Path(tracking.artifacts).resolve().as_uri() if tracking.artifacts else None
@@ -104,8 +110,10 @@ def attach(sweep: Path, artifacts: list[Path], metrics: dict[str, float]) -> Non
         from mlflow.entities import Metric
 
         client = _sweep_client(sweep)
-        now = int(time.time() * 1000)
-        client.log_batch(parent, metrics=[Metric(f"verdict/{k}", v, now, 0) for k, v in metrics.items()])
+        # The time of the sweep, not of the look at it: shown again, a verdict stands there once.
+        when = int(rundir.read_json(sweep / "sweep.json")["started"] * 1000)
+        named = {re.sub(r"[^\w\-. :/]+", "_", f"verdict/{k}").rstrip("_"): v for k, v in metrics.items()}
+        client.log_batch(parent, metrics=[Metric(k, v, when, 0) for k, v in named.items()])
         for path in artifacts:
             client.log_artifact(parent, str(path))
 
@@ -163,7 +171,7 @@ def begin(run: Path) -> None:
     from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
 
     asked = rundir.read_json(run / "run.json")
-    settings = config.from_dict(asked["config"])
+    settings = config.of_run(run)
     client, experiment = connect(settings.tracking, settings.experiment.name)
     tags = {
         "seed": str(settings.seed),

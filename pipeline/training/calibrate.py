@@ -1,5 +1,6 @@
 """How long a sweep will take and how much disk it needs: a few real training steps on this machine, scaled."""
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ def estimate(runs: Sequence[tuple[Config, Plan]], sizes: Sequence[Sizes], classe
     The cheapest and the dearest network (by MACs x batch) are timed; the others lie on the line between them.
     """
     keep_buffers()
+    trainer = runs[0][0].trainer
+    torch.set_num_threads(trainer.threads or max(1, (os.cpu_count() or 1) // trainer.devices))
     work = [planned.macs * settings.data.batch_size for settings, planned in runs]
     low, high = min(range(len(runs)), key=work.__getitem__), max(range(len(runs)), key=work.__getitem__)
     timed = {work[i]: time_step(runs[i][0], runs[i][1], classes) for i in (low, high)}

@@ -24,8 +24,7 @@ def fit(path: Path) -> None:
     """Train the run at `path` as its run.json says, and leave its checkpoints, predictions and results there."""
     began = time.perf_counter()
     quiet()
-    asked = rundir.read_json(path / "run.json")
-    settings = config.from_dict(asked["config"])
+    settings = config.of_run(path)
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     keep_buffers()
     # Deterministic mode also fills every fresh tensor with NaN, to expose reads of memory that nobody wrote: 3 %
@@ -38,7 +37,7 @@ def fit(path: Path) -> None:
     mean, std = data.normalisation(prepared.images, splits["train"])
     classes = len(prepared.classes)
     torch.manual_seed(settings.seed)
-    network = architecture.build(asked["config"]["architecture"], prepared.input_shape, classes)
+    network = architecture.build(settings.architecture, prepared.input_shape, classes)
     module = Classifier(network, torch.as_tensor(mean), torch.as_tensor(std), classes, settings.optimizer)
 
     sampler = loader.Shuffled(splits["train"], settings.data.batch_size, settings.seed, rank, world)

@@ -14,7 +14,7 @@ from pipeline import config, rundir
 
 def train(path: Path) -> str:
     """Train the run at `path` to its end. Returns its status; an error is recorded there, not raised."""
-    trainer = config.from_dict(rundir.read_json(path / "run.json")["config"]).trainer
+    trainer = config.of_run(path).trainer
     try:
         if trainer.devices == 1:
             from pipeline.training.fit import fit
@@ -32,6 +32,7 @@ def train(path: Path) -> str:
 
 def _elastic(path: Path, trainer: config.Trainer) -> None:
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     logs = path / "ranks"
@@ -53,4 +54,9 @@ def _elastic(path: Path, trainer: config.Trainer) -> None:
         ),
         entrypoint=sys.executable,
     )
-    agent("-m", "pipeline.training", str(path.resolve()))
+    try:
+        agent("-m", "pipeline.training", str(path.resolve()))
+    except ChildFailedError as error:
+        # Its own text is a banner over all processes; the first failure is the cause, the others followed it.
+        rank, failure = error.get_first_failure()
+        raise RuntimeError(f"process {rank}: {failure.message} (see {logs})") from error
