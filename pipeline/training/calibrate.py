@@ -1,6 +1,5 @@
 """How long a sweep will take and how much disk it needs: a few real training steps on this machine, scaled."""
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,8 +37,6 @@ def estimate(runs: Sequence[tuple[Config, Plan]], sizes: Sequence[Sizes], classe
     The cheapest and the dearest network (by MACs x batch) are timed; the others lie on the line between them.
     """
     keep_buffers()
-    trainer = runs[0][0].trainer
-    torch.set_num_threads(trainer.threads or max(1, (os.cpu_count() or 1) // trainer.devices))
     work = [planned.macs * settings.data.batch_size for settings, planned in runs]
     low, high = min(range(len(runs)), key=work.__getitem__), max(range(len(runs)), key=work.__getitem__)
     timed = {work[i]: time_step(runs[i][0], runs[i][1], classes) for i in (low, high)}
@@ -74,6 +71,7 @@ def time_step(settings: Config, planned: Plan, classes: int) -> tuple[float, flo
     channels, height, width = planned.input_shape
     module = Classifier(network, torch.zeros(channels), torch.ones(channels), classes).to(device)
     batch = settings.data.batch_size
+    torch.set_num_threads(settings.trainer.cpu_threads(planned.macs * batch))
     x_BCHW = torch.randint(0, 256, (batch, height, width, channels), dtype=torch.uint8).permute(0, 3, 1, 2).to(device)
     y = torch.randint(0, classes, (batch,)).to(device)
     optimizer = torch.optim.Adam(module.parameters(), fused=True)

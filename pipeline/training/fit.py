@@ -30,10 +30,11 @@ def fit(path: Path) -> None:
     # Deterministic mode also fills every fresh tensor with NaN, to expose reads of memory that nobody wrote: 3 %
     # of the notes' CNN's images/s, for nothing where tests find such reads.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.set_num_threads(settings.trainer.threads or max(1, (os.cpu_count() or 1) // settings.trainer.devices))
 
     prepared = data.prepare(settings.data, settings.seed)
     splits = data.split(prepared, settings.data, settings.seed)
+    macs = rundir.read_json(path / "run.json")["macs"]
+    torch.set_num_threads(settings.trainer.cpu_threads(macs * settings.data.batch_size // world))
     mean, std = data.normalisation(prepared.images, splits["train"])
     classes = len(prepared.classes)
     torch.manual_seed(settings.seed)
