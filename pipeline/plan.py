@@ -56,21 +56,21 @@ def sweep(asked: cli.Sweep) -> int:
 
 def estimate(jobs: Sequence[design.Job]) -> dict[str, Any]:
     """Seconds and bytes by a short calibration on this machine; {"why_not": ...} where the data is not here."""
-    sizes: dict[str, tuple[Any, int]] = {}
+    sizes: dict[str, tuple[dict[str, int], int]] = {}
     try:
-        from pipeline.training.calibrate import Sizes, estimate
-
         for one in jobs:
             if str(one.settings.data) not in sizes:
                 prepared = data.prepare(one.settings.data, one.seed)
                 splits = data.split(prepared, one.settings.data, one.seed)
-                counted = Sizes(**{name: len(indices) for name, indices in splits.items()})
-                sizes[str(one.settings.data)] = counted, len(prepared.classes)
+                counts = {name: len(indices) for name, indices in splits.items()}
+                sizes[str(one.settings.data)] = counts, len(prepared.classes)
     except InputError as error:
         return {"why_not": str(error)}
+    from pipeline.training.calibrate import Sizes, estimate  # torch: only where there is something to time
+
     runs: list[tuple[Config, Plan]] = [(one.settings, one.planned) for one in jobs]
     per_run = [sizes[str(one.settings.data)] for one in jobs]
-    return estimate(runs, [counted for counted, _ in per_run], max(classes for _, classes in per_run))
+    return estimate(runs, [Sizes(**counts) for counts, _ in per_run], max(classes for _, classes in per_run))
 
 
 def layers_table(found: dict[str, Any]) -> None:

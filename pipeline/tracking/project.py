@@ -185,8 +185,11 @@ def begin(run: Path) -> None:
     if (parent := run.parent / "tracking.json").exists():
         tags["mlflow.parentRunId"] = rundir.read_json(parent)["mlflow_run_id"]
         tags["sweep"] = run.parent.name
-    run_id = client.create_run(experiment, tags=tags, run_name=run.name).info.run_id
-    rundir.write_json(run / "tracking.json", {"mlflow_run_id": run_id, "rows": 0})
+    shown = rundir.read_json(run / "tracking.json") if (run / "tracking.json").exists() else {}
+    run_id = shown.get("mlflow_run_id") or client.create_run(experiment, tags=tags, run_name=run.name).info.run_id
+    # Not begun until all of this is there: a server that dies in between gets it again at the next push.
+    shown = {"mlflow_run_id": run_id, "begun": False, "rows": 0}
+    rundir.write_json(run / "tracking.json", shown)
     flat = config.flat(asked["config"])
     shown = {k: v for k, v in flat.items() if k.split(".")[0] not in ("tracking", "experiment", "dir", "output")}
     params = [Param(k, str(v)[:6000]) for k, v in shown.items()]
@@ -211,6 +214,7 @@ def begin(run: Path) -> None:
         ],
     )
     client.log_artifact(run_id, str(run / "run.json"))
+    rundir.write_json(run / "tracking.json", {**shown, "begun": True})
 
 
 def push(run: Path) -> None:
@@ -218,7 +222,7 @@ def push(run: Path) -> None:
     from mlflow.entities import Metric
 
     asked = rundir.read_json(run / "run.json")
-    if not (run / "tracking.json").exists():
+    if not (run / "tracking.json").exists() or not rundir.read_json(run / "tracking.json")["begun"]:
         begin(run)
     shown = rundir.read_json(run / "tracking.json")
     rows = list(rundir.metric_rows(run, skip=shown["rows"]))
