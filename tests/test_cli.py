@@ -1,11 +1,12 @@
 """One clear message per mistake: the key, the value, what is allowed; exit code 2 and nothing left behind."""
 
 import json
+import re
 import socket
 
 import pytest
 import yaml
-from conftest import TINY, left_in
+from running import TINY, left_in, refused
 
 from pipeline import cli, train
 from pipeline.errors import InputError
@@ -103,6 +104,11 @@ MISTAKES = {
     "-m architecture.kernel_size=3,50": ["arm kernel_size=50: architecture.kernel_size=50: must lie between 1 and 11."],
     "-m architecture.padding=same,valid architecture.kernel_size=3,9": ["kernel_size=9", "8x8"],
     "-m architecture.kernel_sise=3,5": ["architecture.kernel_sise=3,5: no such key", "'architecture.kernel_size'"],
+    "-m architecture=cnn,mlp architecture.filters=[4,8]": [
+        "arm architecture=mlp: ",
+        "architecture.filters=[4,8]: no such key",
+        "type, hidden",
+    ],
     "-m data=digits,nosuch": ["data=nosuch: no such data. Allowed: digits, fashion_mnist, idx, mnist."],
     "-m seed=0,-1": ["seed=-1: must lie between 0 and 4294967295."],
     # what would let a command line name code to run
@@ -122,15 +128,6 @@ def no_gpu(monkeypatch):
     import torch
 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-
-
-def refused(done, *said):
-    """One line on stderr, which says all of `said`; exit code 2."""
-    assert done.err.startswith("error: ")
-    assert done.err.count("\n") == 1, done.err
-    assert done.out == ""
-    assert [words for words in said if words not in done.err] == [], done.err
-    assert done.code == 2
 
 
 @pytest.mark.parametrize("line", MISTAKES)
@@ -265,8 +262,10 @@ def test_help(module, command, workdir):
 
 def test_help_names_groups_and_keys(command):
     said = command("train", "--help").out
-    for words in ("architecture: all_conv, cnn, lenet5", "experiment: demo, kernel_size", "kernel_size: 3", "seed: 0"):
+    for words in ("architecture: all_conv, cnn, lenet5", "tracking: local, none, server", "kernel_size: 3", "seed: 0"):
         assert words in said
+    assert re.search(r"experiment: .*demo.*kernel_size.*padding.*pool_order", said)
+    assert "schema" not in said
 
 
 def test_cfg_job_prints_the_configuration_alone(command, workdir):

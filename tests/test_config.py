@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import REPOSITORY, TINY, hydra_reset, restored_torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
+from running import REPOSITORY, TINY, hydra_reset, restored_torch
 
 from pipeline import architecture, config, data, rundir
 from pipeline.config import Config, Experiment

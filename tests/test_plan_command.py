@@ -6,7 +6,7 @@ import sys
 import time
 
 import pytest
-from conftest import left_in
+from running import left_in
 
 from pipeline import plan
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import REPOSITORY, TINY, Done
+from running import TINY, call, refused
 from torch.nn import functional as F
 
 from pipeline import data, rundir
@@ -22,20 +22,10 @@ from pipeline.evaluation import predict
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A folder with a finished run of two epochs in `run`, and its prepared data."""
-    import os
-    import subprocess
-    import sys
-
     folder = tmp_path_factory.mktemp("evaluation")
     line = TINY.replace("max_epochs=1", "max_epochs=2")
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline.train", *line.split(), "dir=run"],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    done = call(folder, "train", f"{line} dir=run")
+    assert done.code == 0, done.err
     return folder
 
 
@@ -44,14 +34,6 @@ def run(trained, workdir):
     """A copy of that run, to be damaged."""
     shutil.copytree(trained, workdir, dirs_exist_ok=True)
     return Path("run")
-
-
-def refused(done: Done, *said):
-    assert done.err.startswith("error: ")
-    assert done.err.count("\n") == 1
-    assert done.out == ""
-    assert [words for words in said if words not in done.err] == [], done.err
-    assert done.code == 2
 
 
 # ---- what it gives

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shlex
 import shutil
 import signal
 import socket
@@ -15,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, Done, left_in
+from running import REPOSITORY, Done, call, left_in
 
 from pipeline import config, rundir
 from pipeline.tracking import project
@@ -29,21 +28,9 @@ SWEEP = f"-m {LINE} experiment.name=tracked 'experiment.question=Which?' archite
 def home(tmp_path_factory):
     """A folder in which one sweep ran in a process of its own, with the default tracking=local."""
     folder = tmp_path_factory.mktemp("tracking")
-    done = run_in(folder, f"{SWEEP} dir=sweep output=json")
+    done = call(folder, "train", f"{SWEEP} dir=sweep output=json")
     assert (done.code, done.document["sweep"]) == (0, "sweep"), done.err
     return folder
-
-
-def run_in(folder, line, **more):
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline.train", *shlex.split(line)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), **more},
-    )
-    return Done(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.fixture

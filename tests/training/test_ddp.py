@@ -1,16 +1,13 @@
 """Two real processes train one run together, started by torchrun's agent, and find what one process finds."""
 
 import os
-import shlex
-import subprocess
-import sys
 import time
 from collections import Counter
 
 import numpy as np
 import pytest
 import torch
-from conftest import REPOSITORY, Done
+from running import REPOSITORY, call
 
 from pipeline import rundir
 
@@ -34,15 +31,7 @@ def run(folder, line, more="pass", timeout_s=280):
     (folder / "site").mkdir()
     (folder / "site" / "sitecustomize.py").write_text(SITE.replace("{more}", more))
     path = os.pathsep.join([str(folder / "site"), str(REPOSITORY)])
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline.train", *shlex.split(line)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-        env={**os.environ, "PYTHONPATH": path, "NOTES": str(folder / "notes")},
-    )
-    return Done(done.returncode, done.stdout, done.stderr)
+    return call(folder, "train", line, timeout_s, PYTHONPATH=path, NOTES=str(folder / "notes"))
 
 
 def notes(folder):

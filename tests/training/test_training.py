@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, left_in
+from running import TINY, left_in
 
 from pipeline import rundir
 from pipeline.training import fit

@@ -1,0 +1,213 @@
+"""`dvc repro` in a copy of the checkout: what changed is run again, and nothing else."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from running import REPOSITORY, Done
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+STAGES = ["prepare", "sweep", "compare"]
+LEVELS = ["block=CACAP", "block=CAP", "kernel_size=3", "kernel_size=5", "padding=same", "padding=valid"]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """The files of this checkout in a repository of their own, with a demo of eight short runs, reproduced once."""
+    folder = tmp_path_factory.mktemp("dvc") / "checkout"
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=REPOSITORY, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    for name in listed.stdout.split("\0"):
+        if name and (REPOSITORY / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(REPOSITORY / name, folder / name)
+    change(folder / "conf/experiment/demo.yaml", "max_epochs: 8", "max_epochs: 1\n  threads: 1")
+    change(folder / "conf/experiment/demo.yaml", "  size: 32", "  size: 32\n  limit_train: 64")
+    change(folder / "conf/experiment/demo.yaml", "seed: 0,1,2,3", "seed: 0")
+    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
+    done = dvc(folder, "repro")
+    assert done.code == 0, done.err + done.out
+    return folder
+
+
+def dvc(folder, *arguments):
+    """The project's own dvc, on the code of `folder`: its stages call `python`."""
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    env |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}", "DVC_NO_ANALYTICS": "1"}
+    done = subprocess.run(["dvc", *arguments], cwd=folder, env=env, capture_output=True, text=True, timeout=600)
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def change(path, old, new):
+    text = path.read_text()
+    assert text.count(old) == 1, f"{old} in {path}"
+    path.write_text(text.replace(old, new))
+
+
+def pending(folder):
+    """The stages whose own dependencies changed; those that follow are known once these have run."""
+    done = dvc(folder, "repro", "--dry")
+    assert done.code == 0, done.err
+    return ran(done)
+
+
+def ran(done):
+    """The stages that a repro ran, in order."""
+    return [stage for stage in STAGES if f"Running stage '{stage}'" in done.out]
+
+
+@pytest.fixture
+def edited(checkout):
+    """Edit a file of the checkout for one test: edited("conf/trainer/cpu.yaml", "\\n# changed")."""
+    before = {}
+
+    def edit(name, old, new=None):
+        path = checkout / name
+        before.setdefault(path, path.read_text())
+        if new is None:
+            path.write_text(path.read_text() + old)
+        else:
+            change(path, old, new)
+
+    yield edit
+    for path, text in before.items():
+        path.write_text(text)
+
+
+def test_repro_leaves_the_verdict_and_its_numbers(checkout):
+    reports = checkout / "reports/demo"
+    sweep = json.loads((reports / "sweep.json").read_text())
+    assert len(sweep["runs"]) == 8
+    assert {run["status"] for run in sweep["runs"]} == {"finished"}
+    assert all((checkout / run["run"] / "run.json").exists() for run in sweep["runs"])
+    verdict = json.loads((reports / "verdict.json").read_text())
+    assert verdict["factors"] == sweep["verdict"]["factors"]
+    assert "<html" in (reports / "report.html").read_text()
+    with open(reports / "levels.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert sorted(row["level"] for row in rows) == LEVELS
+    # each level's mean is over its four runs, by hand
+    for row in rows:
+        factor, level = row["factor"], row["level"].partition("=")[2]
+        jobs = json.loads((checkout / sweep["sweep"] / "sweep.json").read_text())["jobs"]
+        own = [
+            run["metrics"]["test/acc"]
+            for run, job in zip(sweep["runs"], jobs, strict=True)
+            if str(job["levels"][factor]) == level
+        ]
+        assert len(own) == 4
+        assert float(row["mean"]) == pytest.approx(sum(own) / 4)
+    with open(reports / "curves.csv") as file:
+        curves = list(csv.DictReader(file))
+    assert sorted(set(curves[0]) - {"epoch"}) == LEVELS
+    assert all(float(value) <= 1 for level, value in curves[0].items() if level != "epoch")
+
+
+def test_second_repro_does_nothing(checkout):
+    before = (checkout / "dvc.lock").read_text()
+    done = dvc(checkout, "repro")
+    assert done.code == 0, done.err
+    assert ran(done) == []
+    assert "Data and pipelines are up to date." in done.out
+    assert (checkout / "dvc.lock").read_text() == before
+    assert dvc(checkout, "status").out.strip() == "Data and pipelines are up to date."
+
+
+@pytest.mark.parametrize(
+    ("name", "stages"),
+    [
+        ("conf/trainer/cpu.yaml", ["sweep"]),
+        ("conf/experiment/demo.yaml", ["sweep"]),
+        ("conf/architecture/cnn.yaml", ["sweep"]),
+        ("conf/optimizer/adam.yaml", ["sweep"]),
+        ("conf/tracking/local.yaml", ["sweep"]),
+        ("conf/config.yaml", ["sweep"]),
+        ("pipeline/training/module.py", ["sweep"]),
+        ("pipeline/architecture/geometry.py", ["sweep"]),
+        ("conf/compare.yaml", ["compare"]),
+        ("pipeline/evidence/paired.py", ["compare"]),
+        # what the demo does not read
+        ("conf/architecture/mlp.yaml", []),
+        ("conf/experiment/kernel_size.yaml", []),
+        ("conf/trainer/gpu.yaml", []),
+        ("README.md", []),
+    ],
+)
+def test_changed_file_reruns_its_stages_alone(checkout, edited, name, stages):
+    edited(name, "\n# changed\n")
+    assert pending(checkout) == stages
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        # changes nothing that is prepared, and everything that is trained
+        ("conf/data/digits.yaml", "batch_size: 32", "batch_size: 16"),
+        # decides the order of the examples, which no prepared file shows
+        ("pipeline/data/loader.py", "import numpy as np", "import numpy as np  # changed"),
+    ],
+)
+def test_data_file_that_decides_training_reruns_prepare_and_sweep(checkout, edited, name, old, new):
+    edited(name, old, new)
+    assert pending(checkout)[0] == "prepare"
+    assert dvc(checkout, "repro", "prepare").code == 0
+    assert "sweep" in pending(checkout)
+
+
+def test_changed_trainer_reruns_sweep_and_compare(checkout, edited):
+    """For real: another number of epochs gives other curves, and the data is not prepared again."""
+    dvc(checkout, "repro")
+    data = (checkout / "reports/demo/data.json").stat().st_mtime_ns
+    edited("conf/trainer/cpu.yaml", "\nprecision: 32-true\n")
+    done = dvc(checkout, "repro")
+    assert done.code == 0, done.err
+    assert ran(done) == ["sweep", "compare"]
+    assert (checkout / "reports/demo/data.json").stat().st_mtime_ns == data
+    sweep = json.loads((checkout / "reports/demo/sweep.json").read_text())
+    run = json.loads((checkout / sweep["runs"][0]["run"] / "run.json").read_text())
+    assert run["config"]["trainer"]["precision"] == "32-true"
+    assert ran(dvc(checkout, "repro")) == []
+
+
+def test_changed_compare_reruns_compare_alone(checkout, edited):
+    dvc(checkout, "repro")
+    sweep = (checkout / "reports/demo/sweep.json").read_text()
+    edited("conf/compare.yaml", "\n# changed\n")
+    done = dvc(checkout, "repro")
+    assert done.code == 0, done.err
+    assert ran(done) == ["compare"]
+    assert (checkout / "reports/demo/sweep.json").read_text() == sweep
+
+
+def test_metrics_show(checkout):
+    done = dvc(checkout, "metrics", "show", "--json")
+    assert done.code == 0, done.err
+    shown = json.loads(done.out)[""]["data"][os.path.join("reports", "demo", "metrics.json")]["data"]
+    verdict = json.loads((checkout / "reports/demo/verdict.json").read_text())
+    means = [level["mean"] for entry in verdict["factors"].values() for level in entry["levels"]]
+    assert len(means) == 6
+    assert sorted(flat(shown)) == pytest.approx(sorted(means))
+    assert "metrics.json" in dvc(checkout, "metrics", "show").out
+
+
+def flat(tree):
+    return [n for v in tree.values() for n in flat(v)] if isinstance(tree, dict) else [tree]
+
+
+def test_plots_show(checkout, tmp_path):
+    done = dvc(checkout, "plots", "show", "--out", str(tmp_path / "plots"))
+    assert done.code == 0, done.err
+    assert "DVC failed to load" not in done.err
+    page = (tmp_path / "plots/index.html").read_text()
+    for level in LEVELS:
+        assert level in page, f"no plot of {level}"
+    for title in ("Mean test accuracy per level", "Validation accuracy by epoch"):
+        assert title in page

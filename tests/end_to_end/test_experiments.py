@@ -1,0 +1,129 @@
+"""Every claim of the notes that ships as conf/experiment/NAME.yaml: a fair design, and a road to its verdict."""
+
+import pytest
+import yaml
+from running import REPOSITORY
+
+FILES = sorted((REPOSITORY / "conf/experiment").glob("*.yaml"))
+NAMES = [file.stem for file in FILES]
+
+# What the issues ask for by name.
+ASKED = {
+    *("demo", "kernel_size", "padding", "pool_order"),
+    *("stride", "filters", "depth", "pool_type", "head", "activation", "weight_sharing", "cnn_vs_mlp"),
+}
+
+# How many arms and runs each crosses, counted from its question.
+ARMS = {
+    "activation": (6, 5),
+    "cnn_vs_mlp": (4, 5),
+    "demo": (8, 4),
+    "depth": (4, 5),
+    "filters": (3, 5),
+    "head": (4, 5),
+    "kernel_size": (5, 5),
+    "padding": (2, 5),
+    "pool_order": (4, 5),
+    "pool_type": (4, 5),
+    "stride": (4, 5),
+    "weight_sharing": (3, 5),
+}
+
+
+def planned(command, monkeypatch, name, line=""):
+    """The plan of an experiment, its estimate without the seconds of timing."""
+    from pipeline.training import calibrate
+
+    monkeypatch.setattr(calibrate, "time_step", lambda *_: (0.01, 0.0001))
+    done = command("plan", f"-m experiment={name} {line} output=json")
+    assert done.code == 0, done.err
+    return done.document
+
+
+def test_the_experiments_that_were_asked_for_exist():
+    assert set(NAMES) >= ASKED
+
+
+@pytest.mark.parametrize("file", FILES, ids=NAMES)
+def test_header_says_claim_and_command(file):
+    lines = file.read_text().splitlines()
+    header = [line for line in lines[: lines.index("experiment:")] if line.startswith("#")]
+    assert header[0] == "# @package _global_"
+    assert any(line.startswith("# Claim: ") for line in header) or file.stem == "demo"
+    commands = [line for line in header if "python -m" in line]
+    assert len(commands) == 1
+    assert commands[0].removeprefix("#").split()[:5] == [
+        "python", "-m", "pipeline.train", "-m", f"experiment={file.stem}",
+    ]  # fmt: skip
+    section = yaml.safe_load(file.read_text())["experiment"]
+    assert section["name"] == file.stem
+    assert section["question"].endswith("?")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_plans_without_a_warning_that_is_not_meant(command, monkeypatch, name):
+    found = planned(command, monkeypatch, name)
+    assert found["duplicates"] == []
+    assert [one["text"] for one in found["confounds"] if not one["meant"]] == []
+    assert found["unmatched"] == []
+    arms, seeds = ARMS.get(name, (len(found["arms"]), len(found["seeds"])))
+    assert (len(found["arms"]), len(found["seeds"]), found["runs"]) == (arms, seeds, arms * seeds)
+    assert arms >= 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_means_to_differ_only_in_what_does(command, monkeypatch, name):
+    """A quantity that is excused and does not differ would hide a mistake that is made later."""
+    excused = planned(command, monkeypatch, name, "experiment.meant_to_differ=[]")["confounds"]
+    meant = yaml.safe_load((REPOSITORY / f"conf/experiment/{name}.yaml").read_text())["experiment"]
+    assert {one["quantity"] for one in excused} == set(meant.get("meant_to_differ", []))
+    assert not any(one["meant"] for one in excused)
+
+
+@pytest.mark.parametrize("name", ["depth", "filters", "head", "pool_order", "pool_type"])
+def test_matched_where_the_question_asks_for_it(command, monkeypatch, name):
+    arms = planned(command, monkeypatch, name)["arms"]
+    targets = {arm["match"]["target"] for arm in arms}
+    assert len(targets) == 1
+    assert all(abs(arm["total"]["params"] / target - 1) <= 0.05 for arm in arms for target in targets)
+    asked = planned(command, monkeypatch, name, "architecture.match=none")["arms"]
+    costs = [arm["total"]["params"] for arm in asked]
+    assert max(costs) / min(costs) > 1.05, "there was nothing to match"
+
+
+def test_stride_costs_the_same_parameters(command, monkeypatch):
+    # 320 + 64*(9*32+1) + 10*(64+1), as a gap head does not see how large the maps are
+    arms = planned(command, monkeypatch, "stride")["arms"]
+    assert {arm["total"]["params"] for arm in arms} == {320 + 18_496 + 650}
+
+
+def test_weight_sharing_keeps_the_geometry(command, monkeypatch):
+    shared, local, _ = planned(command, monkeypatch, "weight_sharing")["arms"]
+    assert shared["total"]["macs"] == local["total"]["macs"]
+    # every filter once for each of 64, 16, 4 positions, and the same class layer of 10*(128+1)
+    assert shared["total"]["params"] == 320 + 18_496 + 73_856 + 1_290
+    assert local["total"]["params"] == 64 * 320 + 16 * 18_496 + 4 * 73_856 + 1_290
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", NAMES)
+def test_runs_end_to_end(command, monkeypatch, workdir, name):
+    """One seed and one epoch of every arm, in a verdict that has each level."""
+    found = planned(command, monkeypatch, name)
+    line = f"-m experiment={name} seed=0 trainer.max_epochs=1 trainer.threads=1 tracking=none output=json"
+    done = command("train", line)
+    assert done.code == 0, done.err
+    assert "mind:" not in done.err
+    document = done.document
+    assert [run["status"] for run in document["runs"]] == ["finished"] * len(found["arms"])
+    assert [run["parameters"]["total"] for run in document["runs"]] == [arm["total"]["params"] for arm in found["arms"]]
+    assert all(0 <= run["metrics"]["test/acc"] <= 1 for run in document["runs"])
+    verdict = document["verdict"]
+    assert (verdict["experiment"], verdict["metric"]) == (name, "test/acc")
+    for factor, entry in verdict["factors"].items():
+        asked = list(dict.fromkeys(str(arm["levels"][factor]) for arm in found["arms"]))
+        assert [str(level["level"]) for level in entry["levels"]] == asked
+        assert all(level["n"] == 1 for level in entry["levels"])
+        assert str(entry["best"]) in asked
+    assert list(verdict["factors"]) == list(found["arms"][0]["levels"])
