@@ -185,11 +185,11 @@ def begin(run: Path) -> None:
     if (parent := run.parent / "tracking.json").exists():
         tags["mlflow.parentRunId"] = rundir.read_json(parent)["mlflow_run_id"]
         tags["sweep"] = run.parent.name
-    shown = rundir.read_json(run / "tracking.json") if (run / "tracking.json").exists() else {}
-    run_id = shown.get("mlflow_run_id") or client.create_run(experiment, tags=tags, run_name=run.name).info.run_id
+    known = rundir.read_json(run / "tracking.json") if (run / "tracking.json").exists() else {}
+    run_id = known.get("mlflow_run_id") or client.create_run(experiment, tags=tags, run_name=run.name).info.run_id
     # Not begun until all of this is there: a server that dies in between gets it again at the next push.
-    shown = {"mlflow_run_id": run_id, "begun": False, "rows": 0}
-    rundir.write_json(run / "tracking.json", shown)
+    state = {"mlflow_run_id": run_id, "begun": False, "rows": 0}
+    rundir.write_json(run / "tracking.json", state)
     flat = config.flat(asked["config"])
     shown = {k: v for k, v in flat.items() if k.split(".")[0] not in ("tracking", "experiment", "dir", "output")}
     params = [Param(k, str(v)[:6000]) for k, v in shown.items()]
@@ -214,7 +214,7 @@ def begin(run: Path) -> None:
         ],
     )
     client.log_artifact(run_id, str(run / "run.json"))
-    rundir.write_json(run / "tracking.json", {**shown, "begun": True})
+    rundir.write_json(run / "tracking.json", {**state, "begun": True})
 
 
 def push(run: Path) -> None:
