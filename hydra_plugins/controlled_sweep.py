@@ -6,6 +6,7 @@ the launcher. Hydra takes sweepers from the `hydra_plugins` namespace alone, hen
 """
 
 import copy
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -59,11 +60,12 @@ def _composer(loader: Any, master: DictConfig) -> Callable[[list[str]], DictConf
     Hydra needs 60 ms to compose one. The files that a job reads depend on its choice of groups alone, so they
     are composed once per choice, and the other overrides are applied to a copy as Hydra applies them: 5 ms.
     """
-    parser = OverridesParser.create(loader)
+    # A sweep has few different lines and repeats them in many jobs: parsing is a third of the time.
+    parse = functools.cache(OverridesParser.create(loader).parse_override)
     composed: dict[tuple[str, ...], DictConfig] = {}
 
     def compose(job: list[str]) -> DictConfig:
-        overrides = parser.parse_overrides(job)
+        overrides = [parse(line) for line in job]
         groups = [o for o in overrides if loader.repository.group_exists(o.key_or_group)]
         choice = tuple(str(o.input_line) for o in groups)
         if choice not in composed:

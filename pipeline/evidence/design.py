@@ -1,5 +1,6 @@
 """The design of an experiment, checked before its first run: is every arm possible, and are the arms fair?"""
 
+import functools
 import json
 import statistics
 from collections.abc import Sequence
@@ -55,12 +56,12 @@ def expand(sweep: "cli.Sweep") -> tuple[list[str], list[Job]]:
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    parser = OverridesParser.create()
+    parse = functools.cache(OverridesParser.create().parse_override)
     factors = [key for key in sweep.swept if key != "seed"]
     plans: dict[str, Plan] = {}
     jobs = []
     for overrides in sweep.jobs:
-        values = {o.get_key_element(): o.value() for o in parser.parse_overrides(overrides)}
+        values = {o.get_key_element(): o.value() for o in map(parse, overrides)}
         levels = {key: values[key] for key in factors}
         composed = sweep.compose(overrides)
         try:
