@@ -7,17 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from running import REPOSITORY, TINY, hydra_reset, restored_torch
 
-from pipeline import architecture, config, data, rundir
+from pipeline import architecture, config, rundir
 from pipeline.config import Config, Experiment
 from pipeline.data import Data
 from pipeline.errors import InputError
 from pipeline.tracking.config import Tracking
-from pipeline.training import fit
+from pipeline.train import train_one
 from pipeline.training.config import Optimizer, Trainer
 
 CONF = REPOSITORY / "conf"
@@ -56,7 +55,7 @@ def test_the_defaults(built):
     defaults = built()
     assert defaults == Config(architecture=architecture.Cnn())
     assert defaults.data.name == "digits"
-    assert defaults.tracking.uri == "sqlite:///mlruns/mlflow.db"
+    assert defaults.tracking.uri == f"sqlite:///{Path.cwd()}/mlruns/mlflow.db"
 
 
 @pytest.mark.parametrize("line", FILES)
@@ -196,17 +195,9 @@ def step(tmp_path, built, prepared_dir):
             "tracking=none", "trainer.max_epochs=1", "trainer.threads=1", "trainer.precision=32-true",
             "data.limit_train=64", f"data.prepared_dir={prepared_dir}", *overrides,
         )  # fmt: skip
-        GlobalHydra.instance().clear()  # as in a process that torchrun started
-        prepared = data.prepare(made.data, made.seed)
         run = tmp_path / "run"
-        dataset = {
-            "input_shape": list(prepared.input_shape),
-            "classes": list(prepared.classes),
-            "digest": prepared.digest,
-        }
-        rundir.start(run, {"config": config.to_dict(made), "dataset": dataset})
         with restored_torch():
-            fit.fit(run)
+            train_one(made, run)
         return run
 
     return train
@@ -215,7 +206,7 @@ def step(tmp_path, built, prepared_dir):
 def learned(run):
     """Whether the run finished, with numbers, and moved its weights."""
     status = rundir.get_status(run)
-    assert status["status"] == "finished"
+    assert status["status"] == "finished", status
     assert all(torch.tensor(value).isfinite() for value in status["metrics"].values())
     state = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     assert state["global_step"] >= 2
@@ -250,16 +241,6 @@ def levels(name, composed):
         [f"{o.get_key_element()}={level}" for level in o.sweep_string_iterator()]
         for o in OverridesParser.create().parse_overrides(lines)
     ]
-
-
-@pytest.mark.parametrize("name", names("experiment"))
-def test_every_arm_of_every_experiment_can_be_built(name, composed, built):
-    arms = list(itertools.product(*levels(name, composed)))
-    assert len(arms) >= 2
-    for arm in arms:
-        made = built(f"experiment={name}", *arm)
-        planned = architecture.plan(made.architecture, (1, made.data.size, made.data.size), 10)
-        assert planned.params > 0
 
 
 @pytest.mark.parametrize("name", names("experiment"))

@@ -155,21 +155,19 @@ def test_the_directories_names_can_be_typed(sweep):
         assert len(Path(run["run"]).name) <= 130
 
 
-@pytest.mark.parametrize("name", ["a b", "a,b", "a=b", "a'b", "é", "a[1]", "$HOME", "a{b}", "(a)"])
-def test_a_sweep_may_lie_in_any_folder(name, command, monkeypatch):
-    Path(name).mkdir()
-    monkeypatch.chdir(name)
-    done = command("train", f"-m {TINY} seed=0,1 runs_dir=runs output=json")
-    monkeypatch.chdir(Path.cwd().parent)
+def test_a_sweep_may_lie_in_any_folder(command, monkeypatch):
+    here = Path("a b,c=d'é[1]{x}$HOME(y)")
+    here.mkdir()
+    monkeypatch.chdir(here)
+    done = command("train", f"-m {TINY} seed=0,1 output=json")
     assert done.code == 0, done.err
+    assert len(list(Path.cwd().glob("runs/train/*/*/run.json"))) == 2
 
 
-@pytest.mark.parametrize("name", ["a b", "a,b", "a=b", "a\\'b"])
-def test_a_sweep_directory_may_have_any_name(name, command, workdir):
-    done = command("train", f"""-m {TINY} seed=0,1 "dir='{name}'" output=json""")
+def test_a_sweep_directory_may_have_any_name(command, workdir):
+    done = command("train", f"""-m {TINY} seed=0,1 "dir='a b,c=d\\'e'" output=json""")
     assert done.code == 0, done.err
-    there = workdir / name.replace("\\'", "'")
-    assert sorted(path.name for path in there.glob("0*")) == ["000_seed-0", "001_seed-1"]
+    assert sorted(path.name for path in (workdir / "a b,c=d'e").glob("0*")) == ["000_seed-0", "001_seed-1"]
 
 
 def test_the_sweeps_own_file_says_what_was_asked(sweep):

@@ -1,0 +1,60 @@
+"""The repository itself: what `make` lists, what CI calls, what the README names."""
+
+import re
+import subprocess
+
+import yaml
+from running import REPOSITORY
+
+
+def test_make_alone_lists_the_targets():
+    done = subprocess.run(["make", "--no-print-directory"], cwd=REPOSITORY, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    listed = [line.split()[0] for line in done.stdout.splitlines() if line.strip()]
+    assert {"install", "demo", "test", "lint", "dashboard", "bench"} <= set(listed)
+    makefile = (REPOSITORY / "Makefile").read_text()
+    phony = re.search(r"^\.PHONY: (.*)$", makefile, re.M)[1].split()
+    assert set(listed) == set(phony)
+
+
+def test_ci_calls_the_tests_the_linters_and_the_demo():
+    script = (REPOSITORY / ".ci" / "run").read_text()
+    for target in ("test", "lint", "demo"):
+        assert re.search(rf"^[^#]*\bmake\b.*\b{target}\b", script, re.M), target
+
+
+def test_the_lock_file_pins_every_package_by_hash():
+    lock = (REPOSITORY / "requirements.lock").read_text()
+    pins = re.findall(r"^([A-Za-z0-9_.\[\]-]+)==(\S+)", lock, re.M)
+    assert len(pins) > 100
+    blocks = re.split(r"^(?=[A-Za-z0-9])", lock, flags=re.M)
+    assert [block.splitlines()[0] for block in blocks if "==" in block and "--hash=sha256:" not in block] == []
+    versions = dict(pins)
+    assert versions["pytorch-lightning"] not in ("2.6.2", "2.6.3")  # malicious releases
+
+
+def test_every_python_command_of_the_readme_is_one_of_ours():
+    text = (REPOSITORY / "README.md").read_text()
+    modules = set(re.findall(r"python -m pipeline\.(\w+)", text))
+    assert {"train", "compare", "prepare"} <= modules
+    assert [name for name in modules if not (REPOSITORY / "pipeline" / f"{name}.py").exists()] == []
+    targets = set(re.findall(r"\bmake ([a-z][a-z-]*)\b", text))
+    makefile = (REPOSITORY / "Makefile").read_text()
+    assert [name for name in targets if not re.search(rf"^{name}:", makefile, re.M)] == []
+
+
+def test_every_file_of_a_group_that_a_text_names_exists():
+    groups = [path.name for path in (REPOSITORY / "conf").iterdir() if path.is_dir()]
+    texts = "\n".join(p.read_text() for p in (REPOSITORY / "README.md", *(REPOSITORY / "conf").rglob("*.yaml")))
+    named = set(re.findall(rf"(?<![\w./])({'|'.join(groups)})=([a-z]\w*)", texts))
+    assert len(named) > 15
+    missing = [f"{group}={name}" for group, name in named if not (REPOSITORY / f"conf/{group}/{name}.yaml").exists()]
+    assert missing == []
+
+
+def test_dvcs_stages_depend_on_files_that_are_there():
+    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+    outs = {str(next(iter(out)) if isinstance(out, dict) else out) for s in stages.values() for out in s["outs"]}
+    for name, stage in stages.items():
+        missing = [dep for dep in stage["deps"] if dep not in outs and not (REPOSITORY / dep).exists()]
+        assert missing == [], name
