@@ -14,7 +14,8 @@ def job(cfg: DictConfig) -> int:
     """Prepare, split by the seed, and say what there is."""
     settings = config.from_hydra(cfg)
     prepared = data.prepare(settings.data, settings.seed)
-    found = data.describe(prepared, data.split(prepared, settings.data, settings.seed))
+    splits = data.split(prepared, settings.data, settings.seed)
+    found = data.describe(prepared, splits, settings.data.group)
     cli.emit(settings.output, found, lambda: table(found))
     return cli.DONE
 
@@ -32,11 +33,10 @@ def table(found: dict[str, Any]) -> None:
     rows.add_section()
     rows.add_row("all", *(f"{sum(found['counts'][split].values()):,}" for split in splits))
     console.print(rows)
-    for what in ("quarantined", "duplicates"):
-        if found[what]:
-            console.print(f"{len(found[what])} {what}; see output=json", style="yellow")
+    for one in data.sentences(found):
+        console.print(f"mind: {one}.", style="yellow", markup=False, highlight=False, soft_wrap=True)
     console.print(
-        f"dataset  {found['dataset']}\ndigest   {found['digest']}",
+        f"dataset  {found['dataset']}\ndigest   {found['digest']}\ncard     {found['card']}",
         markup=False,
         highlight=False,
         soft_wrap=True,

@@ -11,18 +11,20 @@ Importing this package imports numpy, and neither torch, scikit-learn, OpenCV no
 from pipeline.data.config import Data
 from pipeline.data.normalise import normalisation
 from pipeline.data.prepared import Prepared, open_prepared, prepare
-from pipeline.data.report import class_counts, describe
+from pipeline.data.report import card, class_counts, describe, sentences
 from pipeline.data.sources import declared
 from pipeline.data.splitting import split
 
 __all__ = [
     "Data",
     "Prepared",
+    "card",
     "class_counts",
     "declared",
     "describe",
     "normalisation",
     "open_prepared",
     "prepare",
+    "sentences",
     "split",
 ]

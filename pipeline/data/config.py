@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.data.sources import SOURCES
+from pipeline.data.sources import GROUPED, SOURCES
 from pipeline.errors import InputError, at_least, one_of
 
 RESIZE = ("pad", "stretch", "crop")
@@ -19,16 +19,20 @@ class Data:
 
     source: str = "digits"  # what reads the raw files: a key of sources.SOURCES
     name: str = "digits"  # what the set is called: folders, class names, where it is published
-    root: str | None = None  # folder of the raw files; null: raw/<name>
+    root: str | None = None  # folder of the raw files (npz: the file itself); null: raw/<name>
+    manifest: str | None = None  # the CSV file of data=manifest, below root or from here
     size: int = 8  # side of the square in pixels
     resize: str = "stretch"  # see resize.fit
     val_fraction: float = 0.1  # of the training part where the set has a test split, else of the whole set
     test_fraction: float = 0.2  # of the whole set; unused where the set has a test split of its own
     limit_train: Any = None  # a whole number of training examples or a fraction of them; classes keep their shares
-    group: str | None = None  # what no split may divide
+    group: str | None = None  # the column that no split may divide: patient, track, author
     split_seed: int | None = None  # null: the run's seed
     batch_size: int = 32  # the global one, over all devices
     num_workers: int = 0
+    messy: float = 0.0  # 0 to 1: how much images are spoilt on purpose, see messy.py
+    messy_seed: int = 0
+    max_pixels: int = 50_000_000  # an image file with more is refused before it is decoded
     prepared_dir: str = "prepared"
 
     def __post_init__(self) -> None:
@@ -48,12 +52,20 @@ class Data:
                 "must add up to less than 1, or nothing is left to train on."
             )
         _limit(self.limit_train)
-        if self.group is not None:
+        if self.source == "manifest" and not str(self.manifest or "").strip():
+            raise InputError(f"data.manifest={self.manifest}: must be the CSV file that lists the images.")
+        if self.source != "manifest" and self.manifest is not None:
+            raise InputError(f"data.manifest={self.manifest}: data.source={self.source} reads none; use data=manifest.")
+        if self.group is not None and self.source not in GROUPED:
             raise InputError(f"data.group={self.group}: data.source={self.source} knows no groups; leave it null.")
         if self.split_seed is not None:
             _whole("data.split_seed", self.split_seed, 0)
         _whole("data.batch_size", self.batch_size, 1)
         _whole("data.num_workers", self.num_workers, 0)
+        if isinstance(self.messy, bool) or not isinstance(self.messy, int | float) or not 0 <= self.messy <= 1:
+            raise InputError(f"data.messy={self.messy}: must be a strength, from 0 (as it is) to 1.")
+        _whole("data.messy_seed", self.messy_seed, 0)
+        _whole("data.max_pixels", self.max_pixels, 1)
         if not str(self.prepared_dir).strip():
             raise InputError(f"data.prepared_dir={self.prepared_dir}: must be a folder.")
 

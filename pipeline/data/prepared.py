@@ -3,8 +3,14 @@
     <prepared_dir>/<name>-<size>-<resize>-<key>/
         images.npy     uint8 [N, size, size, C]
         labels.npy     int64 [N]
+        same.npy       int64 [N]: the first example whose image is the same to the last bit, before it was made messy
         split.npy      int8 [N], only where the set has a split of its own: 0 train, 1 val, 2 test
-        manifest.json  classes, counts, digest, the raw files, and the size of each file above
+        groups.npy     int32 [columns, N], only where more is known of an example: positions in groups.json, -1: none
+        groups.json    {column: [value, ...]}
+        boxes.npy      float32 [N, 4], only where there are boxes: xmin, ymin, xmax, ymax on the square, NaN: none
+        paths.json     [N], only where each example is a file
+        card.html      all of it for people
+        manifest.json  classes, counts, digest, the raw files, what was put aside, and the size of each file above
 
 The key tells raw files, size and policy apart; the digest tells contents apart, wherever they came from.
 """
@@ -19,8 +25,9 @@ import platform
 import secrets
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
@@ -28,11 +35,14 @@ import numpy as np
 
 from pipeline.data.config import Data
 from pipeline.data.fetch import missing_folders, remove_empty
-from pipeline.data.resize import fit
-from pipeline.data.sources import SPLITS, Raw, existing_root, source_of
+from pipeline.data.messy import messy
+from pipeline.data.pixels import Pixels, chunks
+from pipeline.data.progress import progress
+from pipeline.data.resize import fit, fit_box
+from pipeline.data.sources import SPLITS, Photo, Raw, Refused, shown, source_of
 from pipeline.errors import InputError
 
-FORMAT = 1  # raise it when what is written, or how it is resized, changes
+FORMAT = 2  # raise it when what is written, or how it is resized, changes
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,14 @@ class Prepared:
     digest: str  # of images, labels, classes and own split; the same on every machine
     own_split: np.ndarray | None  # int8 [N], see sources.SPLITS
     manifest: dict[str, Any]
+    columns: dict[str, np.ndarray] = field(default_factory=dict)  # name: int32 [N], positions in its values
+    boxes: np.ndarray | None = None  # float32 [N, 4] on the square, NaN where an example has none
+    same: np.ndarray | None = None  # int64 [N]: the first example with the same image
+
+    @property
+    def paths(self) -> list[str] | None:
+        """The file of each example below data.root; None where examples are not files."""
+        return json.loads((self.dir / "paths.json").read_text()) if "paths.json" in self.manifest["files"] else None
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -61,9 +79,9 @@ def prepare(config: Data, seed: int) -> Prepared:
     checked: a set that it cannot split as configured is refused here, before anything is trained.
     InputError for a bad root, missing or malformed raw files, a split that is not possible, a full disk.
     """
+    from pipeline.data.report import warn
     from pipeline.data.splitting import split  # which reads what is prepared here
 
-    existing_root(config)
     source = source_of(config)
     files = source.find(config)
     directory = Path(config.prepared_dir) / _folder_name(config, files)
@@ -71,6 +89,7 @@ def prepare(config: Data, seed: int) -> Prepared:
         _make(config, files, directory)
     prepared = open_prepared(directory)
     split(prepared, config, seed)
+    warn(prepared, config.group)
     return prepared
 
 
@@ -80,23 +99,41 @@ def open_prepared(directory: Path | str) -> Prepared:
     if not _is_whole(directory):
         raise InputError(f"{directory}: is not a whole prepared set; `python -m pipeline.prepare` makes it.")
     manifest = json.loads((directory / "manifest.json").read_text())
-    own_split = directory / "split.npy"
+
+    def array(name: str) -> np.ndarray | None:
+        return np.load(directory / name, allow_pickle=False) if name in manifest["files"] else None
+
+    labels, same, groups = array("labels.npy"), array("same.npy"), array("groups.npy")
+    assert labels is not None
     return Prepared(
         dir=directory,
         images=np.load(directory / "images.npy", mmap_mode="r", allow_pickle=False),
-        labels=np.load(directory / "labels.npy", allow_pickle=False),
+        labels=labels,
         classes=manifest["classes"],
         digest=manifest["digest"],
-        own_split=np.load(own_split, allow_pickle=False) if "split.npy" in manifest["files"] else None,
+        own_split=array("split.npy"),
         manifest=manifest,
+        columns={} if groups is None else dict(zip(manifest["columns"], groups, strict=True)),
+        boxes=array("boxes.npy"),
+        same=same,
     )
 
 
 def _folder_name(config: Data, files: list[Path]) -> str:
-    stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    identity = [FORMAT, config.source, config.name, config.size, config.resize, stats]
-    key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:8]
-    return f"{config.name}-{config.size}-{config.resize}-{key}"
+    messed = [config.messy, config.messy_seed] if config.messy else []
+    identity = [FORMAT, config.source, config.name, config.size, config.resize, config.max_pixels, *messed]
+    key = hashlib.sha256(json.dumps(identity).encode())
+    real: dict[Path, str] = {}  # a set may have a million files, and few folders
+    for path in files:
+        folder = real.get(path.parent) or real.setdefault(path.parent, os.path.realpath(path.parent))
+        try:
+            stat = path.stat()
+        except OSError:  # a link to nothing is told apart as well; that it cannot be used is found when it is read
+            key.update(json.dumps([folder, path.name]).encode())
+        else:
+            key.update(json.dumps([folder, path.name, stat.st_size, stat.st_mtime_ns]).encode())
+    policy = f"{config.resize}-messy{config.messy:g}" if config.messy else config.resize
+    return f"{config.name}-{config.size}-{policy}-{key.hexdigest()[:8]}"
 
 
 def _is_whole(directory: Path) -> bool:
@@ -143,7 +180,8 @@ def _temporary(directory: Path) -> Path:
 
 
 def _check_space(config: Data, raw: Raw, parent: Path) -> None:
-    needed = len(raw.labels) * (config.size**2 * raw.channels + 8)
+    copies = 2 if config.messy or raw.channels is None else 1  # the clean ones, or the grey ones, beside them
+    needed = len(raw.labels) * (config.size**2 * (raw.channels or 3) * copies + 64)
     place = next(path for path in (parent.absolute(), *parent.absolute().parents) if os.path.exists(path))
     free = shutil.disk_usage(place).free
     if needed > free:
@@ -176,58 +214,212 @@ def _locked(folder: Path) -> Iterator[bool]:
 
 
 def _write(config: Data, files: list[Path], raw: Raw, folder: Path) -> None:
-    n = len(raw.labels)
-    shape = [n, config.size, config.size, raw.channels]
-    labels = np.ascontiguousarray(raw.labels, "<i8")
-    digest = hashlib.sha256(json.dumps([shape, raw.classes, raw.own_split is not None]).encode())
+    from pipeline.data.card import page  # which reads what is prepared here
 
-    with (folder / "images.npy").open("xb") as file:
-        header = {"descr": "|u1", "fortran_order": False, "shape": tuple(shape)}
-        np.lib.format.write_array_header_1_0(file, header)
-        written = 0
-        for block in raw.blocks:
-            block = np.ascontiguousarray(fit(block, config.size, config.resize))
-            file.write(block.data)
-            digest.update(block.data)
-            written += len(block)
-        assert written == n, f"{config.source} gave {written} images and {n} labels"
-        _sync(file)
-    arrays = {"labels.npy": labels}
-    if raw.own_split is not None:
-        arrays["split.npy"] = np.ascontiguousarray(raw.own_split, np.int8)
+    kept, quarantined, sizes, boxes = _write_images(config, raw, folder)
+    own_split = None if raw.own_split is None else raw.own_split[kept]
+    labels, classes, without = _used(raw, raw.labels[kept])
+    same = _same(folder / "images.npy")
+    if config.messy:
+        _make_messy(config, own_split, folder)
+
+    arrays = {"labels.npy": np.ascontiguousarray(labels, "<i8"), "same.npy": same}
+    texts: dict[str, Any] = {}
+    if own_split is not None:
+        arrays["split.npy"] = np.ascontiguousarray(own_split, np.int8)
+    if raw.columns:
+        values, codes = zip(
+            *(_coded([column[i] for i in kept.tolist()]) for column in raw.columns.values()), strict=True
+        )
+        arrays["groups.npy"] = np.stack(codes)
+        texts["groups.json"] = dict(zip(raw.columns, values, strict=True))
+    if boxes is not None:
+        arrays["boxes.npy"] = np.ascontiguousarray(boxes[kept], "<f4")
+    if raw.paths is not None:
+        texts["paths.json"] = [shown(raw.paths[i]) for i in kept.tolist()]
     for name, array in arrays.items():
-        digest.update(array.data)
         with (folder / name).open("xb") as file:
             np.save(file, array, allow_pickle=False)
             _sync(file)
+    for name, text in texts.items():
+        with (folder / name).open("x") as file:
+            json.dump(text, file)
+            _sync(file)
 
-    own = np.zeros(n, np.int8) if raw.own_split is None else raw.own_split
-    part_names = ("all",) if raw.own_split is None else SPLITS
-    manifest = {
+    images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+    shape = list(images.shape)
+    digest = hashlib.sha256(json.dumps([shape, classes, own_split is not None]).encode())
+    for chunk in chunks(images):
+        digest.update(np.ascontiguousarray(images[chunk]).data)
+    for name in ("labels.npy", "split.npy", "groups.npy", "boxes.npy"):
+        if name in arrays:
+            digest.update(arrays[name].data)
+    if "groups.json" in texts:
+        digest.update(json.dumps(texts["groups.json"]).encode())
+
+    own = np.zeros(shape[0], np.int8) if own_split is None else own_split
+    part_names = ("all",) if own_split is None else SPLITS
+    manifest: dict[str, Any] = {
         "format": FORMAT,
         "name": config.name,
         "source": config.source,
         "resize": config.resize,
+        "messy": config.messy,
+        "messy_seed": config.messy_seed,
         "shape": shape,
-        "classes": raw.classes,
+        "classes": classes,
         "counts": {
-            part: per_class(labels[own == code], raw.classes)
-            for code, part in enumerate(part_names)
-            if (own == code).any()
+            part: per_class(labels[own == code], classes) for code, part in enumerate(part_names) if (own == code).any()
         },
+        "columns": list(raw.columns),
+        "sizes": _sizes(sizes),
+        "quarantined": [*raw.quarantined, *quarantined, *without],
         "digest": digest.hexdigest(),
-        "raw": [_provenance(path) for path in files],
-        "files": {name: (folder / name).stat().st_size for name in ("images.npy", *arrays)},
+        "raw": _provenance_of(config, files, raw),
+        "files": {path.name: path.stat().st_size for path in sorted(folder.iterdir())},
     }
+    with (folder / "card.html").open("x", encoding="utf-8") as file:
+        file.write(
+            page(
+                Prepared(
+                    folder,
+                    images,
+                    labels,
+                    classes,
+                    manifest["digest"],
+                    own_split,
+                    manifest,
+                    dict(zip(raw.columns, arrays["groups.npy"], strict=True)) if raw.columns else {},
+                    None,
+                    same,
+                )
+            )
+        )
+        _sync(file)
+    manifest["files"]["card.html"] = (folder / "card.html").stat().st_size
     with (folder / "manifest.json").open("x") as file:
         json.dump(manifest, file, indent=1)
         _sync(file)
     _sync_folder(folder)
 
 
+def _write_images(
+    config: Data, raw: Raw, folder: Path
+) -> tuple[np.ndarray, list[dict[str, str]], Counter[tuple[int, int]], np.ndarray | None]:
+    """images.npy; then which examples are in it, what was refused, the sizes met, and the boxes on the square."""
+    n, done = len(raw.labels), 0
+    kept = np.ones(n, bool)
+    quarantined = []
+    sizes: Counter[tuple[int, int]] = Counter()
+    boxes = None if raw.boxes is None else np.full((n, 4), np.nan, np.float32)
+    with Pixels(folder / "images.npy", config.size, raw.channels) as pixels, progress(config.name, n) as show:
+        for block in raw.blocks:
+            if isinstance(block, Refused):
+                kept[done] = False
+                path = shown(raw.paths[done]) if raw.paths else f"example {done}"
+                quarantined.append({"path": path, "reason": block.reason})
+                count = 1
+            elif isinstance(block, Photo):
+                pixels.write(block.image[None])
+                sizes[block.height, block.width] += 1
+                count = 1
+                if raw.boxes is not None and boxes is not None:
+                    boxes[done] = fit_box(raw.boxes[done], block.height, block.width, config.size, config.resize)
+            else:
+                pixels.write(fit(block, config.size, config.resize))
+                count = len(block)
+                sizes[block.shape[1], block.shape[2]] += count
+            done += count
+            show(done)
+        pixels.close()
+    assert done == n, f"{config.source} gave {done} images and {n} labels"
+    if not kept.any():
+        first = "; ".join(f"{one['path']}: {one['reason']}" for one in quarantined[:3])
+        raise InputError(f"data.root={config.root}: not one of {n} images can be used ({first}).")
+    return np.flatnonzero(kept), quarantined, sizes, boxes
+
+
+def _used(raw: Raw, labels: np.ndarray) -> tuple[np.ndarray, list[str], list[dict[str, str]]]:
+    """Labels and classes without the classes that were refused to the last image, and these."""
+    counts = np.bincount(labels, minlength=len(raw.classes))
+    before = np.bincount(raw.labels, minlength=len(raw.classes))
+    gone = (counts == 0) & (before > 0)
+    without = [
+        {"path": name, "reason": "a class without one image that can be used"}
+        for name, lost in zip(raw.classes, gone, strict=True)
+        if lost
+    ]
+    number = np.cumsum(~gone) - 1
+    return number[labels], [name for name, lost in zip(raw.classes, gone, strict=True) if not lost], without
+
+
+def _same(path: Path) -> np.ndarray:
+    """int64 [N]: the first image with the same bytes, by a digest of 16 bytes."""
+    images = np.load(path, mmap_mode="r", allow_pickle=False)
+    return first_same(images)
+
+
+def first_same(images: np.ndarray) -> np.ndarray:
+    """int64 [N]: the first image with the same bytes."""
+    first: dict[bytes, int] = {}
+    found = np.empty(len(images), "<i8")
+    for chunk in chunks(images):
+        for i, image in enumerate(np.ascontiguousarray(images[chunk]), start=chunk.start):
+            found[i] = first.setdefault(hashlib.blake2b(image.data, digest_size=16).digest(), i)
+    return found
+
+
+def _make_messy(config: Data, own_split: np.ndarray | None, folder: Path) -> None:
+    os.rename(folder / "images.npy", folder / "clean.npy")
+    clean = np.load(folder / "clean.npy", mmap_mode="r", allow_pickle=False)
+    parts = np.zeros(len(clean), np.int8) if own_split is None else own_split
+    with (
+        Pixels(folder / "images.npy", config.size, clean.shape[3]) as pixels,
+        progress(f"{config.name}, messy", len(clean)) as show,
+    ):
+        for block in messy(clean, parts, config.messy, config.messy_seed):
+            pixels.write(block)
+            show(pixels.n)
+        pixels.close()
+    (folder / "clean.npy").unlink()
+
+
+def _coded(values: list[str]) -> tuple[list[str], np.ndarray]:
+    """The distinct values, and the place of each example's among them; -1 for an empty one."""
+    distinct = sorted(set(values) - {""})
+    number = {value: i for i, value in enumerate(distinct)} | {"": -1}
+    return distinct, np.array([number[value] for value in values], "<i4")
+
+
+def _sizes(sizes: Counter[tuple[int, int]]) -> dict[str, Any]:
+    """What sizes the images had, [height, width]."""
+    by_area = sorted(sizes, key=lambda size: (size[0] * size[1], size))
+    return {
+        "distinct": len(sizes),
+        "smallest": list(by_area[0]),
+        "largest": list(by_area[-1]),
+        "common": [[*size, count] for size, count in sizes.most_common(10)],
+    }
+
+
 def per_class(labels: np.ndarray, classes: list[str]) -> dict[str, int]:
     """{class: number of labels}."""
     return dict(zip(classes, np.bincount(labels, minlength=len(classes)).tolist(), strict=True))
+
+
+def _provenance_of(config: Data, files: list[Path], raw: Raw) -> list[dict[str, Any]]:
+    """Each file; or where each example is one, all of them in a line."""
+    if raw.paths is None:
+        return [_provenance(path) for path in files]
+    regular = [path.stat() for path in files if path.is_file()]
+    return [
+        {
+            "path": os.path.realpath(config.root or "."),
+            "files": len(files),
+            "bytes": sum(stat.st_size for stat in regular),
+            "mtime_ns": max((stat.st_mtime_ns for stat in regular), default=0),
+        }
+    ]
 
 
 def _provenance(path: Path) -> dict[str, Any]:

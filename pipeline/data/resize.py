@@ -32,6 +32,29 @@ def fit(images: np.ndarray, size: int, policy: str) -> np.ndarray:
     return _scale(images, size, size)
 
 
+def fit_box(box: np.ndarray, height: int, width: int, size: int, policy: str) -> np.ndarray:
+    """[xmin, ymin, xmax, ymax] in pixels of an image, in pixels of the square that `fit` makes of it.
+
+    Cut where the image is; four NaN where nothing of the box is left, or it had no area.
+    """
+    scale_x, scale_y, left, top = size / width, size / height, 0.0, 0.0
+    low, high = np.zeros(2), np.array([size, size], np.float64)
+    if policy == "pad" and (height, width) != (size, size):
+        scale = min(1.0, size / max(height, width))
+        inner_height, inner_width = max(1, round(height * scale)), max(1, round(width * scale))
+        scale_x, scale_y = inner_width / width, inner_height / height
+        left, top = (size - inner_width) // 2, (size - inner_height) // 2
+        low = np.array([left, top], np.float64)
+        high = low + np.array([inner_width, inner_height])
+    elif policy == "crop":
+        side = min(height, width)
+        scale_x = scale_y = size / side
+        left, top = -((width - side) // 2) * scale_x, -((height - side) // 2) * scale_y
+    corners = np.asarray(box, np.float64).reshape(2, 2) * [scale_x, scale_y] + [left, top]
+    corners = np.clip(corners, low, high)
+    return corners.reshape(4) if (corners[1] > corners[0]).all() else np.full(4, np.nan)
+
+
 def _scale(images: np.ndarray, height: int, width: int) -> np.ndarray:
     n, from_height, from_width, channels = images.shape
     if (from_height, from_width) == (height, width):

@@ -12,8 +12,8 @@ paths, sizes and times decide whether a prepared form still fits. `read` is call
 
 import importlib
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -28,26 +28,57 @@ if TYPE_CHECKING:
 SOURCES = {
     "digits": "pipeline.data.digits",
     "idx": "pipeline.data.idx",
+    "image_folder": "pipeline.data.image_folder",
+    "manifest": "pipeline.data.manifest",
+    "npz": "pipeline.data.npz",
+    "cifar": "pipeline.data.cifar",
 }
+
+GROUPED = ("image_folder", "manifest", "npz")  # sources that may know more of an example than its label
 
 TRAIN, VAL, TEST = 0, 1, 2
 SPLITS = ("train", "val", "test")  # by code
+PART_NAMES = {
+    **dict.fromkeys(("train", "training"), TRAIN),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), VAL),
+    **dict.fromkeys(("test", "testing"), TEST),
+}
+
+
+@dataclass
+class Photo:
+    """One image out of a file of its own, resized already."""
+
+    image: np.ndarray  # uint8 [size, size, 1 or 3]
+    height: int  # as it was
+    width: int
+
+
+@dataclass
+class Refused:
+    """In place of an image that cannot be used."""
+
+    reason: str
 
 
 @dataclass
 class Raw:
     """What a source has read.
 
-    `blocks` yields the images in order as uint8 [n, H, W, C]: one shape within a block, any H and W from one
-    block to the next, always `channels` channels. A source of many files yields them one by one, so a set
-    larger than memory can be prepared.
+    `blocks` yields the images in order: as uint8 [n, H, W, C], one shape within a block, any H and W from one
+    block to the next; or one by one as a Photo; or a Refused, and the example is left out. A set larger than
+    memory can be prepared, since nothing but `blocks` holds pixels. Everything by example is in their order.
     """
 
-    blocks: Iterator[np.ndarray]
-    channels: int
+    blocks: Iterator[np.ndarray | Photo | Refused]
+    channels: int | None  # None: 1 where all images turn out grey, 3 where any has colour
     labels: np.ndarray  # int64 [N], positions in `classes`
     classes: list[str]
     own_split: np.ndarray | None = None  # int8 [N] of TRAIN, VAL, TEST; None: the set has no split of its own
+    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)  # name: [N] values; what data.group may name
+    boxes: np.ndarray | None = None  # float32 [N, 4], xmin ymin xmax ymax in pixels; NaN where there is none
+    paths: list[str] | None = None  # [N] below data.root, where each example is a file of its own
+    quarantined: list[dict[str, str]] = field(default_factory=list)  # path and reason of what is no example
 
 
 class Source(Protocol):
@@ -81,3 +112,35 @@ def existing_root(config: "Data") -> Path | None:
     if not os.path.isdir(root):
         raise InputError(f"data.root={config.root}: is a file, not a folder.")
     return root
+
+
+def required_root(config: "Data") -> Path:
+    """The folder that the user gave. InputError where none was, or it is none."""
+    root = existing_root(config)
+    if root is None:
+        raise InputError(
+            f"data.root=null: data.source={config.source} needs the folder of the files: data.root=FOLDER."
+        )
+    return root
+
+
+def own_parts(parts: np.ndarray, where: str) -> np.ndarray | None:
+    """The set's own split from each example's part, int8 [N]; None where all of it is for training.
+
+    A set without a test part has its val part for one: its publisher kept the test labels (ImageNet), or named
+    its only held-out part so. InputError where nothing is to train on.
+    """
+    present = set(np.unique(parts).tolist())
+    if TRAIN not in present:
+        raise InputError(f"{where}: nothing is in its train part, only in {', '.join(SPLITS[p] for p in present)}.")
+    if present == {TRAIN}:
+        return None
+    if TEST not in present:
+        parts = np.where(parts == VAL, TEST, parts)
+    return parts.astype(np.int8)
+
+
+def shown(path: str) -> str:
+    """A file's name as text that can be printed and encoded: names on disk need be neither."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

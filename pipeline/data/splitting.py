@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pipeline.data import grouping
 from pipeline.data.config import Data
 from pipeline.data.prepared import Prepared
 from pipeline.data.sources import SPLITS, TEST, TRAIN, VAL
@@ -14,26 +15,43 @@ def split(prepared: Prepared, config: Data, seed: int) -> dict[str, np.ndarray]:
     What the set itself calls test (or val) stays that. What it lacks is cut from its training part:
     `test_fraction` and `val_fraction` of it. `limit_train` then keeps that many of what is left to train on;
     a smaller limit keeps a subset of what a larger one keeps.
+
+    With `config.group`, whole groups are cut. A set whose own split divides one is mended by splitting it anew,
+    three ways, as if it had none: to leave out what leaks would leave nearly nothing where nearly all groups
+    leak (malaria), and to move groups would make a test set that is no longer its publisher's either.
     InputError where there is too little for that, or a class would have no example to train on.
     """
     seed = seed if config.split_seed is None else config.split_seed
     own = prepared.own_split
     if own is None:
         own = np.full(len(prepared.labels), TRAIN, np.int8)
+    groups = None
+    if config.group is not None:
+        groups = grouping.codes(prepared, config.group)
+        if grouping.divided(groups, own).any():
+            own = np.full(len(prepared.labels), TRAIN, np.int8)
     parts = {name: np.flatnonzero(own == code) for code, name in enumerate(SPLITS)}
 
     # Test first: it does not change with val_fraction.
     whole = parts["train"]
-    train = whole[stratified_order(prepared.labels[whole], seed, stream=0)]
+    train = whole if groups is not None else whole[stratified_order(prepared.labels[whole], seed, stream=0)]
     for code, name, fraction in (
         (TEST, "test", config.test_fraction),
         (VAL, "val", config.val_fraction),
     ):
-        if not (own == code).any():
+        if not (own == code).any() and groups is not None:
+            share = fraction * np.bincount(prepared.labels[whole], minlength=len(prepared.classes))
+            try:
+                mine = grouping.cut(prepared.labels[train], groups[train], share, seed, stream=code + 1)
+            except InputError as error:
+                raise InputError(f"data.group={config.group}: {error}.") from None
+            parts[name], train = train[mine], train[~mine]
+        elif not (own == code).any():
             count = max(1, round(fraction * len(whole)))
             parts[name], train = train[:count], train[count:]
 
-    fractions = f"data.val_fraction={config.val_fraction}, data.test_fraction={config.test_fraction}"
+    grouped = "" if groups is None else f"data.group={config.group}, "
+    fractions = f"{grouped}data.val_fraction={config.val_fraction}, data.test_fraction={config.test_fraction}"
     _check_classes(prepared, train, f"{fractions}: leave")
     if config.limit_train is not None:
         train = train[stratified_order(prepared.labels[train], seed, stream=1)]

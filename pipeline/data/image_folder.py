@@ -1,0 +1,81 @@
+"""Photos in a folder for each class: jpg, png, bmp, webp, gif, tiff, of any size, grey or colour.
+
+    ROOT/ants/*.jpg                     a set without a split of its own
+    ROOT/train/ants/*.jpg               with one: train/ and val/ or test/ or both, named as in sources.PART_NAMES
+
+A class folder may have folders of its own; data.group=folder keeps what lies in one of them together. What a
+file is, is told by its content and not by its name. Links to folders are not followed.
+"""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.data.photos import photos
+from pipeline.data.sources import PART_NAMES, TRAIN, Raw, own_parts, required_root, shown
+from pipeline.errors import InputError
+
+if TYPE_CHECKING:
+    from pipeline.data.config import Data
+
+LAYOUT = "Photos belong in a folder for each class, ROOT/ants/1.jpg, or below that of a split, ROOT/train/ants/1.jpg"
+
+
+def find(config: "Data") -> list[Path]:
+    """Everything below the folder but folders, in order of its names. InputError where there is no such folder."""
+    root = required_root(config)
+    found: list[str] = []
+    folders = [str(root)]
+    while folders:
+        folder = folders.pop()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    (folders if entry.is_dir(follow_symlinks=False) else found).append(entry.path)
+        except OSError:
+            found.append(folder)  # where reading it will fail again, and be told
+    return [Path(path) for path in sorted(found)]
+
+
+def read(config: "Data", files: list[Path]) -> Raw:
+    """The photos one by one. InputError where the folders show no classes."""
+    root = required_root(config)
+    relative = [os.path.relpath(path, root) for path in files]
+    tops = {path.split(os.sep)[0].lower() for path in relative if os.sep in path}
+    parts = {PART_NAMES[top] for top in tops if top in PART_NAMES}
+    # A class may be called "test"; with a train folder beside it, or alone in a train folder, it is a split.
+    has_parts = TRAIN in parts and (len(parts) > 1 or len(tops) == 1)
+
+    examples: list[tuple[str, int, str, str]] = []  # path, part, class, folder within the class
+    quarantined = []
+    for path in relative:
+        *folders, _ = path.split(os.sep)
+        part = TRAIN
+        if has_parts and folders:
+            if folders[0].lower() not in PART_NAMES:
+                quarantined.append({"path": shown(path), "reason": "lies in no split's folder, but beside them"})
+                continue
+            part = PART_NAMES[folders.pop(0).lower()]
+        if not folders:
+            quarantined.append({"path": shown(path), "reason": "lies in no class's folder"})
+            continue
+        examples.append((path, part, folders[0], os.sep.join(folders)))
+    classes = sorted({name for _, _, name, _ in examples})
+    if len(classes) < 2:
+        has = f"only one class, {shown(classes[0])}" if classes else f"no class folders, but {len(files)} files"
+        raise InputError(f"data.root={config.root}: has {has}. {LAYOUT}.")
+    number = {name: i for i, name in enumerate(classes)}
+    paths = [path for path, *_ in examples]
+    nested = any(folder != name for _, _, name, folder in examples)
+    return Raw(
+        blocks=photos(str(root), paths, config.size, config.resize, config.max_pixels),
+        channels=None,
+        labels=np.array([number[name] for _, _, name, _ in examples], np.int64),
+        classes=[shown(name) for name in classes],
+        own_split=own_parts(np.array([part for _, part, _, _ in examples]), f"data.root={config.root}"),
+        columns={"folder": [shown(folder) for *_, folder in examples]} if nested else {},
+        paths=paths,
+        quarantined=quarantined,
+    )

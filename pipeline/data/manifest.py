@@ -1,0 +1,148 @@
+"""Photos listed in a CSV file: `data=manifest data.root=FOLDER data.manifest=manifest.csv`.
+
+| column                      |                                                                                   |
+|-----------------------------|-----------------------------------------------------------------------------------|
+| path                        | below data.root; what leads out of it is never opened                             |
+| label                       | the class                                                                         |
+| split                       | if there: train, val, test, named as in sources.PART_NAMES                        |
+| xmin, ymin, xmax, ymax      | if there: one box in pixels of the image as it is shown; empty where there is none |
+| any other                   | what data.group may name: patient, track, author                                  |
+
+data.manifest is a path below data.root, or one from the working directory.
+"""
+
+import csv
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.data.photos import photos
+from pipeline.data.sources import PART_NAMES, TRAIN, Raw, own_parts, required_root, shown
+from pipeline.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from pipeline.data.config import Data
+
+BOX = ("xmin", "ymin", "xmax", "ymax")
+
+
+def find(config: "Data") -> list[Path]:
+    """The CSV file, then every file that it names within data.root, there or not."""
+    root = required_root(config)
+    csv_file = _csv_file(config, root)
+    return [csv_file, *(root / row["path"] for row in _rows(csv_file) if _within(root, row["path"]))]
+
+
+def read(config: "Data", files: list[Path]) -> Raw:
+    """The photos one by one. InputError names the line and column that cannot be."""
+    root, csv_file = required_root(config), files[0]
+    rows, quarantined = [], []
+    seen: dict[str, int] = {}
+    for line, row in enumerate(_rows(csv_file), start=2):
+        path = os.path.normpath(row["path"])
+        reason = ""
+        if not row["path"]:
+            reason = "no path"
+        elif not _within(root, row["path"]):
+            reason = "leads out of data.root"
+        elif not row["label"]:
+            reason = "no label"
+        elif path in seen:
+            reason = f"named before, in row {seen[path]}"
+        if reason:
+            quarantined.append({"path": shown(row["path"]), "reason": f"{reason} (row {line} of {csv_file.name})"})
+            continue
+        seen[path] = line
+        rows.append(row | {"path": path, "row": str(line)})
+    classes = sorted({row["label"] for row in rows})
+    if len(classes) < 2:
+        raise InputError(f"{csv_file}: names {len(classes)} classes ({', '.join(classes)}); at least 2 are needed.")
+    number = {name: i for i, name in enumerate(classes)}
+    columns = [name for name in rows[0] if name not in ("path", "label", "split", "row", *BOX)]
+    paths = [row["path"] for row in rows]
+    return Raw(
+        blocks=photos(str(root), paths, config.size, config.resize, config.max_pixels),
+        channels=None,
+        labels=np.array([number[row["label"]] for row in rows], np.int64),
+        classes=classes,
+        own_split=_split(csv_file, rows),
+        columns={name: [row[name] for row in rows] for name in columns},
+        boxes=_boxes(csv_file, rows),
+        paths=paths,
+        quarantined=quarantined,
+    )
+
+
+def _csv_file(config: "Data", root: Path) -> Path:
+    name = str(config.manifest)
+    places = (root / name, Path(name).expanduser())
+    for place in places:
+        if os.path.isfile(place):
+            return place
+    there = [entry.name for entry in root.iterdir() if entry.suffix == ".csv"]
+    raise InputError(f"data.manifest={name}: no such file in {root}, nor from here.{nearest(name, there)}")
+
+
+def _rows(csv_file: Path) -> list[dict[str, str]]:
+    try:
+        with csv_file.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, restval="")
+            header = [name.strip() for name in reader.fieldnames or []]
+            missing = [name for name in ("path", "label") if name not in header]
+            if missing or len(set(header)) < len(header):
+                what = f"lacks the column {missing[0]}" if missing else "has two columns of one name"
+                raise InputError(f"{csv_file}: {what}; its first line is {','.join(header)}.")
+            reader.fieldnames = header
+            rows = []
+            for row in reader:
+                if None in row:
+                    raise InputError(f"{csv_file}: line {reader.line_num} has more fields than the first line.")
+                rows.append({name: value.strip() for name, value in row.items()})
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{csv_file}: is not CSV in UTF-8 ({error}).") from error
+    except OSError as error:
+        raise InputError(f"{csv_file}: cannot be read ({error.strerror}).") from error
+    if not rows:
+        raise InputError(f"{csv_file}: names no example.")
+    return rows
+
+
+def _within(root: Path, path: str) -> bool:
+    """Whether a path stays below root as it is written; what links do is seen when it is opened."""
+    base = os.path.abspath(root)
+    return bool(path) and "\0" not in path and os.path.abspath(os.path.join(base, path)).startswith(base + os.sep)
+
+
+def _split(csv_file: Path, rows: list[dict[str, str]]) -> np.ndarray | None:
+    if "split" not in rows[0]:
+        return None
+    parts = []
+    for row in rows:
+        part = PART_NAMES.get(row["split"].lower())
+        if part is None:
+            raise InputError(
+                f"{csv_file}, row {row['row']}: split={row['split']}: must be one of train, val, test."
+                f"{nearest(row['split'], PART_NAMES)}"
+            )
+        parts.append(part)
+    assert TRAIN == 0
+    return own_parts(np.array(parts), str(csv_file))
+
+
+def _boxes(csv_file: Path, rows: list[dict[str, str]]) -> np.ndarray | None:
+    """Where a number is no number, the user is told; where a box is empty or inside out, it counts as none."""
+    if not all(name in rows[0] for name in BOX):
+        return None
+    boxes = np.full((len(rows), 4), np.nan, np.float32)
+    for i, row in enumerate(rows):
+        values = [row[name] for name in BOX]
+        if any(values):
+            try:
+                boxes[i] = [float(value) for value in values]
+            except ValueError:
+                raise InputError(
+                    f"{csv_file}, row {row['row']}: {','.join(BOX)}={','.join(values)}: must be four numbers, or empty."
+                ) from None
+    return boxes

@@ -1,0 +1,201 @@
+"""Photos in files: each decoded once, all cores at work, and whatever cannot be used refused with its reason.
+
+| in the file                   | becomes                                                                         |
+|-------------------------------|---------------------------------------------------------------------------------|
+| grey, bilevel                 | 1 channel; a palette whose colours in use are all grey counts as grey           |
+| colour, palette, CMYK         | 3 channels                                                                      |
+| transparency                  | laid on white, as viewers show it: black ink on nothing stays visible           |
+| 16 bits                       | divided by 257, so that 0..65535 becomes 0..255                                 |
+| EXIF orientation              | applied                                                                         |
+| several frames or pages       | the first                                                                       |
+
+The header is read first; nothing past `max_pixels` is decoded. Only the formats below are tried: Pillow knows
+others that start programs (EPS) or were never meant for strangers' files.
+"""
+
+import contextlib
+import errno
+import io
+import os
+import stat
+import struct
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from pipeline.data.resize import fit
+from pipeline.data.sources import Photo, Refused
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF")
+
+T = TypeVar("T")
+
+
+class UnusableError(Exception):
+    """An image that cannot be used; the message is the reason."""
+
+
+def photos(root: str, paths: list[str], size: int, resize: str, max_pixels: int) -> Iterator[Photo | Refused]:
+    """One Photo or Refused for each of `paths` below `root`, in order."""
+    real_root = os.path.realpath(root)
+
+    def one(path: str) -> Photo | Refused:
+        try:
+            return photo(contents(real_root, os.path.join(root, path), max_pixels), size, resize, max_pixels)
+        except UnusableError as error:
+            return Refused(str(error))
+
+    _limit(max_pixels)
+    return in_parallel(one, paths)
+
+
+def photos_of(encoded: Iterable[bytes], size: int, resize: str, max_pixels: int) -> Iterator[Photo | Refused]:
+    """The same for files that are in memory already."""
+
+    def one(content: bytes) -> Photo | Refused:
+        try:
+            return photo(content, size, resize, max_pixels)
+        except UnusableError as error:
+            return Refused(str(error))
+
+    _limit(max_pixels)
+    return in_parallel(one, encoded)
+
+
+def in_parallel(function: Callable[[T], Photo | Refused], items: Iterable[T]) -> Iterator[Photo | Refused]:
+    """Map in threads, in order, with few results waiting.
+
+    Threads, since reading, decoding and resizing leave the interpreter's lock: THREADS_MEASURED
+    """
+    workers = os.cpu_count() or 1
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[Photo | Refused]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) >= 8 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:  # Ctrl-C, a full disk
+            for future in waiting:
+                future.cancel()
+
+
+def _limit(max_pixels: int) -> None:
+    """Have Pillow itself stop at our limit, and say nothing about what it mends by itself."""
+    from PIL import Image
+
+    Image.init()  # not in every thread at once
+    Image.MAX_IMAGE_PIXELS = max_pixels
+    # For the whole process: filters are not a thread's own. Bad EXIF, say, is warned of, and harmless.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+
+
+def contents(real_root: str, path: str, max_pixels: int) -> bytes:
+    """The bytes of a regular file that lies below `real_root`. UnusableError otherwise."""
+    try:
+        info = os.stat(path)
+        if not os.path.realpath(path).startswith(os.path.join(real_root, "")):
+            raise UnusableError("a link that leads out of data.root")
+        if stat.S_ISDIR(info.st_mode):
+            raise UnusableError(
+                "a link to a folder; such links are not followed" if os.path.islink(path) else "a folder"
+            )
+        if not stat.S_ISREG(info.st_mode):
+            raise UnusableError("not a file but a pipe, a socket or a device")  # opening it could wait forever
+        if info.st_size == 0:
+            raise UnusableError("empty")
+        if info.st_size > 8 * max_pixels + (16 << 20):  # 4 channels of 16 bits, and what is written about them
+            raise UnusableError(f"{info.st_size} bytes, more than an image within data.max_pixels={max_pixels} has")
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise UnusableError("a link that leads to itself") from None
+        if isinstance(error, FileNotFoundError):
+            raise UnusableError("a link to nothing" if os.path.islink(path) else "no such file") from None
+        raise UnusableError(f"cannot be read ({error.strerror or error})") from None
+
+
+def photo(content: bytes, size: int, resize: str, max_pixels: int) -> Photo:
+    """An encoded image, decoded and brought onto the square. UnusableError where it cannot be."""
+    try:
+        pixels = decode(content, max_pixels)
+        return Photo(fit(pixels[None], size, resize)[0], *pixels.shape[:2])
+    except UnusableError:
+        raise
+    except MemoryError:
+        raise UnusableError("does not fit into memory") from None
+    except Exception as error:  # damaged files raise nearly anything
+        raise UnusableError(f"damaged ({_first_line(error)})") from error
+
+
+def decode(content: bytes, max_pixels: int) -> np.ndarray:
+    """uint8 [H, W, 1 or 3] of an encoded image. Raises nearly anything where it is damaged."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        image: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
+    except UnidentifiedImageError:
+        raise UnusableError(_what_it_is(content)) from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UnusableError(f"past data.max_pixels={max_pixels} ({_first_line(error)})") from None
+    with image:
+        width, height = image.size
+        if width * height > max_pixels:
+            raise UnusableError(f"{width}x{height} pixels, past data.max_pixels={max_pixels}")
+        image.load()
+        # A broken note about the image leaves the image itself whole.
+        with contextlib.suppress(ValueError, TypeError, KeyError, SyntaxError, OSError, ArithmeticError, struct.error):
+            image = ImageOps.exif_transpose(image)
+        return _pixels(image)
+
+
+def _pixels(image: "Image.Image") -> np.ndarray:
+    from PIL import Image
+
+    if image.mode == "F":
+        raise UnusableError("floating-point pixels, whose range is not known")
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() > 0xFFFF:
+            raise UnusableError("32-bit pixels, whose range is not known")
+        return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)[:, :, None]
+    grey = image.mode in ("1", "L", "LA", "La")
+    palette = image.mode in ("P", "PA")
+    if image.has_transparency_data:
+        opaque = Image.new("RGBA", image.size, "white")
+        opaque.alpha_composite(image.convert("RGBA"))
+        image = opaque
+    pixels = np.asarray(image.convert("L" if grey else "RGB"))
+    if grey:
+        return pixels[:, :, None]
+    if palette and (pixels == pixels[:, :, :1]).all():
+        return pixels[:, :, :1]
+    return pixels
+
+
+def _what_it_is(content: bytes) -> str:
+    if not content.strip(b"\0"):
+        return "nothing but zero bytes"
+    beginnings = {
+        b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"GIF8": "GIF", b"BM": "BMP", b"II*\0": "TIFF", b"MM\0*": "TIFF",
+    }  # fmt: skip
+    for beginning, name in beginnings.items():
+        if content.startswith(beginning):
+            return f"damaged (begins like {name}, and cannot be read as one)"
+    return f"not an image of a known format ({', '.join(FORMATS)})"
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
