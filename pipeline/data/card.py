@@ -41,6 +41,7 @@ def page(prepared: Prepared) -> str:
     minds = sentences(found)
     colour = {1: "grey", 3: "colour"}[channels]
     messy = f", made messy at {manifest['messy']:g} (seed {manifest['messy_seed']})" if manifest["messy"] else ""
+    where = "".join(f"<br>{_text(one['path'])}" for one in manifest["raw"][:4])
     parts = [
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8">',
@@ -48,7 +49,7 @@ def page(prepared: Prepared) -> str:
         f"<h1>{_text(manifest['name'])}</h1>",
         f'<p class="sub">{len(prepared.labels):,} images in {len(prepared.classes)} classes, {height}x{width} '
         f"{colour} after {_text(manifest['resize'])}{messy}. Read by data.source={_text(manifest['source'])}."
-        f"<br>digest {prepared.digest}</p>",
+        f"<br>digest {prepared.digest}{where}</p>",
     ]
     if minds:
         parts.append('<ul class="mind">' + "".join(f"<li>{_text(one)}</li>" for one in minds) + "</ul>")

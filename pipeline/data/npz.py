@@ -136,7 +136,7 @@ def _labels(file: Path, values: np.ndarray, arrays: Any) -> tuple[np.ndarray, li
     classes = [_text(name) for name in arrays["classes"].reshape(-1)]
     if names[0] < 0 or names[-1] >= len(classes):
         raise InputError(f"{file}: has the label {names[-1]}, and `classes` names 0 to {len(classes) - 1}.")
-    return values.astype(np.int64), classes
+    return labels.astype(np.int64), [classes[value] for value in names]  # a subset need not have them all
 
 
 def _columns(arrays: Any, headers: dict[str, Header], suffixes: list[str], counts: list[int]) -> dict[str, list[str]]:

@@ -411,7 +411,7 @@ def _provenance_of(config: Data, files: list[Path], raw: Raw) -> list[dict[str, 
     """Each file; or where each example is one, all of them in a line."""
     if raw.paths is None:
         return [_provenance(path) for path in files]
-    regular = [path.stat() for path in files if path.is_file()]
+    regular = [path.stat() for path in files if os.path.isfile(path)]  # Path.is_file raises on odd names
     return [
         {
             "path": os.path.realpath(config.root or "."),

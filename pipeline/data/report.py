@@ -86,8 +86,9 @@ def duplicates_across(prepared: Prepared, splits: dict[str, np.ndarray]) -> list
         }
         for group in leaking
     ]
-    for one in found if paths else []:
-        one["paths"] = [paths[i] for i in one["indices"]]
+    if paths:
+        for one in found:
+            one["paths"] = [paths[i] for i in one["indices"]]
     return found
 
 
@@ -95,10 +96,10 @@ def sentences(found: dict[str, Any]) -> list[str]:
     """What a user should know of a set's `findings` before trusting a result."""
     said = []
     if found["quarantined"]:
-        first = found["quarantined"][0]
+        aside = found["quarantined"]
         said.append(
-            f"{_count(len(found['quarantined']), 'file')} put aside and not in the set ({kinds(found['quarantined'])}), "
-            f"such as {first['path']}: {first['reason']}"
+            f"{_count(len(aside), 'file')} put aside and not in the set ({kinds(aside)}), "
+            f"such as {aside[0]['path']}: {aside[0]['reason']}"
         )
     if found["duplicates"]:
         conflicting = sum(len(set(one["classes"])) > 1 for one in found["duplicates"])

@@ -15,7 +15,11 @@ REPOSITORY = Path(__file__).parents[2]
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("source", "digit", "data.source=digit: must be one of digits, idx. Did you mean 'digits'?"),
+        (
+            "source",
+            "digit",
+            "data.source=digit: must be one of digits, idx, image_folder, manifest, npz, cifar. Did you mean 'digits'?",
+        ),
         ("name", "a/b", "data.name=a/b: must be letters, digits, '_', '.' or '-'."),
         ("name", "..", "data.name=..: must be letters, digits, '_', '.' or '-'."),
         ("root", " ", "data.root= : must be a folder, or null for raw/digits."),
@@ -42,6 +46,11 @@ REPOSITORY = Path(__file__).parents[2]
         ("split_seed", -1, "data.split_seed=-1: must be at least 0."),
         ("batch_size", 0, "data.batch_size=0: must be at least 1."),
         ("num_workers", -1, "data.num_workers=-1: must be at least 0."),
+        ("messy", 1.1, "data.messy=1.1: must be a strength, from 0 (as it is) to 1."),
+        ("messy", float("nan"), "data.messy=nan: must be a strength"),
+        ("messy_seed", -1, "data.messy_seed=-1: must be at least 0."),
+        ("max_pixels", 0, "data.max_pixels=0: must be at least 1."),
+        ("manifest", "a.csv", "data.manifest=a.csv: data.source=digits reads none; use data=manifest."),
         ("prepared_dir", "", "data.prepared_dir=: must be a folder."),
     ],
 )
@@ -49,6 +58,11 @@ def test_a_bad_field_is_named_with_its_value_and_what_is_allowed(field: str, val
     with pytest.raises(InputError) as error:
         Data(**{field: value})  # type: ignore[arg-type]
     assert str(error.value).startswith(message)
+
+
+def test_a_manifest_must_be_named() -> None:
+    with pytest.raises(InputError, match=r"data\.manifest=None: must be the CSV file"):
+        Data(source="manifest")
 
 
 @pytest.mark.parametrize("limit", [None, 1, 500, 0.25, 1.0])

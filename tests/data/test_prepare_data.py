@@ -44,9 +44,11 @@ def test_it_is_made_once_and_then_reused(idx_folder: Callable[..., Path]) -> Non
     assert again.dir.parent == folder.parent / "prepared"
     assert again.dir.name.startswith("idx-8-pad-")
     assert sorted(path.name for path in again.dir.iterdir()) == [
+        "card.html",
         "images.npy",
         "labels.npy",
         "manifest.json",
+        "same.npy",
         "split.npy",
     ]
     assert [path.name for path in again.dir.parent.iterdir()] == [again.dir.name]
@@ -63,7 +65,7 @@ def test_a_changed_raw_file_size_or_policy_is_another_form(idx_folder: Callable[
     assert touched.digest == first.digest
 
 
-@pytest.mark.parametrize("name", ["images.npy", "labels.npy", "split.npy", "manifest.json"])
+@pytest.mark.parametrize("name", ["images.npy", "labels.npy", "split.npy", "same.npy", "manifest.json"])
 @pytest.mark.parametrize("damage", ["gone", "cut", "empty"])
 def test_a_damaged_form_is_made_again(idx_folder: Callable[..., Path], name: str, damage: str) -> None:
     folder = idx_folder()
@@ -134,7 +136,7 @@ os.rename = dying(os.rename)
 def test_killed_at_every_step_the_next_call_gives_the_same(idx_folder: Callable[..., Path]) -> None:
     folder = idx_folder()
     expected = prepare(config(folder, prepared_dir=str(folder.parent / "undisturbed")), seed=0).digest
-    steps = 7  # four files, their folder, the rename, the folder above
+    steps = 9  # six files, their folder, the rename, the folder above
     for k in range(1, steps + 1):
         kept = folder.parent / f"prepared{k}"
         process = start(folder, DIE.format(k=k), prepared_dir=str(kept))
