@@ -18,17 +18,19 @@ whose stream is fixed across versions.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
-BLOCK = 256
+BLOCK = 64
 
 
-def messy(images: np.ndarray, parts: np.ndarray, strength: float, seed: int) -> Iterator[np.ndarray]:
-    """Blocks of uint8 [n, size, size, C] in the order of `images`; `parts` [N] says where pieces may come from."""
+def messy(path: Path, parts: np.ndarray, strength: float, seed: int) -> Iterator[np.ndarray]:
+    """Blocks of uint8 [n, size, size, C] in the order of the .npy file; `parts` [N] says where pieces may come from."""
     same_part = {part: np.flatnonzero(parts == part) for part in np.unique(parts).tolist()}
-    for start in range(0, len(images), BLOCK):
-        indices = range(start, min(start + BLOCK, len(images)))
+    for start in range(0, len(parts), BLOCK):
+        images = np.load(path, mmap_mode="r", allow_pickle=False)  # anew, as in pixels.stream
+        indices = range(start, min(start + BLOCK, len(parts)))
         yield np.stack([one(images, i, same_part[int(parts[i])], strength, seed) for i in indices])
 
 

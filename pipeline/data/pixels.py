@@ -1,6 +1,7 @@
 """The file of pixels, written image by image: how many there are, and with how many channels, shows as it grows."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,15 @@ class Pixels:
             while chunk := file.read(CHUNK):
                 self.file.write(np.repeat(np.frombuffer(chunk, np.uint8), channels).data)
         narrow.unlink()
+
+
+def stream(path: Path) -> Iterator[tuple[int, np.ndarray]]:
+    """The file's images in order, some megabytes at a time, and where each lot starts.
+
+    Mapped anew for each: what was read from a mapping counts as this process's memory while it is mapped.
+    """
+    for chunk in chunks(np.load(path, mmap_mode="r", allow_pickle=False)):
+        yield chunk.start, np.array(np.load(path, mmap_mode="r", allow_pickle=False)[chunk])
 
 
 def chunks(images: np.ndarray) -> list[slice]:

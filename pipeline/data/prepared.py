@@ -26,7 +26,7 @@ import secrets
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
@@ -36,7 +36,7 @@ import numpy as np
 from pipeline.data.config import Data
 from pipeline.data.fetch import missing_folders, remove_empty
 from pipeline.data.messy import messy
-from pipeline.data.pixels import Pixels, chunks
+from pipeline.data.pixels import Pixels, stream
 from pipeline.data.progress import progress
 from pipeline.data.resize import fit, fit_box
 from pipeline.data.sources import SPLITS, Photo, Raw, Refused, shown, source_of
@@ -219,7 +219,7 @@ def _write(config: Data, files: list[Path], raw: Raw, folder: Path) -> None:
     kept, quarantined, sizes, boxes = _write_images(config, raw, folder)
     own_split = None if raw.own_split is None else raw.own_split[kept]
     labels, classes, without = _used(raw, raw.labels[kept])
-    same = _same(folder / "images.npy")
+    same = first_same(stream(folder / "images.npy"))
     if config.messy:
         _make_messy(config, own_split, folder)
 
@@ -249,8 +249,8 @@ def _write(config: Data, files: list[Path], raw: Raw, folder: Path) -> None:
     images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
     shape = list(images.shape)
     digest = hashlib.sha256(json.dumps([shape, classes, own_split is not None]).encode())
-    for chunk in chunks(images):
-        digest.update(np.ascontiguousarray(images[chunk]).data)
+    for _, lot in stream(folder / "images.npy"):
+        digest.update(lot.data)
     for name in ("labels.npy", "split.npy", "groups.npy", "boxes.npy"):
         if name in arrays:
             digest.update(arrays[name].data)
@@ -353,20 +353,15 @@ def _used(raw: Raw, labels: np.ndarray) -> tuple[np.ndarray, list[str], list[dic
     return number[labels], [name for name, lost in zip(raw.classes, gone, strict=True) if not lost], without
 
 
-def _same(path: Path) -> np.ndarray:
-    """int64 [N]: the first image with the same bytes, by a digest of 16 bytes."""
-    images = np.load(path, mmap_mode="r", allow_pickle=False)
-    return first_same(images)
-
-
-def first_same(images: np.ndarray) -> np.ndarray:
-    """int64 [N]: the first image with the same bytes."""
+def first_same(lots: Iterable[tuple[int, np.ndarray]]) -> np.ndarray:
+    """int64 [N]: for each image the first one with the same bytes, by a digest of 16 bytes."""
     first: dict[bytes, int] = {}
-    found = np.empty(len(images), "<i8")
-    for chunk in chunks(images):
-        for i, image in enumerate(np.ascontiguousarray(images[chunk]), start=chunk.start):
-            found[i] = first.setdefault(hashlib.blake2b(image.data, digest_size=16).digest(), i)
-    return found
+    found = [
+        first.setdefault(hashlib.blake2b(image.data, digest_size=16).digest(), start + i)
+        for start, images in lots
+        for i, image in enumerate(images)
+    ]
+    return np.array(found, "<i8")
 
 
 def _make_messy(config: Data, own_split: np.ndarray | None, folder: Path) -> None:
@@ -377,7 +372,7 @@ def _make_messy(config: Data, own_split: np.ndarray | None, folder: Path) -> Non
         Pixels(folder / "images.npy", config.size, clean.shape[3]) as pixels,
         progress(f"{config.name}, messy", len(clean)) as show,
     ):
-        for block in messy(clean, parts, config.messy, config.messy_seed):
+        for block in messy(folder / "clean.npy", parts, config.messy, config.messy_seed):
             pixels.write(block)
             show(pixels.n)
         pixels.close()

@@ -69,7 +69,7 @@ def duplicates_across(prepared: Prepared, splits: dict[str, np.ndarray]) -> list
     [{"indices": [i, ...], "splits": [the split of each], "classes": [the class of each]}, ...], and "paths"
     where examples are files.
     """
-    same = first_same(prepared.images) if prepared.same is None else prepared.same
+    same = first_same([(0, np.asarray(prepared.images))]) if prepared.same is None else prepared.same
     lies_in = {i: name for name, indices in splits.items() for i in indices.tolist()}
     copies = np.flatnonzero(np.bincount(same, minlength=len(same))[same] > 1)
     groups: dict[int, list[int]] = {}

@@ -41,8 +41,9 @@ def test_no_group_is_ever_divided(sizes: list[int], classes: int, seed: int, own
     try:
         parts = split(prepared, config(), seed)
     except InputError as error:  # all groups with one class may be needed elsewhere
-        assert "no training example" in str(error)
-        return
+        if "no training example" in str(error):
+            return
+        raise
     assert sorted(np.concatenate(list(parts.values()))) == list(range(len(labels)))
     assert all(len(part) for part in parts.values())
     lies_in: dict[int, str] = {}

@@ -32,6 +32,11 @@ def test_it_is_a_set_of_its_own_that_never_changes(tmp_path: Path) -> None:
     assert not (forms[1.0].dir / "clean.npy").exists()
 
 
+def made(folder: Path, images: np.ndarray, parts: np.ndarray, strength: float, seed: int) -> np.ndarray:
+    np.save(folder / "images.npy", images)
+    return np.concatenate(list(messy(folder / "images.npy", parts.astype(np.int8), strength, seed)))
+
+
 def blank(n: int = 40, size: int = 32, channels: int = 1) -> np.ndarray:
     """Black images with a white square in the middle."""
     images = np.zeros((n, size, size, channels), np.uint8)
@@ -39,15 +44,15 @@ def blank(n: int = 40, size: int = 32, channels: int = 1) -> np.ndarray:
     return images
 
 
-def test_an_image_depends_on_its_index_and_not_on_its_company() -> None:
+def test_an_image_depends_on_its_index_and_not_on_its_company(tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (300, 8, 8, 3)).astype(np.uint8)
-    whole = np.concatenate(list(messy(images, np.zeros(300, np.int8), 0.7, 3)))
+    whole = made(tmp_path, images, np.zeros(300), 0.7, 3)
     assert (one(images, 271, np.arange(300), 0.7, 3) == whole[271]).all()
     assert not (one(images, 271, np.arange(300), 0.7, 4) == whole[271]).all()
 
 
-def test_what_it_does_stays_within_what_is_documented() -> None:
-    found = np.concatenate(list(messy(blank(), np.zeros(40, np.int8), 1.0, 0)))
+def test_what_it_does_stays_within_what_is_documented(tmp_path: Path) -> None:
+    found = made(tmp_path, blank(), np.zeros(40), 1.0, 0)
     dark = blank() == 0
     noise = found[:, :2].astype(int)  # two rows at the edge: hardly anything is there but noise
     assert 5 < np.median(noise[noise > 0]) < 30
@@ -59,11 +64,11 @@ def test_what_it_does_stays_within_what_is_documented() -> None:
     assert np.abs(centres.mean(axis=0)).max() < 3
 
 
-def test_clutter_comes_from_the_same_part() -> None:
+def test_clutter_comes_from_the_same_part(tmp_path: Path) -> None:
     images = np.concatenate([blank(30, channels=3), blank(30, channels=3)])
     images[:30, 12:20, 12:20, 1:] = 0  # train: red squares
     images[30:, 12:20, 12:20, :2] = 0  # test: blue ones
-    found = np.concatenate(list(messy(images, np.repeat([0, 2], 30).astype(np.int8), 1.0, 0))).astype(int)
+    found = made(tmp_path, images, np.repeat([0, 2], 30), 1.0, 0).astype(int)
     assert found[:30, :, :, 2].max() < 150 < found[30:, :, :, 2].max()  # blue in train is noise
     assert found[30:, :, :, 0].max() < 150 < found[:30, :, :, 0].max()
 
@@ -79,7 +84,7 @@ def test_noise_is_normal_enough() -> None:
 
 
 # Written down from numpy 2.4.6 and OpenCV 4.14; if it differs, messy results are no longer comparable.
-FROZEN = [[[35], [0], [38], [0]], [[0], [0], [11], [7]], [[0], [19], [12], [0]], [[0], [10], [49], [0]]]
+FROZEN = [[[1], [16], [41], [15]], [[42], [1], [60], [9]], [[38], [4], [3], [32]], [[45], [37], [19], [34]]]
 
 
 def test_it_never_changes() -> None:
