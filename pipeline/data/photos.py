@@ -75,7 +75,7 @@ def in_parallel(function: Callable[[T], Photo | Refused], items: Iterable[T]) ->
     Threads, since reading, decoding and resizing leave the interpreter's lock. On two (busy) cores 2,500 photos of
     64x64 took 1.8 to 2.1 s in threads and 1.3 to 2.4 s in processes, and no orphan outlives a kill.
     """
-    workers = os.cpu_count() or 1
+    workers = 2 * (os.cpu_count() or 2)  # some wait for the disk
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[Future[Photo | Refused]] = deque()
         try:
