@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline import architecture, rundir
+from pipeline.augmentation import Augmentation
 from pipeline.data import Data
 from pipeline.errors import InputError, nearest, one_of, within
 from pipeline.tracking.config import Tracking
@@ -25,6 +26,7 @@ class Experiment:
     metric: str = "test/acc"
     mode: str = "max"  # max | min: which end of the metric is better
     smallest_effect: float = 0.01  # differences below it do not matter to the asker
+    invariance: bool = False  # every run ends with its accuracy against rotation, scale and shift
     meant_to_differ: list[str] = field(default_factory=list)  # of params, macs, layers: part of the question
 
     def __post_init__(self) -> None:
@@ -43,6 +45,7 @@ class Config:
 
     data: Data = field(default_factory=Data)
     architecture: Any = None
+    augmentation: Augmentation = field(default_factory=Augmentation)
     optimizer: Optimizer = field(default_factory=Optimizer)
     trainer: Trainer = field(default_factory=Trainer)
     tracking: Tracking = field(default_factory=Tracking)
@@ -109,6 +112,7 @@ def from_dict(values: dict[str, Any]) -> Config:
     sections: dict[str, Any] = {
         "data": Data,
         "architecture": architecture.SCHEMAS[values["architecture"]["type"]],
+        "augmentation": Augmentation,
         "optimizer": Optimizer,
         "trainer": Trainer,
         "tracking": Tracking,

@@ -4,13 +4,14 @@ Which examples make up a step depends on the seed and the epoch alone, not on ho
 step: every process takes its own slice of the same global batch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import cast
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+Augment = Callable[[np.ndarray, int, np.ndarray], np.ndarray]  # uint8 images [B, H, W, C], epoch, indices [B]
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # images [B, C, H, W] uint8, labels [B], indices [B]
 
 
@@ -28,6 +29,20 @@ class Images(Dataset):
             torch.from_numpy(np.asarray(self.labels[indices], dtype=np.int64)),
             torch.from_numpy(indices),
         )
+
+
+class Augmented(Images):
+    """The same, changed as the epoch has it; an item is asked for by (epoch, indices)."""
+
+    def __init__(self, images_NHWC: np.ndarray, labels: np.ndarray, augment: Augment) -> None:
+        super().__init__(images_NHWC, labels)
+        self.augment = augment
+
+    def __getitem__(self, asked: tuple[int, np.ndarray]) -> Batch:  # type: ignore[override]
+        epoch, indices = asked
+        x_BCHW, y, ids = super().__getitem__(indices)
+        x_BHWC = self.augment(x_BCHW.permute(0, 2, 3, 1).numpy(), epoch, indices)
+        return torch.from_numpy(x_BHWC).permute(0, 3, 1, 2), y, ids
 
 
 class Shuffled(Sampler):
@@ -56,6 +71,25 @@ class Shuffled(Sampler):
         return len(self.indices) // self.batch_size
 
 
+class WithEpoch(Sampler):
+    """The batches of a shuffled sampler as (epoch, indices).
+
+    The sampler lives in the training process and knows the epoch; workers live on through all epochs and
+    would not. So each request for a batch carries it.
+    """
+
+    def __init__(self, sampler: Shuffled) -> None:
+        self.sampler, self.set_epoch = sampler, sampler.set_epoch
+
+    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
+        epoch = self.sampler.epoch
+        for indices in self.sampler:
+            yield epoch, indices
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+
 class InOrder(Sampler):
     """Batches in order, each example once over all processes: shares may differ in size, none is padded."""
 
@@ -70,14 +104,28 @@ class InOrder(Sampler):
         return -(-len(self.indices) // self.batch_size)
 
 
-def loader(images_NHWC: np.ndarray, labels: np.ndarray, sampler: Sampler, num_workers: int = 0) -> DataLoader:
-    """A DataLoader whose sampler names whole batches. Gathering is faster than a worker's hand-over, hence 0."""
+def loader(
+    images_NHWC: np.ndarray,
+    labels: np.ndarray,
+    sampler: Sampler,
+    num_workers: int = 0,
+    augment: Augment | None = None,
+) -> DataLoader:
+    """A DataLoader whose sampler names whole batches; `augment` changes what a shuffled one shows.
+
+    Gathering is faster than a worker's hand-over, and so is the fused augmentation of small images, hence 0.
+    """
+    dataset = Images(images_NHWC, labels)
+    if augment is not None:
+        assert isinstance(sampler, Shuffled), "only training images are augmented"
+        dataset, sampler = Augmented(images_NHWC, labels, augment), WithEpoch(sampler)
     return DataLoader(
-        cast(Dataset, Images(images_NHWC, labels)),
+        cast(Dataset, dataset),
         sampler=sampler,
         batch_size=None,
         num_workers=num_workers,
         persistent_workers=num_workers > 0,
+        prefetch_factor=4 if num_workers else None,  # batches ahead per worker; torch gives each worker one thread
         # Its own generator: the loader otherwise draws its base seed from the global one, every epoch.
         generator=torch.Generator().manual_seed(0),
     )

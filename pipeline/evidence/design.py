@@ -117,7 +117,9 @@ def duplicates(jobs: Sequence[Job]) -> list[dict[str, Any]]:
 
 def _identity(job: Job) -> str:
     layers = [[layer.type, layer.options, layer.output_shape] for layer in job.planned.layers]
-    rest = {k: v for k, v in config.to_dict(job.settings).items() if k in ("data", "optimizer", "trainer")}
+    rest = {
+        k: v for k, v in config.to_dict(job.settings).items() if k in ("data", "augmentation", "optimizer", "trainer")
+    }
     # A section of a kind that names no layers (timm) is told apart by its own keys.
     section = job.settings.architecture if job.settings.architecture.type == "timm" else None
     return json.dumps([layers, rest, str(section)], sort_keys=True, default=str)

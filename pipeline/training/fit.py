@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 
-from pipeline import architecture, config, data, rundir
+from pipeline import architecture, augmentation, config, data, rundir
 from pipeline.data import loader
 from pipeline.evaluation.plots import draw
 from pipeline.evaluation.predict import evaluate
@@ -42,7 +42,8 @@ def fit(path: Path) -> None:
     module = Classifier(network, torch.as_tensor(mean), torch.as_tensor(std), classes, settings.optimizer)
 
     sampler = loader.Shuffled(splits["train"], settings.data.batch_size, settings.seed, rank, world)
-    train = loader.loader(prepared.images, prepared.labels, sampler, settings.data.num_workers)
+    augment = augmentation.build(settings.augmentation, settings.seed)
+    train = loader.loader(prepared.images, prepared.labels, sampler, settings.data.num_workers, augment)
     val = loader.loader(prepared.images, prepared.labels, loader.InOrder(splits["val"], 512, rank, world))
     trainer = pl.Trainer(
         accelerator=settings.trainer.accelerator,

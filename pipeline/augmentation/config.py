@@ -1,0 +1,59 @@
+"""The `augmentation` section of the configuration."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.errors import InputError, one_of, within
+
+# What each word does at strength 1; docs and conf/augmentation/ say the same.
+WORDS = {
+    "rotate": "turned by up to 30 degrees either way",
+    "scale": "sized by 0.8 to 1.25, as often down as up",
+    "translate": "moved by up to 20 % of its side, along each axis",
+    "flip": "mirrored left to right, every second time",
+    "colour": "brightness and contrast times 0.8 to 1.2, of colours saturation times 0.6 to 1.4",
+    "cutout": "a black square over half of each side, anywhere inside",
+}
+BORDERS = ("constant", "reflect")
+
+
+@dataclass
+class Augmentation:
+    """What is drawn anew for each training image in each epoch. Validation and test never see it.
+
+    `transforms` names WORDS of ours, all scaled by `strength`, or spells one of albumentations' own transforms
+    with its arguments: {GaussNoise: {std_range: [0.1, 0.2]}}. Geometry comes first, in one interpolation; then
+    colour, then cutout, then what is spelled out, in its order.
+    """
+
+    transforms: list[Any] = field(default_factory=list)
+    strength: float = 1.0  # 0: nothing; 1: see WORDS; 2: twice as far. Of the words, not of what is spelled out
+    # What comes in from outside: black, or the image mirrored at its edge. Black is the default since it is the
+    # background of digits and clothes, and since a mirrored stroke would be a stroke more.
+    border: str = "constant"
+
+    def __post_init__(self) -> None:
+        within("augmentation.strength", self.strength, 0, 4)
+        one_of("augmentation.border", self.border, BORDERS)
+        for one in self.transforms:
+            if isinstance(one, str):
+                one_of("augmentation.transforms", one, WORDS)
+            elif not isinstance(one, dict) or len(one) != 1:
+                raise InputError(
+                    f"augmentation.transforms={one}: must be one of {', '.join(WORDS)}, or one transform of "
+                    "albumentations with its arguments, as in {GaussNoise: {std_range: [0.1, 0.2]}}."
+                )
+        if self.spelled:
+            from pipeline.augmentation.albumentations import compose  # which takes seconds to import
+
+            compose(self.spelled)
+
+    @property
+    def words(self) -> list[str]:
+        """Those of `transforms` that `strength` scales."""
+        return [one for one in self.transforms if isinstance(one, str)]
+
+    @property
+    def spelled(self) -> list[dict[str, Any]]:
+        """Those of `transforms` that are albumentations' own."""
+        return [one for one in self.transforms if not isinstance(one, str)]
