@@ -1,4 +1,4 @@
-"""What a run's checkpoint gives on its own validation and test data, in one process and full precision.
+"""What a run's checkpoint gives on its own data, in one process and full precision, and what it stands.
 
 python -m pipeline.evaluate run=runs/train/...
 """
@@ -17,6 +17,7 @@ class Evaluate:
 
     run: str | None = None  # a run directory
     checkpoint: str = "best"  # best | last
+    invariance: bool = True  # accuracy against rotation, scale and shift too; writes invariance.json and .png
     output: str = "table"  # table | json
 
     def __post_init__(self) -> None:
@@ -25,18 +26,24 @@ class Evaluate:
 
 
 def job(cfg: DictConfig) -> int:
-    """Load the checkpoint, run it over both splits, print the metrics."""
+    """Load the checkpoint, run it over its splits, plain and perturbed, print the metrics."""
     asked = config.typed(cfg, Evaluate)
     if asked.run is None:
         raise InputError("run=null: name a run directory, as in run=runs/train/...")
     path = rundir.find_run(asked.run)
     from pipeline.evaluation.predict import evaluate
 
-    found = evaluate(path, asked.checkpoint)
+    found = evaluate(path, asked.checkpoint, invariant=asked.invariance)
 
     def table() -> None:
         for name, value in found["metrics"].items():
-            print(f"{name:10} {value:.4f}")
+            print(f"{name:20} {value:.4f}")
+        for kind, curve in found.get("invariance", {}).items():
+            if isinstance(curve, list):
+                print(f"\n{kind:10} " + " ".join(f"{amount:6g}" for amount, _ in curve))
+                print(f"{'accuracy':10} " + " ".join(f"{value:6.3f}" for _, value in curve))
+        if asked.invariance:
+            print(f"\ncurves     {path / 'invariance.png'}")
 
     cli.emit(asked.output, found, table)
     return cli.DONE

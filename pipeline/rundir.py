@@ -6,6 +6,7 @@
     checkpoints/    best.ckpt and last.ckpt
     predictions.npz per test example: index, label, logits
     curves.png      learning curves and confusions
+    invariance.json accuracy against rotation, scale and shift, where it was asked for; invariance.png shows it
     heartbeat       step/steps of a running run, a hint for progress lines
     tracking.json   which MLflow run shows it, and how many rows that has
 

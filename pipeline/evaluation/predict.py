@@ -11,7 +11,10 @@ from torch.nn import functional as F
 from pipeline import architecture, config, data, rundir
 from pipeline.data import loader
 from pipeline.errors import InputError
+from pipeline.evaluation import invariance
 from pipeline.training.module import Classifier
+
+MOST_TRAIN = 5000  # as many as validation usually has: more would cost seconds and tell the gap no better
 
 
 def load(run: Path, checkpoint: str = "best") -> Classifier:
@@ -59,10 +62,13 @@ def metrics(logits_BK: torch.Tensor, labels: torch.Tensor, split: str) -> dict[s
     }
 
 
-def evaluate(run: Path, checkpoint: str = "best", save: bool = False) -> dict[str, Any]:
-    """Metrics of a run's checkpoint on its own validation and test split.
+def evaluate(run: Path, checkpoint: str = "best", save: bool = False, invariant: bool = False) -> dict[str, Any]:
+    """Metrics of a run's checkpoint on its own validation and test split, and how much it overfits.
 
-    `save` writes predictions.npz as well: index, label and logits per test example.
+    `train/acc` is over clean training images, not augmented: all, or MOST_TRAIN of them evenly over the split.
+    `gap/acc` is what it is above `val/acc`.
+    `save` writes predictions.npz as well: index, label and logits per test example. `invariant` measures accuracy
+    against rotation, scale and shift too, and writes invariance.json and invariance.png.
     """
     asked = rundir.read_json(run / "run.json")
     settings = config.of_run(run)
@@ -83,4 +89,16 @@ def evaluate(run: Path, checkpoint: str = "best", save: bool = False) -> dict[st
         found |= metrics(logits_BK, labels, split)
     if save:  # the loop ends with the test split
         np.savez(run / "predictions.npz", index=splits["test"], label=labels.numpy(), logits=logits_BK.numpy())
-    return {"run": str(run), "checkpoint": checkpoint, "metrics": found}
+    some = invariance.evenly(splits["train"], MOST_TRAIN)
+    logits_BK = logits(module, prepared.images, prepared.labels, some)
+    labels = torch.from_numpy(np.asarray(prepared.labels[some], dtype=np.int64))
+    found["train/acc"] = metrics(logits_BK, labels, "train")["train/acc"]
+    found["gap/acc"] = found["train/acc"] - found["val/acc"]
+    document = {"run": str(run), "checkpoint": checkpoint, "metrics": found}
+    if invariant:
+        curves = invariance.measure(module, prepared.images, prepared.labels, splits["test"])
+        found |= invariance.areas(curves)
+        rundir.write_json(run / "invariance.json", {"checkpoint": checkpoint} | curves)
+        invariance.draw(curves, run / "invariance.png")
+        document["invariance"] = curves
+    return document

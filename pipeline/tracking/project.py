@@ -241,7 +241,15 @@ def end(run: Path) -> None:
     status = rundir.get_status(run)
     run_id = rundir.read_json(run / "tracking.json")["mlflow_run_id"]
     client, _ = _client(asked)
-    for name in ("metrics.jsonl", "status.json", "predictions.npz", "error.txt", "curves.png"):
+    for name in (
+        "metrics.jsonl",
+        "status.json",
+        "predictions.npz",
+        "error.txt",
+        "curves.png",
+        "invariance.json",
+        "invariance.png",
+    ):
         if (run / name).exists():
             client.log_artifact(run_id, str(run / name))
     for checkpoint in sorted((run / "checkpoints").glob("*.ckpt")):

@@ -66,9 +66,11 @@ def fit(path: Path) -> None:
     trainer.fit(module, train, val)
     if not trainer.is_global_zero:
         return
-    metrics = evaluate(path, save=True)["metrics"]
+    metrics = evaluate(path, save=True, invariant=settings.experiment.invariance)["metrics"]
     weights = list(network.parameters())
-    rundir.append_metrics(path, trainer.current_epoch, {k: v for k, v in metrics.items() if k.startswith("test/")})
+    # Validation has its own row for each epoch.
+    ended = {name: value for name, value in metrics.items() if not name.startswith("val/")}
+    rundir.append_metrics(path, trainer.current_epoch, ended)
     draw(path)
     rundir.set_status(
         path,

@@ -179,7 +179,7 @@ def test_colour_is_albumentations_colour_jitter(stream, monkeypatch):
 
 
 def test_a_misspelt_argument_is_an_error():
-    with pytest.raises(InputError, match="std_rang.*not valid for transform GaussNoise"):
+    with pytest.raises(InputError, match=r"std_rang.*not valid for transform GaussNoise"):
         Augmentation([{"GaussNoise": {"std_rang": [0.1, 0.2]}}])
 
 

@@ -99,7 +99,7 @@ def test_a_finished_run_leaves_its_record(command, workdir):
     assert asked["parameters"] == 666
     assert status["status"] == "finished"
     assert 0 < status["seconds"] < status["ended"] - status["started"] + 1
-    assert list(status["metrics"]) == ["val/acc", "val/loss", "test/acc", "test/loss"]
+    assert list(status["metrics"]) == ["val/acc", "val/loss", "test/acc", "test/loss", "train/acc", "gap/acc"]
     with np.load(run / "predictions.npz") as saved:
         assert saved["logits"].shape == (359, 10)
         assert (saved["logits"].argmax(1) == saved["label"]).mean() == status["metrics"]["test/acc"]
@@ -113,7 +113,7 @@ def test_each_epoch_leaves_a_row(command, workdir):
     for _, row in rows[:2]:
         assert list(row) == ["train/loss", "val/loss", "val/acc", "lr"]
     assert rows[0][1]["train/loss"] != rows[1][1]["train/loss"]  # each epoch's own
-    assert list(rows[2][1]) == ["test/acc", "test/loss"]
+    assert list(rows[2][1]) == ["test/acc", "test/loss", "train/acc", "gap/acc"]
     assert rundir.progress(workdir / "run") == 1
 
 
