@@ -6,7 +6,7 @@ READY := .venv/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format bench dashboard repro lock clean
+.PHONY: help install demo test test-slow lint format bench bench-loader dashboard repro lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -40,6 +40,9 @@ format: $(READY) ## rewrite the code in the house style
 
 bench: $(READY) ## images/s and memory next to a hand-written loop
 	$(BIN)/python benchmarks/throughput.py
+
+bench-loader: $(READY) ## images/s of the augmenting loader next to the CNN that it feeds
+	$(BIN)/python -m benchmarks.loader
 
 dashboard: $(READY) ## MLflow on http://127.0.0.1:5000
 	$(BIN)/mlflow server --backend-store-uri sqlite:///mlruns/mlflow.db --host 127.0.0.1 --port 5000 --workers 1

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 # Okabe and Ito (2008): eight colours that colour-blind readers can tell apart; the pale yellow goes last.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#F0E442"]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
+PERTURBATIONS = {
+    "invariance/rotation": "rotation (degrees counterclockwise)",
+    "invariance/scale": "scale (times the size)",
+    "invariance/shift": "shift (share of the side)",
+}
 INK, FAINT = "#222222", "#9aa0a6"
 WIDTH_IN = 4.6
 STYLE: dict[Any, Any] = {
@@ -58,7 +63,8 @@ def figures(doc: dict[str, Any], runs: Sequence[Run]) -> dict[str, "Figure"]:
     """Every plot that `doc` and `runs` have data for, by a name that is a file name too.
 
     Per factor: FACTOR.seeds (each seed a dot, its dots joined across levels), FACTOR.difference (to the
-    best, with 95 % intervals), FACTOR.curve.METRIC; for the sweep: cost.parameters and
+    best, with 95 % intervals), FACTOR.curve.METRIC, FACTOR.invariance_KIND; data.limit_train.examples, the
+    learning curve against the number of training examples; for the sweep: cost.parameters and
     cost.macs against the metric. The figures belong to no window and no pyplot state: drop them and they
     are gone.
     """
@@ -73,10 +79,18 @@ def figures(doc: dict[str, Any], runs: Sequence[Run]) -> dict[str, "Figure"]:
             for curve in _curves_of(doc, runs):
                 if figure := _curve(entry["levels"], factor, curve, runs):
                     made[f"{name_of(factor)}.curve.{name_of(curve)}"] = figure
+            for curve, xlabel in PERTURBATIONS.items():
+                if figure := _curve(entry["levels"], factor, curve, runs, xlabel):
+                    made[f"{name_of(factor)}.{name_of(curve)}"] = figure
+            if factor == "data.limit_train" and (figure := _sizes(doc, runs)):
+                made[f"{name_of(factor)}.examples"] = figure
         if not doc["factors"]:
             for curve in _curves_of(doc, runs):
                 if figure := _curve([{"level": None}], None, curve, runs):
                     made[f"curve.{name_of(curve)}"] = figure
+            for curve, xlabel in PERTURBATIONS.items():
+                if figure := _curve([{"level": None}], None, curve, runs, xlabel):
+                    made[name_of(curve)] = figure
         for what, name in (("parameters", "parameters"), ("macs", "multiply-accumulates per input")):
             if len({arm[what] for arm in doc["arms"] if arm["mean"] is not None and arm[what]}) > 1:
                 made[f"cost.{what}"] = _cost(doc, what, name)
@@ -160,13 +174,15 @@ def _difference(doc: dict[str, Any], factor: str, entry: dict[str, Any], levels:
 
 def _curves_of(doc: dict[str, Any], runs: Sequence[Run]) -> list[str]:
     """The curves worth showing: the metric as validation saw it, then the losses."""
-    known = {name for run in runs for name in run.curves}
+    known = {name for run in runs for name in run.curves} - set(PERTURBATIONS)
     kind = doc["metric"].rsplit("/", 1)[-1]
     wanted = [doc["metric"], f"val/{kind}", "val/loss", "train/loss"]
     return [name for name in dict.fromkeys(wanted) if name in known][:3] or sorted(known)[:2]
 
 
-def _curve(levels: list[dict[str, Any]], factor: str | None, curve: str, runs: Sequence[Run]) -> "Figure | None":
+def _curve(
+    levels: list[dict[str, Any]], factor: str | None, curve: str, runs: Sequence[Run], xlabel: str = "epoch"
+) -> "Figure | None":
     """Mean over seeds per level, in a band from the lowest seed to the highest."""
     figure, axes = _axes(3.3)
     drawn = 0
@@ -205,11 +221,51 @@ def _curve(levels: list[dict[str, Any]], factor: str | None, curve: str, runs: S
         drawn += 1
     if not drawn:
         return None
-    axes.set_title(curve)
-    axes.set_xlabel("epoch")
-    axes.locator_params(axis="x", integer=True, nbins=8)
+    axes.set_xlabel(xlabel)
+    if xlabel == "epoch":
+        axes.set_title(curve)
+        axes.locator_params(axis="x", integer=True, nbins=8)
+    else:
+        axes.set_title("Accuracy on perturbed test images")
+        if "degrees" in xlabel:
+            axes.set_xticks(range(-90, 91, 30))
     if factor is not None:
         _legend_below(figure, factor.rsplit(".", 1)[-1])
+    return figure
+
+
+def _sizes(doc: dict[str, Any], runs: Sequence[Run]) -> "Figure | None":
+    """The metric, and dashed the training accuracy, against the number of training examples.
+
+    One line for each level of the first other factor; mean over the rest, in a band from the lowest seed to the
+    highest.
+    """
+    others = [factor for factor in doc["factors"] if factor != "data.limit_train"][:1]
+    levels = doc["factors"][others[0]]["levels"] if others else [{"level": None}]
+    figure, axes = _axes(3.4)
+    for i, level in enumerate(levels):
+        for name, line in ((doc["metric"], "-"), ("train/acc", "--")):
+            points: dict[int, dict[int, list[float]]] = {}
+            for run in runs:
+                mine = not others or level_key(run.levels[others[0]]) == level_key(level["level"])
+                if mine and run.status == "finished" and run.examples and name in run.metrics:
+                    points.setdefault(run.examples, {}).setdefault(run.seed, []).append(run.metrics[name])
+            if len(points) < 2:
+                continue
+            examples = sorted(points)
+            rows = [[float(np.mean(values)) for values in points[n].values()] for n in examples]
+            look: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)]}
+            axes.fill_between(examples, [min(r) for r in rows], [max(r) for r in rows], alpha=0.15, lw=0, **look)
+            label = name if not others else f"{_clip(text(level['level']))} {name}"
+            marker = MARKERS[i % len(MARKERS)]
+            axes.plot(examples, [float(np.mean(r)) for r in rows], line, marker=marker, ms=4.5, label=label, **look)
+    if not axes.lines:
+        return None
+    axes.set_xscale("log")
+    _count_ticks(axes)
+    axes.set_title("Learning curve")
+    axes.set_xlabel("training examples")
+    _legend_below(figure)
     return figure
 
 

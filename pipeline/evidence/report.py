@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from pipeline.evidence.plots import figures, name_of, style
+from pipeline.evidence.matrix import LESS_IS_BETTER
+from pipeline.evidence.plots import PERTURBATIONS, figures, name_of, style
 from pipeline.evidence.run import Run, level_key
 from pipeline.evidence.sentence import count, number, text
 from pipeline.evidence.table import difference, mean_sd, over, seconds, word
@@ -17,7 +18,7 @@ from pipeline.evidence.table import difference, mean_sd, over, seconds, word
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MOST_METRICS = 8  # columns of the list of runs; the run directories have the rest
+MOST_METRICS = 12  # columns of the list of runs; the run directories have the rest
 
 CSS = """
 :root { color-scheme: light; }
@@ -26,6 +27,7 @@ body { margin: 0 auto; max-width: 1080px; padding: 1.5rem 1rem 4rem; background:
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
 h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .3rem; }
 h2 { font-size: 1.2rem; margin: 2.4rem 0 .6rem; padding-top: .8rem; border-top: 1px solid #dde; }
+h3 { font-size: 1.02rem; margin: 1.4rem 0 .2rem; }
 h2 code { font-size: 1.1rem; }
 p { margin: .4rem 0; max-width: 72ch; }
 .question { font-size: 1.1rem; color: #444; }
@@ -107,6 +109,9 @@ def _page(doc: dict[str, Any], runs: Sequence[Run], base: Path, drawn: "Mapping[
             _figures(plots, [f"{name_of(factor)}.seeds", f"{name_of(factor)}.difference"]),
             _levels(doc, entry),
             *(f'<p class="note">{escape(note)}</p>' for note in entry["notes"]),
+            _figures(plots, [f"{name_of(factor)}.examples"]),
+            *_matrix(doc, factor),
+            _figures(plots, [f"{name_of(factor)}.{name_of(curve)}" for curve in PERTURBATIONS]),
         ]
         curves = [name for name in plots if name.startswith(f"{name_of(factor)}.curve.")]
         if curves:
@@ -115,6 +120,9 @@ def _page(doc: dict[str, Any], runs: Sequence[Run], base: Path, drawn: "Mapping[
     curves = [name for name in plots if name.startswith("curve.")]
     if curves:
         parts += ["<h2>Learning curves</h2>", _figures(plots, curves)]
+    curves = [name_of(curve) for curve in PERTURBATIONS if name_of(curve) in plots]
+    if curves:
+        parts += ["<h2>Invariance</h2>", _figures(plots, curves)]
     costs = [name for name in plots if name.startswith("cost.")]
     if costs:
         parts += ["<h2>What it costs</h2>", _figures(plots, costs)]
@@ -202,6 +210,47 @@ def _levels(doc: dict[str, Any], entry: dict[str, Any]) -> str:
         rows.append(("best" if level["verdict"] == "best" else "", list(cells.values())))
     head = list(cells)
     return f'<p class="facts">{over(entry)}</p>' + _table(head, rows, words=2)
+
+
+def _matrix(doc: dict[str, Any], factor: str) -> list[str]:
+    """Levels against perturbations: the mean with its interval, and the paired difference to the reference."""
+    found = doc.get("matrix", {}).get(factor)
+    if not found:
+        return []
+    reference = found["reference"]
+    rows = []
+    for row in found["levels"]:
+        mine = level_key(row["level"]) == level_key(reference)
+        cells = [_matrix_cell(*one, mine) for one in zip(found["columns"], row["cells"], strict=True)]
+        rows.append(("", [escape(text(row["level"])), *cells]))
+    areas = any(column.startswith("invariance/") for column in found["columns"])
+    said = (
+        "Each cell: mean [95 % interval over seeds], below it the paired difference to "
+        f"<code>{escape(text(reference))}</code>, in colour where its interval leaves out zero. "
+        + ("<code>invariance/…</code> is the mean accuracy over the points of the curve. " if areas else "")
+        + "<code>gap/acc</code> is training minus validation accuracy, without augmentation: less is less overfitting. "
+        "The intervals are not adjusted for their number."
+    )
+    title = "What each level buys" if areas else "Overfitting"
+    return [f"<h3>{title}</h3>", f"<p>{said}</p>", _table([_short([factor])[0], *found["columns"]], rows, words=1)]
+
+
+def _matrix_cell(column: str, cell: dict[str, Any], is_reference: bool) -> str:
+    if cell["mean"] is None:
+        return "–"
+    said = f"{cell['mean']:.3f}"
+    if cell["low"] is not None:
+        said += f" [{cell['low']:.3f}, {cell['high']:.3f}]"
+    if is_reference or cell["difference"] is None:
+        return said
+    below = f"{cell['difference']:+.3f}"
+    kind = ""
+    if cell["difference_low"] is not None:
+        below += f" [{cell['difference_low']:+.3f}, {cell['difference_high']:+.3f}]"
+        if cell["difference_low"] > 0 or cell["difference_high"] < 0:
+            better = (cell["difference"] > 0) != (column in LESS_IS_BETTER)
+            kind = " class=v-best" if better else " class=v-worse"
+    return f"{said}<br><span{kind}>{below}</span>"
 
 
 def _arms(doc: dict[str, Any]) -> str:

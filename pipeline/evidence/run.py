@@ -15,7 +15,8 @@ class Run:
     metrics: final values by name, such as {"test/acc": 0.97}.
     parameters, macs: of the network, for one input. seconds: wall time of the run.
     status: "finished" or anything else; what is not finished is reported and not compared.
-    dir: the run directory, absolute or relative to the sweep's. curves: metric name to [(epoch, value), ...].
+    dir: the run directory, absolute or relative to the sweep's. curves: metric name to [(epoch, value), ...], and
+    invariance/KIND to [(amount, accuracy), ...]. examples: how many it trained on.
     """
 
     levels: dict[str, Any]
@@ -27,6 +28,7 @@ class Run:
     status: str = "finished"
     dir: str = ""
     curves: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    examples: int = 0
 
 
 def level_key(level: object) -> str:

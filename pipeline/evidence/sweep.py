@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import rundir
+from pipeline.evidence.matrix import matrix
 from pipeline.evidence.plots import figures
 from pipeline.evidence.report import report
 from pipeline.evidence.run import Run
@@ -25,6 +26,9 @@ def _run(path: Path, job: dict[str, Any]) -> Run:
         for name, value in row["metrics"].items():
             if name in ("train/loss", "val/loss", "val/acc"):
                 curves.setdefault(name, []).append((row["step"], value))
+    if status["status"] == "finished" and (path / "invariance.json").exists():
+        measured = rundir.read_json(path / "invariance.json")
+        curves |= {f"invariance/{kind}": measured[kind] for kind in ("rotation", "scale", "shift")}
     return Run(
         levels=job["levels"],
         seed=job["seed"],
@@ -35,6 +39,7 @@ def _run(path: Path, job: dict[str, Any]) -> Run:
         status=status["status"],
         dir=job["dir"],
         curves=curves,
+        examples=asked["dataset"]["counts"]["train"] if asked else 0,
     )
 
 
@@ -54,6 +59,7 @@ def conclude(sweep: Path) -> dict[str, Any]:
         n_test=_n_test(sweep, runs) if question["metric"].endswith("/acc") else None,
         levels={key: [job["levels"][key] for job in asked["jobs"]] for key in asked["factors"]},
     )
+    found["matrix"] = matrix(found, runs)
     rundir.write_json(sweep / "verdict.json", found)
     drawn = figures(found, runs)
     report(found, runs, sweep / "report.html", drawn=drawn)
