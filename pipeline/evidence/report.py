@@ -225,7 +225,7 @@ def _matrix(doc: dict[str, Any], factor: str) -> list[str]:
         rows.append(("", [escape(text(row["level"])), *cells]))
     areas = any(column.startswith("invariance/") for column in found["columns"])
     said = (
-        "Each cell: mean [95 % interval over seeds], below it the paired difference to "
+        "Each cell: mean ± half of its 95 % interval over seeds, below it the paired difference to "
         f"<code>{escape(text(reference))}</code>, in colour where its interval leaves out zero. "
         + ("<code>invariance/…</code> is the mean accuracy over the points of the curve. " if areas else "")
         + "<code>gap/acc</code> is training minus validation accuracy, without augmentation: less is less overfitting. "
@@ -238,19 +238,20 @@ def _matrix(doc: dict[str, Any], factor: str) -> list[str]:
 def _matrix_cell(column: str, cell: dict[str, Any], is_reference: bool) -> str:
     if cell["mean"] is None:
         return "–"
-    said = f"{cell['mean']:.3f}"
-    if cell["low"] is not None:
-        said += f" [{cell['low']:.3f}, {cell['high']:.3f}]"
+    said = f"{cell['mean']:.3f}" + _half(cell["mean"], cell["low"])
     if is_reference or cell["difference"] is None:
         return said
-    below = f"{cell['difference']:+.3f}"
+    below = f"{cell['difference']:+.3f}" + _half(cell["difference"], cell["difference_low"])
     kind = ""
-    if cell["difference_low"] is not None:
-        below += f" [{cell['difference_low']:+.3f}, {cell['difference_high']:+.3f}]"
-        if cell["difference_low"] > 0 or cell["difference_high"] < 0:
-            better = (cell["difference"] > 0) != (column in LESS_IS_BETTER)
-            kind = " class=v-best" if better else " class=v-worse"
+    if cell["difference_low"] is not None and (cell["difference_low"] > 0 or cell["difference_high"] < 0):
+        better = (cell["difference"] > 0) != (column in LESS_IS_BETTER)
+        kind = " class=v-best" if better else " class=v-worse"
     return f"{said}<br><span{kind}>{below}</span>"
+
+
+def _half(mean: float, low: float | None) -> str:
+    """A t interval lies evenly about its mean."""
+    return "" if low is None else f" ± {mean - low:.3f}"
 
 
 def _arms(doc: dict[str, Any]) -> str:

@@ -96,7 +96,7 @@ def test_the_page_shows_the_matrix_and_the_curves(tmp_path):
     report(doc, runs, tmp_path / "page.html", drawn)
     page = (tmp_path / "page.html").read_text()
     assert "What each level buys" in page
-    assert "<span class=v-best>+0.200 [+0.073, +0.327]</span>" in page
+    assert "<span class=v-best>+0.200 ± 0.127</span>" in page
     assert "<span class=v-best>-0.050 " in page  # a smaller gap is better
     assert page.index("What each level buys") < page.index("augmentation.invariance_rotation")
 
