@@ -11,10 +11,11 @@ from running import REPOSITORY, call
 
 from pipeline import rundir
 
-# SGD, since Adam turns the last bit of a tiny gradient into a whole step.
+# SGD, since Adam turns the last bit of a tiny gradient into a whole step. Augmented: were the images not the same in
+# two processes as in one, nor would the weights be.
 LINE = (
     "data.limit_train=256 trainer.max_epochs=2 trainer.threads=1 trainer.precision=32-true "
-    "architecture.filters=[4,8] optimizer=sgd tracking=none output=json"
+    "architecture.filters=[4,8] optimizer=sgd augmentation=affine tracking=none output=json"
 )
 
 # Read by every Python process at its start: each rank leaves a line about itself.
