@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline import rundir
 from pipeline.evidence.matrix import matrix
-from pipeline.evidence.plots import figures
+from pipeline.evidence.plots import PERTURBATIONS, figures
 from pipeline.evidence.report import report
 from pipeline.evidence.run import Run
 from pipeline.evidence.verdict import verdict
@@ -28,7 +28,7 @@ def _run(path: Path, job: dict[str, Any]) -> Run:
                 curves.setdefault(name, []).append((row["step"], value))
     if status["status"] == "finished" and (path / "invariance.json").exists():
         measured = rundir.read_json(path / "invariance.json")
-        curves |= {f"invariance/{kind}": measured[kind] for kind in ("rotation", "scale", "shift")}
+        curves |= {name: measured[name.removeprefix("invariance/")] for name in PERTURBATIONS}
     return Run(
         levels=job["levels"],
         seed=job["seed"],
