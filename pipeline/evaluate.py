@@ -31,17 +31,22 @@ def job(cfg: DictConfig) -> int:
     if asked.run is None:
         raise InputError("run=null: name a run directory, as in run=runs/train/...")
     path = rundir.find_run(asked.run)
+    from pipeline.evaluation import invariance
     from pipeline.evaluation.predict import evaluate
 
     found = evaluate(path, asked.checkpoint, invariant=asked.invariance)
 
     def table() -> None:
         for name, value in found["metrics"].items():
-            print(f"{name:20} {value:.4f}")
-        for kind, curve in found.get("invariance", {}).items():
-            if isinstance(curve, list):
-                print(f"\n{kind:10} " + " ".join(f"{amount:6g}" for amount, _ in curve))
-                print(f"{'accuracy':10} " + " ".join(f"{value:6.3f}" for _, value in curve))
+            if not name.startswith(("invariance/", "agreement/")):
+                print(f"{name:10} {value:.4f}")
+        for kind in invariance.GRIDS if asked.invariance else ():
+            curve = found["invariance"][kind]
+            same = found["metrics"][f"agreement/{kind}"]
+            print(f"\n{kind:10} " + " ".join(f"{amount:6g}" for amount, _ in curve))
+            print(f"{'accuracy':10} " + " ".join(f"{value:6.3f}" for _, value in curve))
+            mean = found["metrics"][f"invariance/{kind}"]
+            print(f"{'mean':10} {mean:6.3f}, and {same:.3f} are called what they are called unperturbed")
         if asked.invariance:
             print(f"\ncurves     {path / 'invariance.png'}")
 
