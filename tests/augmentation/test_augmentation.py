@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import TINY
+from running import TINY
 
 from pipeline import rundir
 from pipeline.augmentation import WORDS, Augment, Augmentation, build

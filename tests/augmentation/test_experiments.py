@@ -1,7 +1,7 @@
 """The experiments about augmentation and training data, from the command line to the page."""
 
 import pytest
-from conftest import TINY
+from running import TINY
 
 from pipeline import rundir
 from pipeline.augmentation import Augment

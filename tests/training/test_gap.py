@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from conftest import TINY
+from running import TINY
 
 from pipeline import data, rundir
 from pipeline.evaluation import predict
