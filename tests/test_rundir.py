@@ -184,7 +184,7 @@ def changed(values, path, value):
 VOLATILE = {
     *(path for path in paths(asked()) if path[0] in ("tracking", "experiment")),
     *((name,) for name in ("runs_dir", "dir", "output")),
-    *(("data", name) for name in ("root", "prepared_dir", "num_workers")),
+    *(("data", name) for name in ("root", "manifest", "max_pixels", "prepared_dir", "num_workers")),
 }
 
 
