@@ -54,6 +54,7 @@ class Config:
     runs_dir: str = "runs"
     dir: str | None = None  # this run's directory (with -m: the sweep's); null: a new one under runs_dir
     output: str = "table"  # table | json
+    preview: str | None = None  # prepare: a PNG to draw of what training will be fed
 
     def __post_init__(self) -> None:
         within("seed", self.seed, 0, 2**32 - 1)

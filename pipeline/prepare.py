@@ -1,13 +1,18 @@
 """Bring a data set into the one prepared form that training reads. `train` does it by itself where needed.
 
 python -m pipeline.prepare data=fashion_mnist data.root=FOLDER
+python -m pipeline.prepare augmentation=affine preview=sheet.png
 """
 
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
 from pipeline import cli, config, data
+from pipeline.errors import InputError
+
+PREVIEWED = 8  # training images on the sheet
 
 
 def job(cfg: DictConfig) -> int:
@@ -16,6 +21,14 @@ def job(cfg: DictConfig) -> int:
     prepared = data.prepare(settings.data, settings.seed)
     splits = data.split(prepared, settings.data, settings.seed)
     found = data.describe(prepared, splits, settings.data.group)
+    if settings.preview:
+        from pipeline.augmentation.preview import sheet
+
+        path = Path(settings.preview)
+        if not path.absolute().parent.is_dir():
+            raise InputError(f"preview={path}: its folder does not exist.")
+        some = splits["train"][:: max(1, len(splits["train"]) // PREVIEWED)][:PREVIEWED]
+        found["preview"] = str(sheet(prepared.images, some, settings.augmentation, settings.seed, path))
     cli.emit(settings.output, found, lambda: table(found))
     return cli.DONE
 

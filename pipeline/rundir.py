@@ -30,7 +30,7 @@ from typing import Any
 from pipeline.errors import InputError
 
 # What a run is asked to do, but what cannot change its numbers; left out of its key.
-VOLATILE = ("tracking", "experiment", "runs_dir", "dir", "output")
+VOLATILE = ("tracking", "experiment", "runs_dir", "dir", "output", "preview")
 # The data digest stands for the files, whichever list named them and whatever was put aside.
 VOLATILE_DATA = ("root", "manifest", "max_pixels", "prepared_dir", "num_workers")
 

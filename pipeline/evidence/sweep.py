@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import rundir
+from pipeline import data, rundir
 from pipeline.evidence.matrix import matrix
 from pipeline.evidence.plots import PERTURBATIONS, figures
 from pipeline.evidence.report import report
@@ -82,9 +82,16 @@ def _n_test(sweep: Path, runs: list[Run]) -> int | None:
 
 
 def artifacts(sweep: Path) -> list[Path]:
-    """The files that say what a sweep found."""
+    """The files that say what a sweep found, and on what data."""
     names = ("sweep.json", "verdict.json", "report.html")
-    return [sweep / n for n in names if (sweep / n).exists()] + sorted((sweep / "plots").glob("*.png"))
+    found = [sweep / n for n in names if (sweep / n).exists()] + sorted((sweep / "plots").glob("*.png"))
+    return found + [card for run in sorted(sweep.glob("*/run.json"))[:1] if (card := data_card(run.parent))]
+
+
+def data_card(run: Path) -> Path | None:
+    """The page that describes the data set of a run; None where the prepared set is gone."""
+    folder = rundir.read_json(run / "run.json")["dataset"]["dir"]
+    return Path(data.card(data.open_prepared(folder))) if Path(folder).exists() else None
 
 
 def headline(found: dict[str, Any]) -> dict[str, float]:

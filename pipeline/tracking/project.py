@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import config, rundir
+from pipeline import config, data, rundir
 from pipeline.errors import InputError
 from pipeline.tracking.config import Tracking
 
@@ -214,6 +214,8 @@ def begin(run: Path) -> None:
         ],
     )
     client.log_artifact(run_id, str(run / "run.json"))
+    if not parent.exists():  # the runs of a sweep share its card, which the parent run has
+        client.log_artifact(run_id, data.card(data.open_prepared(dataset["dir"])))
     rundir.write_json(run / "tracking.json", {**state, "begun": True})
 
 

@@ -26,7 +26,7 @@ ARMS = {
     "pool_order": (4, 5),
     "pool_type": (4, 5),
     "stride": (4, 5),
-    "weight_sharing": (3, 5),
+    "weight_sharing": (6, 5),
 }
 
 
@@ -98,7 +98,7 @@ def test_stride_costs_the_same_parameters(command, monkeypatch):
 
 
 def test_weight_sharing_keeps_the_geometry(command, monkeypatch):
-    shared, local, _ = planned(command, monkeypatch, "weight_sharing")["arms"]
+    shared, _, local, *_ = planned(command, monkeypatch, "weight_sharing")["arms"]
     assert shared["total"]["macs"] == local["total"]["macs"]
     # every filter once for each of 64, 16, 4 positions, and the same class layer of 10*(128+1)
     assert shared["total"]["params"] == 320 + 18_496 + 73_856 + 1_290
