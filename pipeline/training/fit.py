@@ -33,12 +33,12 @@ def fit(path: Path) -> None:
 
     prepared = data.prepare(settings.data, settings.seed)
     splits = data.split(prepared, settings.data, settings.seed)
-    macs = rundir.read_json(path / "run.json")["macs"]
-    torch.set_num_threads(settings.trainer.cpu_threads(macs * settings.data.batch_size // world))
     mean, std = data.normalisation(prepared.images, splits["train"])
     classes = len(prepared.classes)
     torch.manual_seed(settings.seed)
     network = architecture.build(settings.architecture, prepared.input_shape, classes)
+    threads = settings.trainer.cpu_threads(network.plan.macs * settings.data.batch_size // world)  # type: ignore
+    torch.set_num_threads(threads)
     module = Classifier(network, torch.as_tensor(mean), torch.as_tensor(std), classes, settings.optimizer)
 
     sampler = loader.Shuffled(splits["train"], settings.data.batch_size, settings.seed, rank, world)
