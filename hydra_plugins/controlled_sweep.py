@@ -14,9 +14,13 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, flag_override
+from omegaconf.errors import OmegaConfBaseException
+
+from pipeline.errors import InputError
 
 
 class ControlledSweeper(Sweeper):
@@ -61,10 +65,19 @@ def _composer(loader: Any, master: DictConfig) -> Callable[[list[str]], DictConf
     are composed once per choice, and the other overrides are applied to a copy as Hydra applies them: 5 ms.
     """
     # A sweep has few different lines and repeats them in many jobs: parsing is a third of the time.
+    from pipeline import cli
+
     parse = functools.cache(OverridesParser.create(loader).parse_override)
     composed: dict[tuple[str, ...], DictConfig] = {}
 
     def compose(job: list[str]) -> DictConfig:
+        try:
+            return _compose(job)
+        except (HydraException, OmegaConfBaseException) as error:
+            message = cli.explain(error, master.hydra.job.config_name, job)
+            raise InputError(message) if message else error from None
+
+    def _compose(job: list[str]) -> DictConfig:
         overrides = [parse(line) for line in job]
         groups = [o for o in overrides if loader.repository.group_exists(o.key_or_group)]
         choice = tuple(str(o.input_line) for o in groups)

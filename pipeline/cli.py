@@ -129,8 +129,12 @@ def _refuse_code(arguments: list[str]) -> None:
             raise InputError(f"{argument}: a configuration cannot name code to run (_target_, callbacks, logging).")
 
 
-def explain(error: Exception, config_name: str) -> str | None:
-    """The one clear message for a user's mistake; None when the error is not one (then it is ours)."""
+def explain(error: Exception, config_name: str, given: list[str] | None = None) -> str | None:
+    """The one clear message for a user's mistake; None when the error is not one (then it is ours).
+
+    `given` are the overrides that were composed: those of the command line, or of one job of a sweep.
+    """
+    given = [a for a in sys.argv[1:] if "=" in a and not a.startswith("-")] if given is None else given
     from hydra.errors import HydraException, OverrideParseException
     from omegaconf.errors import OmegaConfBaseException
 
@@ -154,7 +158,7 @@ def explain(error: Exception, config_name: str) -> str | None:
     if match := re.search(r"(?:Ambiguous value for argument|Sweep parameters) '([^']+)'", text):
         return f"{match[1]}: several values need -m, which sweeps over them; a list is written key=[a,b]."
     if match := re.search(r"Could not override '([^']+)'", text):
-        return _unknown_key(match[1], config_name)
+        return _unknown_key(match[1], config_name, given)
     if match := re.search(r"Could not find '([^']+)/([^'/]+)'\s+Available options in '[^']+':\s*(.*)", text, re.S):
         group, name, options = match[1], match[2], re.findall(r"\S+", match[3].split("Config search path")[0])
         options = [o for o in options if not o.endswith("schema")]
@@ -162,7 +166,7 @@ def explain(error: Exception, config_name: str) -> str | None:
     if match := re.search(r"Error merging override (\S+)", text):
         return f"{match[1]}: {_first_line(cause)}."
     if key and "not in" in text:
-        return _unknown_key(key, config_name)
+        return _unknown_key(key, config_name, given)
     return f"{key}: {_first_line(cause)}." if key and cause else " ".join(text.split())
 
 
@@ -170,13 +174,12 @@ def _first_line(error: Exception | None) -> str:
     return str(error).strip().splitlines()[0].rstrip(".") if error else "bad value"
 
 
-def _unknown_key(key: str, config_name: str) -> str:
+def _unknown_key(key: str, config_name: str, given: list[str]) -> str:
     """Name the keys that stand where `key` was looked for, under the groups that the user chose."""
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    given = [a for a in sys.argv[1:] if "=" in a and not a.startswith("-")]
     value = next((a.split("=", 1)[1] for a in given if a.lstrip("+~").split("=", 1)[0] == key), None)
     shown = key if value is None else f"{key}={value}"
     groups = [

@@ -75,7 +75,7 @@ def register() -> None:
     store.store(name="schema", node=Config)
     # Only this section has several types; each file in conf/architecture names its own.
     for name, node in architecture.SCHEMAS.items():
-        store.store(group="schema", name=name, node=node)
+        store.store(name=f"schema_{name}", node=node)
 
 
 def from_hydra(cfg: DictConfig) -> Config:

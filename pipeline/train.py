@@ -30,13 +30,11 @@ def job(cfg: DictConfig) -> int:
     check(settings)
     if settings.dir and (path / "run.json").exists():
         raise InputError(f"dir={path}: holds a run already. Choose another, or leave dir out for a new one.")
-    from pipeline.tracking import project
     from pipeline.training import progress
 
     parent = Path(settings.runs_dir) / settings.experiment.name
     with rundir.claimed(path if settings.dir else None, parent) as run:
-        data.prepare(settings.data, settings.seed)
-        project.check(settings.tracking, settings.experiment.name)
+        make_ready([settings])
         with progress.shown([(run.name, run)]):
             train_one(settings, run)
     outcome = document(run)
@@ -68,6 +66,22 @@ def check_machine(settings: Config) -> None:
                 f"trainer.devices={settings.trainer.devices}: this machine has {torch.cuda.device_count()} GPUs. "
                 "Use trainer=cpu."
             )
+
+
+def make_ready(runs: list[Config]) -> None:
+    """Prepare the data of all runs, once and before they could race for it, and reach the tracking they share.
+
+    A server is asked first, which leaves nothing here; a database is made last, when all else was found good.
+    """
+    from pipeline.tracking import project
+
+    tracking, experiment = runs[0].tracking, runs[0].experiment.name
+    if tracking.remote:
+        project.check(tracking, experiment)
+    for one in {str((one.data, one.seed)): one for one in runs}.values():
+        data.prepare(one.data, one.seed)
+    if not tracking.remote:
+        project.check(tracking, experiment)
 
 
 def train_one(settings: Config, run: Path) -> None:
@@ -153,9 +167,7 @@ def sweep(asked: cli.Sweep) -> int:
         raise InputError(f"dir={first.dir}: holds a sweep already. Choose another, or leave dir out for a new one.")
     parent = Path(first.runs_dir) / first.experiment.name
     with rundir.claimed(Path(first.dir) if first.dir else None, parent) as path:
-        for one in {str((j.settings.data, j.seed)): j.settings for j in jobs}.values():
-            data.prepare(one.data, one.seed)  # once, before jobs could race for it
-        project.check(first.tracking, first.experiment.name)
+        make_ready([job_.settings for job_ in jobs])
     asks = {
         "experiment": config.to_dict(first)["experiment"],
         "factors": factors,

@@ -103,7 +103,10 @@ MISTAKES = {
     "seed": ["seed: not understood"],
     "-m architecture.kernel_size=3,50": ["arm kernel_size=50: architecture.kernel_size=50: must lie between 1 and 11."],
     "-m architecture.padding=same,valid architecture.kernel_size=3,9": ["kernel_size=9", "8x8"],
-    "-m architecture.kernel_sise=3,5": ["architecture.kernel_sise=3,5: no such key", "'architecture.kernel_size'"],
+    "-m architecture.kernel_sise=3,5": [
+        "arm kernel_sise=3: architecture.kernel_sise=3: no such key",
+        "'architecture.kernel_size'",
+    ],
     "-m architecture=cnn,mlp architecture.filters=[4,8]": [
         "arm architecture=mlp: ",
         "architecture.filters=[4,8]: no such key",
@@ -211,7 +214,7 @@ def test_a_directory_that_holds_a_sweep_is_not_written_again(command, workdir):
         ("evaluate", "run=/nowhere", ["run=/nowhere: not a run directory"]),
         ("evaluate", "run=. checkpoint=first", ["checkpoint=first: must be one of best, last."]),
         ("evaluate", "run=. output=xml", ["output=xml: must be one of table, json."]),
-        ("evaluate", "+foo=1", ["+foo=1: no such key", "run, checkpoint, output"]),
+        ("evaluate", "+foo=1", ["+foo=1: no such key", "run, checkpoint, invariance, output"]),
         ("compare", "+foo=1", ["+foo=1: no such key", "sweep, runs_dir, out, output"]),
     ],
 )
@@ -277,7 +280,8 @@ def test_cfg_job_prints_the_configuration_alone(command, workdir):
     assert shown["seed"] == 7
     assert shown["optimizer"]["lr"] == 0.001
     assert list(shown) == [
-        "data", "architecture", "optimizer", "trainer", "tracking", "experiment", "seed", "runs_dir", "dir", "output",
+        "data", "architecture", "augmentation", "optimizer", "trainer", "tracking", "experiment", "seed", "runs_dir",
+        "dir", "output", "preview",
     ]  # fmt: skip
     assert left_in(workdir) == []
 

@@ -214,7 +214,7 @@ def _locked(folder: Path) -> Iterator[bool]:
 
 
 def _write(config: Data, files: list[Path], raw: Raw, folder: Path) -> None:
-    from pipeline.data.card import page  # which reads what is prepared here
+    from pipeline.data.data_card import page  # which reads what is prepared here
 
     kept, quarantined, sizes, boxes = _write_images(config, raw, folder)
     own_split = None if raw.own_split is None else raw.own_split[kept]

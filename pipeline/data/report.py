@@ -43,7 +43,7 @@ def findings(prepared: Prepared, splits: dict[str, np.ndarray], group: str | Non
 
 def card(prepared: Prepared) -> str:
     """The path of the set's data card, one HTML page that needs nothing else; made anew where it is missing."""
-    from pipeline.data.card import page
+    from pipeline.data.data_card import page
 
     path = prepared.dir / "card.html"
     if not path.exists():

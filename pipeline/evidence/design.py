@@ -63,9 +63,8 @@ def expand(sweep: "cli.Sweep") -> tuple[list[str], list[Job]]:
     for overrides in sweep.jobs:
         values = {o.get_key_element(): o.value() for o in map(parse, overrides)}
         levels = {key: values[key] for key in factors}
-        composed = sweep.compose(overrides)
         try:
-            settings = config.from_hydra(composed)
+            settings = config.from_hydra(sweep.compose(overrides))
             jobs.append(Job(levels, settings.seed, overrides, settings, _plan(settings, plans)))
         except InputError as error:
             raise InputError(f"arm {arm(levels)}: {error}" if levels else str(error)) from None

@@ -29,3 +29,8 @@ class Tracking:
             self.artifacts = str(Path(self.artifacts).absolute())
         if not self.push_every_s > 0:
             raise InputError(f"tracking.push_every_s={self.push_every_s}: must be greater than 0.")
+
+    @property
+    def remote(self) -> bool:
+        """Whether a server keeps it."""
+        return self.uri is not None and self.uri.startswith("http")

@@ -1,5 +1,6 @@
 """The presets of conf/architecture as sections, without Hydra's start-up."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,5 +22,6 @@ def _keys(name: str) -> dict[str, Any]:
     keys = OmegaConf.to_container(OmegaConf.load(FOLDER / f"{name}.yaml"))
     assert isinstance(keys, dict)
     base = keys.pop("defaults")[0]
-    below = _keys(base) if isinstance(base, str) else {"type": base["/schema@_here_"]}
+    kind = re.fullmatch(r"/schema_(\w+)@_here_", base)
+    below = {"type": kind[1]} if kind else _keys(base)
     return {**below, **keys}
