@@ -51,7 +51,9 @@ class ControlledSweeper(Sweeper):
         return cli.multirun(
             cli.Sweep(
                 jobs=BasicSweeper.split_arguments(overrides, max_batch_size=None)[0],
-                swept=list(dict.fromkeys(o.get_key_element() for o in overrides if o.is_sweep_override())),
+                swept=[
+                    key for key, last in {o.get_key_element(): o for o in overrides}.items() if last.is_sweep_override()
+                ],
                 compose=_composer(loader, master),
                 launch=lambda jobs: launcher.launch(jobs, initial_job_idx=0),
             )

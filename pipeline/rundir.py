@@ -184,8 +184,10 @@ def find_sweep(path: str, runs_dir: Path) -> Path:
         sweep = Path(path)
         if not (sweep / "sweep.json").exists():
             raise InputError(f"sweep={path}: not a sweep directory; it holds no sweep.json. Or say sweep=latest.")
+        if missing := {"experiment", "factors", "jobs"} - read_json(sweep / "sweep.json").keys():
+            raise InputError(f"{sweep / 'sweep.json'}: was written by another version; it lacks {min(missing)}.")
         return sweep
     sweeps = list(runs_dir.glob("**/sweep.json"))
     if not sweeps:
         raise InputError(f"sweep=latest: no sweep under runs_dir={runs_dir}. Run `python -m pipeline.train -m ...`.")
-    return max(sweeps, key=lambda file: read_json(file)["started"]).parent
+    return max(sweeps, key=lambda file: read_json(file).get("started", 0)).parent
