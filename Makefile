@@ -24,10 +24,10 @@ demo: $(READY) ## kernel size x padding x pool order on handwritten digits, 24 r
 	$(BIN)/python -m pipeline.train -m experiment=demo
 
 test: $(READY) ## the quick tests (under 5 minutes)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(READY) ## the slow tests: real servers, browsers, kills
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile
 
 lint: $(READY) ## style and types
 	$(BIN)/ruff check .

@@ -48,12 +48,13 @@ class ControlledSweeper(Sweeper):
         # The command line comes last, so a level list typed there replaces the experiment's own.
         lines = [f"{key}={value}" for key, value in self.params.items()] + arguments
         overrides = OverridesParser.create(loader).parse_overrides(lines)
+        # A value typed on the command line in place of an experiment's levels makes their key no factor.
+        last = {o.get_key_element(): o for o in overrides}
+        swept = dict.fromkeys(o.get_key_element() for o in overrides if o.is_sweep_override())
         return cli.multirun(
             cli.Sweep(
                 jobs=BasicSweeper.split_arguments(overrides, max_batch_size=None)[0],
-                swept=[
-                    key for key, last in {o.get_key_element(): o for o in overrides}.items() if last.is_sweep_override()
-                ],
+                swept=[key for key in swept if last[key].is_sweep_override()],
                 compose=_composer(loader, master),
                 launch=lambda jobs: launcher.launch(jobs, initial_job_idx=0),
             )

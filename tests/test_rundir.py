@@ -183,7 +183,7 @@ def changed(values, path, value):
 # Where it is written, shown or read from cannot change what comes out; everything else may.
 VOLATILE = {
     *(path for path in paths(asked()) if path[0] in ("tracking", "experiment")),
-    *((name,) for name in ("runs_dir", "dir", "output")),
+    *((name,) for name in ("runs_dir", "dir", "output", "preview")),
     *(("data", name) for name in ("root", "manifest", "max_pixels", "prepared_dir", "num_workers")),
 }
 
@@ -341,7 +341,7 @@ def test_a_new_run_is_running(tmp_path):
 
 def sweep_at(path, started):
     path.mkdir(parents=True)
-    rundir.write_json(path / "sweep.json", {"started": started})
+    rundir.write_json(path / "sweep.json", {"started": started, "experiment": {}, "factors": [], "jobs": []})
     return path
 
 
@@ -356,6 +356,12 @@ def test_the_latest_sweep_is_the_one_begun_last(tmp_path):
 def test_a_sweep_is_found_by_its_folder(tmp_path):
     path = sweep_at(tmp_path / "s", started=1.0)
     assert rundir.find_sweep(str(path), tmp_path / "nowhere") == path
+
+
+def test_a_sweep_of_another_version_is_said_so(tmp_path):
+    rundir.write_json(tmp_path / "sweep.json", {"experiment": {}, "jobs": []})
+    with pytest.raises(InputError, match=r"sweep.json: was written by another version; it lacks factors\."):
+        rundir.find_sweep(str(tmp_path), tmp_path)
 
 
 def test_no_sweep_is_named(tmp_path):
