@@ -11,6 +11,8 @@ from road import LINE, SWEEP
 from running import REPOSITORY, call, left_in, strict_json
 from torch.nn import functional as F
 
+pytestmark = pytest.mark.slow  # whole commands in processes of their own
+
 
 @pytest.fixture
 def documents(road):
@@ -171,7 +173,6 @@ def test_a_run_of_the_sweep_is_the_run_by_itself(documents):
     assert first["metrics"] == documents["train"]["metrics"]
 
 
-@pytest.mark.slow
 def test_the_same_sweep_gives_the_same_numbers(road, documents):
     again = call(road[0], "train", f"{SWEEP} tracking=none runs_dir=again output=json").document
     assert [run["metrics"] for run in again["runs"]] == [run["metrics"] for run in documents["sweep"]["runs"]]
@@ -233,7 +234,6 @@ def test_the_report_is_one_file(road, documents):
 # ---- the real thing
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_demo(tmp_path):
     """`make demo` without its installation."""
@@ -259,7 +259,6 @@ def test_the_demo(tmp_path):
 FASHION = REPOSITORY.parent / "shared" / "data" / "fashion_mnist"
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.skipif(not FASHION.exists(), reason=f"no {FASHION}")
 def test_fashion_mnist_reaches_90_percent(tmp_path):

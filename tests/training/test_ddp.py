@@ -21,6 +21,8 @@ LINE = (
 # Read by every Python process at its start: each rank leaves a line about itself.
 SITE = """
 import os, sys
+
+pytestmark = pytest.mark.slow  # whole commands in processes of their own
 if "RANK" in os.environ:
     with open(os.environ["NOTES"], "a") as file:
         file.write(f"{os.environ['RANK']} {os.environ['WORLD_SIZE']} {os.getpid()} {sys.orig_argv[-1]}\\n")
@@ -130,7 +132,6 @@ def test_every_test_example_is_predicted_once(there):
             assert len(saved["index"]) == len(set(saved["index"].tolist())) == 359
 
 
-@pytest.mark.slow
 def test_a_rank_that_fails_ends_the_run(tmp_path):
     more = """
     if os.environ["RANK"] == "1":
@@ -148,7 +149,6 @@ def test_a_rank_that_fails_ends_the_run(tmp_path):
     assert [rank for rank, *_ in sorted(notes(tmp_path))] == ["0", "1"]
 
 
-@pytest.mark.slow
 def test_a_killed_rank_ends_the_run_and_not_the_sweep(tmp_path):
     more = """
     if os.environ["RANK"] == "1" and "000_" in sys.orig_argv[-1]:
@@ -162,7 +162,6 @@ def test_a_killed_rank_ends_the_run_and_not_the_sweep(tmp_path):
     assert Counter(path.rpartition("/")[2] for *_, path in notes(tmp_path)) == {"000_seed-0": 2, "001_seed-1": 2}
 
 
-@pytest.mark.slow
 def test_two_processes_give_the_same_numbers_again(tmp_path):
     metrics = []
     for name in ("a", "b"):
@@ -173,7 +172,6 @@ def test_two_processes_give_the_same_numbers_again(tmp_path):
     assert metrics[0] == metrics[1]
 
 
-@pytest.mark.slow
 def test_diverging_ends_both_processes(tmp_path):
     done = run(tmp_path, f"{LINE} trainer=ddp_cpu dir=run optimizer.lr=1e30", timeout_s=120)
     assert done.code == 1
