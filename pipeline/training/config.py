@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pipeline.errors import InputError, at_least, one_of, within
 
-SMALL_MACS = 100_000_000
+SMALL_MACS = 30_000_000
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 
 
@@ -68,7 +68,7 @@ class Trainer:
     def cpu_threads(self, macs_per_batch: int) -> int:
         """How many CPU threads each process computes with; the same on an idle and on a busy machine.
 
-        Below 100 million multiply-accumulates a batch, a second thread gains nothing (8x8 digits: 2.6 ms a step
+        Below 30 million multiply-accumulates a batch, a second thread gains nothing (8x8 digits: 2.6 ms a step
         with one, 3.2 ms with two), and when other processes want the cores, two that wait for each other at every
         layer cost 5 to 20 times as much (35 ms against 6 ms).
         """
