@@ -11,6 +11,8 @@ from running import REPOSITORY, call
 
 from pipeline import rundir
 
+pytestmark = pytest.mark.slow  # whole commands in processes of their own
+
 # SGD, since Adam turns the last bit of a tiny gradient into a whole step. Augmented: were the images not the same in
 # two processes as in one, nor would the weights be.
 LINE = (
@@ -21,8 +23,6 @@ LINE = (
 # Read by every Python process at its start: each rank leaves a line about itself.
 SITE = """
 import os, sys
-
-pytestmark = pytest.mark.slow  # whole commands in processes of their own
 if "RANK" in os.environ:
     with open(os.environ["NOTES"], "a") as file:
         file.write(f"{os.environ['RANK']} {os.environ['WORLD_SIZE']} {os.getpid()} {sys.orig_argv[-1]}\\n")
