@@ -17,6 +17,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline.errors import InputError, nearest
+from pipeline.training.stopping import Stopped, interruptible
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 
@@ -82,10 +83,11 @@ def main(
     task.__module__ = job.__module__
     try:
         _refuse_code(sys.argv[1:])
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(task)()
+        with interruptible():
+            hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(task)()
         if _error:
             raise _error
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Stopped):
         print("Interrupted.", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except Exception as error:

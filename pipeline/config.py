@@ -53,6 +53,8 @@ class Config:
     seed: int = 0
     runs_dir: str = "runs"
     dir: str | None = None  # this run's directory (with -m: the sweep's); null: a new one under runs_dir
+    resume: bool = True  # the same command goes on where it was left; false: always begins anew
+    retry: bool = False  # runs that failed before are tried again
     output: str = "table"  # table | json
     preview: str | None = None  # prepare: a PNG to draw of what training will be fed
 

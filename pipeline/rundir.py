@@ -3,14 +3,16 @@
     run.json        what was asked: configuration, seed, digests, environment (written once)
     status.json     running | finished | failed | interrupted, results, error (replaced atomically)
     metrics.jsonl   one row per epoch, appended as training goes
-    checkpoints/    best.ckpt and last.ckpt
+    checkpoints/    last.ckpt, the one before it, and a link to the best
     predictions.npz per test example: index, label, logits
     curves.png      learning curves and confusions
     invariance.json accuracy against rotation, scale and shift, where it was asked for; invariance.png shows it
     heartbeat       step/steps of a running run, a hint for progress lines
     tracking.json   which MLflow run shows it, and how many rows that has
+    diverged.json   the batch whose loss was not finite, where one was
+    lock            held by the process that trains the run, as long as it lives
 
-A sweep directory holds sweep.json and one run directory per job.
+A sweep directory holds sweep.json, a lock of its own, and one run directory per job.
 """
 
 import contextlib
@@ -19,6 +21,7 @@ import hashlib
 import json
 import os
 import secrets
+import socket
 import tempfile
 import time
 import traceback
@@ -30,9 +33,11 @@ from typing import Any
 from pipeline.errors import InputError
 
 # What a run is asked to do, but what cannot change its numbers; left out of its key.
-VOLATILE = ("tracking", "experiment", "runs_dir", "dir", "output", "preview")
+VOLATILE = ("tracking", "experiment", "runs_dir", "dir", "output", "preview", "resume", "retry")
 # The data digest stands for the files, whichever list named them and whatever was put aside.
 VOLATILE_DATA = ("root", "manifest", "max_pixels", "prepared_dir", "num_workers")
+# Threads change the last bits and are dealt out by the launcher; a run keeps those that it began with.
+VOLATILE_TRAINER = ("threads", "checkpoint_every_s", "max_restarts", "loader_timeout_s")
 
 
 def write_json(path: Path, document: Any) -> None:
@@ -79,6 +84,8 @@ def key(config: dict[str, Any], data_digest: str, code: str) -> str:
     """What identifies a run: the hash of all that decides its result."""
     deciding = {k: v for k, v in config.items() if k not in VOLATILE}
     deciding["data"] = {k: v for k, v in config["data"].items() if k not in VOLATILE_DATA}
+    deciding["trainer"] = {k: v for k, v in config["trainer"].items() if k not in VOLATILE_TRAINER}
+    deciding["invariance"] = config["experiment"]["invariance"]  # measured at the end of the run
     return digest({"config": deciding, "data": data_digest, "code": code})
 
 
@@ -112,11 +119,76 @@ def _remove_empty(folders: list[Path]) -> None:
             folder.rmdir()
 
 
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the run or sweep at `path`, as long as this process lives at most: the kernel lets go of a killed one's.
+
+    Raises BusyError where another process holds it.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path / "lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        status = get_status(path)
+        who = f"process {status['pid']} on {status.get('host', 'this machine')}" if "pid" in status else "a process"
+        raise BusyError(f"{path}: {who} is at work in it.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+class BusyError(InputError):
+    """Another process holds the directory."""
+
+
+def alive(path: Path) -> bool:
+    """Whether a process holds the run or sweep at `path`."""
+    if not (path / "lock").exists():
+        return False
+    try:
+        with locked(path):
+            return False
+    except BusyError:
+        return True
+
+
 def start(path: Path, run: dict[str, Any]) -> None:
     """Make the run directory of a new run: `run` becomes run.json, the status is running."""
     (path / "checkpoints").mkdir(parents=True, exist_ok=True)
+    set_status(path, "running", **_attempt())
     write_json(path / "run.json", run)
-    set_status(path, "running", pid=os.getpid(), started=time.time())
+
+
+def resume(path: Path) -> None:
+    """Take up a run that was left: the status is running again, a torn end of metrics.jsonl is cut off."""
+    known = get_status(path)
+    left = known.get("ended") or _modified(path / "heartbeat") or known.get("started", 0.0)
+    spent = known.get("spent", 0.0) + max(0.0, left - known.get("started", left))
+    kept = {"resumed": known.get("resumed", 0) + 1, "spent": spent}
+    write_json(path / "status.json", {"status": "running", **_attempt(), **kept})
+    (path / "error.txt").unlink(missing_ok=True)
+    rows = path / "metrics.jsonl"
+    if rows.exists() and not (text := rows.read_bytes()).endswith(b"\n"):
+        os.truncate(rows, text.rfind(b"\n") + 1)
+
+
+def _attempt() -> dict[str, Any]:
+    return {"pid": os.getpid(), "host": socket.gethostname(), "started": time.time()}
+
+
+def _modified(path: Path) -> float | None:
+    return path.stat().st_mtime if path.exists() else None
+
+
+def left_behind(path: Path) -> bool:
+    """Whether the run at `path` says running, and no process is: then its status is set to interrupted."""
+    if get_status(path)["status"] != "running" or alive(path):
+        return False
+    set_status(path, "interrupted", error="its process is gone")
+    return True
 
 
 def set_status(path: Path, status: str, **facts: Any) -> None:
@@ -125,12 +197,15 @@ def set_status(path: Path, status: str, **facts: Any) -> None:
     write_json(path / "status.json", {**known, "status": status, **facts})
 
 
-def fail(path: Path, error: Exception) -> None:
-    """Record that the run ended with `error`: the reason in status.json, the traceback in error.txt."""
+def fail(path: Path, error: Exception, status: str = "failed") -> None:
+    """Record that the run ended with `error`: the reason in status.json, the traceback in error.txt.
+
+    `status` is interrupted where the run itself is good and can go on once the cause is mended.
+    """
     path.mkdir(parents=True, exist_ok=True)
     (path / "error.txt").write_text("".join(traceback.format_exception(error)))
     reason = " ".join(f"{type(error).__name__}: {error}".split())[:500]
-    set_status(path, "failed", ended=time.time(), error=reason)
+    set_status(path, status, ended=time.time(), error=reason)
 
 
 def get_status(path: Path) -> dict[str, Any]:
@@ -139,7 +214,12 @@ def get_status(path: Path) -> dict[str, Any]:
 
 
 def append_metrics(path: Path, step: int, metrics: dict[str, float]) -> None:
-    """Add one row to metrics.jsonl. A row is one write, so a kill leaves whole rows (and at most one torn end)."""
+    """Add one row to metrics.jsonl, unless it is there: what is trained again after a kill gives the same numbers.
+
+    A row is one write, so a kill leaves whole rows (and at most one torn end).
+    """
+    if any(row["step"] == step and metrics.keys() <= row["metrics"].keys() for row in metric_rows(path)):
+        return
     row = json.dumps({"step": step, "time_ms": int(time.time() * 1000), "metrics": metrics})
     with open(path / "metrics.jsonl", "a") as file:
         file.write(row + "\n")

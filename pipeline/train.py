@@ -4,6 +4,9 @@ python -m pipeline.train architecture.kernel_size=5 seed=1
 python -m pipeline.train -m experiment=kernel_size
 """
 
+import contextlib
+import itertools
+import json
 import sys
 import time
 from pathlib import Path
@@ -14,7 +17,7 @@ from omegaconf import DictConfig
 from pipeline import architecture, cli, config, data, environment, rundir
 from pipeline.config import Config
 from pipeline.errors import InputError
-from pipeline.evidence.design import arm
+from pipeline.evidence.design import Job, arm
 
 
 def job(cfg: DictConfig) -> int:
@@ -28,18 +31,51 @@ def job(cfg: DictConfig) -> int:
             rundir.fail(path, error)
         return cli.DONE
     check(settings)
-    if settings.dir and (path / "run.json").exists():
-        raise InputError(f"dir={path}: holds a run already. Choose another, or leave dir out for a new one.")
-    from pipeline.training import progress
+    from pipeline.training import progress, stopping
 
     parent = Path(settings.runs_dir) / settings.experiment.name
     with rundir.claimed(path if settings.dir else None, parent) as run:
-        make_ready([settings])
-        with progress.shown([(run.name, run)]):
-            train_one(settings, run)
+        prepared = make_ready([settings])
+        run = taken_up(settings, run, prepared[0])
+        try:
+            if rundir.get_status(run)["status"] != "finished":
+                with progress.shown([(run.name, run)]):
+                    train_one(settings, run)
+        except stopping.Stopped:
+            print("stopped; the same command goes on from there", file=sys.stderr)
     outcome = document(run)
     cli.emit(settings.output, outcome, lambda: table(outcome))
-    return cli.DONE if outcome["status"] == "finished" else cli.FAILED
+    return EXIT_CODES[outcome["status"]]
+
+
+EXIT_CODES = {"finished": cli.DONE, "failed": cli.FAILED, "interrupted": cli.INTERRUPTED}
+
+
+def taken_up(settings: Config, made: Path, prepared: data.Prepared) -> Path:
+    """The directory to train in: `made`, or in its place the newest one that this very run was interrupted in.
+
+    Raises InputError where `made` was named by the user and holds another run, or one that failed.
+    """
+    key = rundir.key(config.to_dict(settings), prepared.digest, rundir.code_digest())
+    if (made / "run.json").exists():
+        if rundir.read_json(made / "run.json")["key"] != key:
+            raise InputError(f"dir={made}: holds another run. Choose another, or leave dir out for a new one.")
+        rundir.left_behind(made)
+        status = rundir.get_status(made)["status"]
+        if status == "failed" and not settings.retry:
+            raise InputError(f"dir={made}: the run there failed. Say retry=true to try it again.")
+        print(f"{made}: {'finished before' if status == 'finished' else 'goes on'}", file=sys.stderr)
+        return made
+    wanted = ("interrupted", "failed") if settings.retry else ("interrupted",)
+    for run in sorted(made.parent.iterdir(), reverse=True) if settings.resume and not settings.dir else ():
+        if run == made or not (run / "run.json").exists():
+            continue
+        rundir.left_behind(run)
+        if rundir.get_status(run)["status"] in wanted and rundir.read_json(run / "run.json")["key"] == key:
+            made.rmdir()
+            print(f"{run}: {rundir.get_status(run)['status']} before, goes on", file=sys.stderr)
+            return run
+    return made
 
 
 def of_sweep(run: Path) -> dict[str, Any] | None:
@@ -68,7 +104,7 @@ def check_machine(settings: Config) -> None:
             )
 
 
-def make_ready(runs: list[Config]) -> None:
+def make_ready(runs: list[Config]) -> list[data.Prepared]:
     """Prepare the data of all runs, once and before they could race for it, and reach the tracking they share.
 
     A server is asked first, which leaves nothing here; a database is made last, when all else was found good.
@@ -78,48 +114,61 @@ def make_ready(runs: list[Config]) -> None:
     tracking, experiment = runs[0].tracking, runs[0].experiment.name
     if tracking.remote:
         project.check(tracking, experiment)
-    for one in {str((one.data, one.seed)): one for one in runs}.values():
-        data.prepare(one.data, one.seed)
+    names = [str((one.data, one.seed)) for one in runs]
+    prepared = {name: data.prepare(one.data, one.seed) for name, one in dict(zip(names, runs, strict=True)).items()}
     if not tracking.remote:
         project.check(tracking, experiment)
+    return [prepared[name] for name in names]
 
 
 def train_one(settings: Config, run: Path) -> None:
-    """Prepare the data if need be, make the run directory, train, show it on MLflow."""
-    prepared = data.prepare(settings.data, settings.seed)
-    splits = data.split(prepared, settings.data, settings.seed)
-    planned = architecture.plan(settings.architecture, prepared.input_shape, len(prepared.classes))
-    if settings.trainer.precision == "auto":
-        native = environment.native_bf16(settings.trainer.accelerator)
-        settings.trainer.precision = "bf16-mixed" if native else "32-true"
-    plain, code = config.to_dict(settings), rundir.code_digest()
-    mine = of_sweep(run)
-    rundir.start(
-        run,
-        {
-            "config": plain,
-            "key": rundir.key(plain, prepared.digest, code),
-            "arm": arm(mine["levels"]) if mine else "",
-            "dataset": {
-                "name": settings.data.name,
-                "dir": str(prepared.dir),
-                "digest": prepared.digest,
-                "input_shape": list(prepared.input_shape),
-                "classes": list(prepared.classes),
-                "counts": {name: len(indices) for name, indices in splits.items()},
-            },
-            "parameters": planned.params,
-            "macs": planned.macs,
-            "code_digest": code,
-            "git_sha": environment.git_sha(),
-            "environment": environment.describe(),
-        },
-    )
+    """Train in the run directory, from the start or from where it was left, and show it on MLflow."""
     from pipeline.tracking import project
     from pipeline.training import launch
 
-    with project.live(run, settings.tracking):
-        launch.train(run)
+    run.mkdir(parents=True, exist_ok=True)
+    with rundir.locked(run):
+        if (run / "run.json").exists():
+            rundir.resume(run)
+        else:
+            rundir.start(run, asked(settings, run))
+        with project.live(run, settings.tracking):
+            launch.train(run)
+
+
+def asked(settings: Config, run: Path) -> dict[str, Any]:
+    """What run.json says of a new run. Prepares its data if need be."""
+    prepared = data.prepare(settings.data, settings.seed)
+    splits = data.split(prepared, settings.data, settings.seed)
+    planned = architecture.plan(settings.architecture, prepared.input_shape, len(prepared.classes))
+    code = rundir.code_digest()
+    key = rundir.key(config.to_dict(settings), prepared.digest, code)
+    # From here on what was left open is settled, for this run and for whoever takes it up on another machine.
+    if settings.trainer.precision == "auto":
+        native = environment.native_bf16(settings.trainer.accelerator)
+        settings.trainer.precision = "bf16-mixed" if native else "32-true"
+    settings.trainer.threads = settings.trainer.cpu_threads(
+        planned.macs * settings.data.batch_size // settings.trainer.devices
+    )
+    mine = of_sweep(run)
+    return {
+        "config": config.to_dict(settings),
+        "key": key,
+        "arm": arm(mine["levels"]) if mine else "",
+        "dataset": {
+            "name": settings.data.name,
+            "dir": str(prepared.dir),
+            "digest": prepared.digest,
+            "input_shape": list(prepared.input_shape),
+            "classes": list(prepared.classes),
+            "counts": {name: len(indices) for name, indices in splits.items()},
+        },
+        "parameters": planned.params,
+        "macs": planned.macs,
+        "code_digest": code,
+        "git_sha": environment.git_sha(),
+        "environment": environment.describe(),
+    }
 
 
 def document(run: Path) -> dict[str, Any]:
@@ -151,57 +200,147 @@ def table(outcome: dict[str, Any]) -> None:
 
 
 def sweep(asked: cli.Sweep) -> int:
-    """All jobs of a multirun, checked before the first one starts; then the verdict."""
+    """All jobs of a multirun, checked before the first one starts; then the verdict.
+
+    The same sweep again goes on in the same directory: finished runs are kept, interrupted ones taken up, failed
+    ones tried again with retry=true, and what is new in it is run.
+    """
     from pipeline.evidence import design
-    from pipeline.evidence import sweep as evidence
-    from pipeline.tracking import project
-    from pipeline.training import progress
 
     factors, jobs = design.expand(asked)
     for job_ in jobs:
         check_machine(job_.settings)
     first = jobs[0].settings
-    names = [f"{job_.arm},seed={job_.seed}".lstrip(",") for job_ in jobs]
-    folders = [f"{number:03d}_{_folder(name)}" for number, name in enumerate(names)]
-    if first.dir and (Path(first.dir) / "sweep.json").exists():
-        raise InputError(f"dir={first.dir}: holds a sweep already. Choose another, or leave dir out for a new one.")
     parent = Path(first.runs_dir) / first.experiment.name
-    with rundir.claimed(Path(first.dir) if first.dir else None, parent) as path:
-        make_ready([job_.settings for job_ in jobs])
+    with rundir.claimed(Path(first.dir) if first.dir else None, parent) as made, contextlib.ExitStack() as held:
+        prepared = make_ready([job_.settings for job_ in jobs])
+        code = rundir.code_digest()
+        for job_, one in zip(jobs, prepared, strict=True):
+            job_.key = rundir.key(config.to_dict(job_.settings), one.digest, code)
+        path = goes_on(first, factors, jobs, made, held)
+        return _sweep(asked, path, factors, jobs)
+
+
+def goes_on(settings: Config, factors: list[str], jobs: list[Job], made: Path, held: contextlib.ExitStack) -> Path:
+    """The directory of the sweep, its lock held: `made`, or in its place that of the newest sweep it continues.
+
+    One that asked for the same factors, and for no run but those of `jobs`. Raises InputError where `made` was
+    named by the user and holds another sweep.
+    """
+    if (made / "sweep.json").exists():
+        if not continues(made, settings, factors, jobs):
+            raise InputError(f"dir={made}: holds another sweep. Choose another, or leave dir out for a new one.")
+        held.enter_context(rundir.locked(made))
+        return made
+    older = sorted(made.parent.glob("*/sweep.json"), reverse=True) if settings.resume and not settings.dir else []
+    for path in (file.parent for file in older):
+        if not continues(path, settings, factors, jobs):
+            continue
+        with contextlib.suppress(rundir.BusyError):  # somebody runs it at this moment: then ours is another one
+            held.enter_context(rundir.locked(path))
+            made.rmdir()
+            return path
+    held.enter_context(rundir.locked(made))
+    return made
+
+
+def continues(path: Path, settings: Config, factors: list[str], jobs: list[Job]) -> bool:
+    """Whether `jobs` are those of the sweep at `path`, each with the same key, and maybe more."""
+    before = rundir.read_json(path / "sweep.json")
+    keys = {(json.dumps(job_.levels, default=str), job_.seed): job_.key for job_ in jobs}
+    return (
+        before.get("factors") == factors
+        and before.get("tracking") == settings.tracking.uri
+        and all(keys.get((json.dumps(j["levels"], default=str), j["seed"])) == j.get("key") for j in before["jobs"])
+    )
+
+
+def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) -> int:
+    from pipeline.evidence import design
+    from pipeline.evidence import sweep as evidence
+    from pipeline.tracking import project
+    from pipeline.training import progress
+    from pipeline.training.stopping import Stopped
+
+    first = jobs[0].settings
+    names = [f"{job_.arm},seed={job_.seed}".lstrip(",") for job_ in jobs]
+    dirs = _directories(path, names, jobs)
     asks = {
         "experiment": config.to_dict(first)["experiment"],
+        "tracking": first.tracking.uri,
         "factors": factors,
         "jobs": [
-            {"levels": job_.levels, "seed": job_.seed, "overrides": job_.overrides, "dir": folder}
-            for job_, folder in zip(jobs, folders, strict=True)
+            {
+                "levels": job_.levels,
+                "seed": job_.seed,
+                "overrides": job_.overrides,
+                "dir": directory.name,
+                "key": job_.key,
+            }
+            for job_, directory in zip(jobs, dirs, strict=True)
         ],
         "warnings": design.warnings(factors, jobs),
     }
     facts = {"started": time.time(), "command": sys.argv[1:], "git_sha": environment.git_sha()}
     rundir.write_json(path / "sweep.json", asks | facts)
     project.begin_sweep(path, first.tracking)
+    states = [_state(directory) for directory in dirs]
+    done = ("finished",) if first.retry else ("finished", "failed")
+    open_ = [n for n, state in enumerate(states) if state not in done]
     arms, seeds = len(design.arms(jobs)), len({job_.seed for job_ in jobs})
     print(f"{first.experiment.name}: {len(jobs)} runs: {arms} arms x {seeds} seeds, in {path}", file=sys.stderr)
     for warning in asks["warnings"]:
         print(f"mind: {warning}", file=sys.stderr)
-    dirs = [path / folder for folder in folders]
+    for name, state in zip(names, states, strict=True):
+        if state != "new":
+            print(f"{name}: {BEFORE[state if state in done else f'{state}, open']}", file=sys.stderr)
     places = [[f"dir={_quoted(d)}", f"hydra.sweep.dir={_quoted(path)}"] for d in dirs]
+    stopped = False
     try:
-        with progress.shown(list(zip(names, dirs, strict=True))):
-            asked.launch([job_.overrides + place for job_, place in zip(jobs, places, strict=True)])
+        with progress.shown([(names[n], dirs[n]) for n in open_]):
+            if open_:
+                asked.launch([jobs[n].overrides + places[n] for n in open_])
+    except (Stopped, KeyboardInterrupt):
+        stopped = True
+        print("stopped; the same command goes on from there", file=sys.stderr)
     except BaseException:
         project.end_sweep(path, "interrupted")
         raise
     outcomes = [document(d) for d in dirs]
-    failed = [o for o in outcomes if o["status"] != "finished"]
+    kinds = {outcome["status"] for outcome in outcomes}
     verdict = evidence.conclude(path)
     project.attach(path, evidence.artifacts(path), evidence.headline(verdict))
-    project.end_sweep(path, "failed" if failed else "finished")
+    stopped = stopped or bool(kinds & {"interrupted", "missing"})
+    project.end_sweep(path, "failed" if "failed" in kinds else "interrupted" if stopped else "finished")
     result = {"sweep": str(path), "mlflow_run_id": project.run_id(path), "runs": outcomes, "verdict": verdict}
     cli.emit(first.output, result, lambda: cli.verdict_table(path, verdict))
-    for outcome in failed:
-        print(f"{outcome['status']}: {outcome['run']}: {outcome.get('error', '')}", file=sys.stderr)
-    return cli.FAILED if failed else cli.DONE
+    for outcome in outcomes:
+        if outcome["status"] != "finished":
+            print(f"{outcome['status']}: {outcome['run']}: {outcome.get('error', '')}", file=sys.stderr)
+    return cli.FAILED if "failed" in kinds else cli.INTERRUPTED if stopped else cli.DONE
+
+
+BEFORE = {
+    "finished": "finished before",
+    "failed": "failed before; retry=true tries it again",
+    "failed, open": "failed before, is tried again",
+    "interrupted, open": "interrupted before, goes on",
+}
+
+
+def _state(run: Path) -> str:
+    """new, finished, failed or interrupted: what became of a run before."""
+    rundir.left_behind(run)
+    status = rundir.get_status(run)["status"]
+    return status if (run / "run.json").exists() and status != "missing" else "new"
+
+
+def _directories(path: Path, names: list[str], jobs: list[Job]) -> list[Path]:
+    """Each job's directory: the one it had before, or the next number and its name."""
+    before = rundir.read_json(path / "sweep.json")["jobs"] if (path / "sweep.json").exists() else []
+    known = {job_["key"]: job_["dir"] for job_ in before}
+    numbers = itertools.count(len(before))
+    return [path / (known.get(j.key) or f"{next(numbers):03d}_{_folder(n)}") for n, j in zip(names, jobs, strict=True)]
 
 
 def _quoted(path: Path) -> str:

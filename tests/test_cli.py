@@ -186,14 +186,14 @@ def test_a_tracking_database_that_is_none_is_named(command, workdir):
 def test_a_directory_that_holds_a_run_is_not_written_again(command, workdir):
     assert command("train", f"{TINY} dir=here").code == 0
     before = {path: path.read_bytes() for path in (workdir / "here").rglob("*") if path.is_file()}
-    refused(command("train", f"{TINY} dir=here"), "dir=here: holds a run already.")
+    refused(command("train", f"{TINY} seed=1 dir=here"), "dir=here: holds another run.")
     assert {path: path.read_bytes() for path in (workdir / "here").rglob("*") if path.is_file()} == before
 
 
 def test_a_directory_that_holds_a_sweep_is_not_written_again(command, workdir):
     (workdir / "here").mkdir()
     (workdir / "here" / "sweep.json").write_text('{"jobs": []}')
-    refused(command("train", f"-m {TINY} seed=0,1 dir=here"), "dir=here: holds a sweep already.")
+    refused(command("train", f"-m {TINY} seed=0,1 dir=here"), "dir=here: holds another sweep.")
     assert (workdir / "here" / "sweep.json").read_text() == '{"jobs": []}'
 
 
@@ -281,7 +281,7 @@ def test_cfg_job_prints_the_configuration_alone(command, workdir):
     assert shown["optimizer"]["lr"] == 0.001
     assert list(shown) == [
         "data", "architecture", "augmentation", "optimizer", "trainer", "tracking", "experiment", "seed", "runs_dir",
-        "dir", "output", "preview",
+        "dir", "resume", "retry", "output", "preview",
     ]  # fmt: skip
     assert left_in(workdir) == []
 

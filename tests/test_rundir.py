@@ -183,9 +183,10 @@ def changed(values, path, value):
 # Where it is written, shown or read from cannot change what comes out; everything else may.
 VOLATILE = {
     *(path for path in paths(asked()) if path[0] in ("tracking", "experiment")),
-    *((name,) for name in ("runs_dir", "dir", "output", "preview")),
+    *((name,) for name in ("runs_dir", "dir", "output", "preview", "resume", "retry")),
     *(("data", name) for name in ("root", "manifest", "max_pixels", "prepared_dir", "num_workers")),
-}
+    *(("trainer", name) for name in ("threads", "checkpoint_every_s", "max_restarts", "loader_timeout_s")),
+} - {("experiment", "invariance")}
 
 
 @given(path=st.sampled_from(sorted(paths(asked()))), value=st.integers() | st.text() | st.none() | st.booleans())

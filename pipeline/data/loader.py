@@ -53,7 +53,8 @@ class Shuffled(Sampler):
     """
 
     def __init__(self, indices: np.ndarray, batch_size: int, seed: int, rank: int = 0, world: int = 1) -> None:
-        self.indices, self.seed, self.rank, self.world, self.epoch = indices, seed, rank, world, 0
+        self.indices, self.seed, self.rank, self.world = indices, seed, rank, world
+        self.epoch = self.skip = 0
         self.batch_size = min(batch_size, len(indices) // world * world)
         if self.batch_size == 0:
             raise ValueError(f"{len(indices)} training examples are too few for {world} processes")
@@ -62,9 +63,15 @@ class Shuffled(Sampler):
         """Called by the trainer before each epoch."""
         self.epoch = epoch
 
+    def go_on(self, epoch: int, batch: int) -> None:
+        """Begin within `epoch`, `batch` batches into it. The trainer makes its first iterator before `set_epoch`."""
+        self.epoch, self.skip = epoch, batch
+
     def __iter__(self) -> Iterator[np.ndarray]:
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.indices)
-        for start in range(0, len(self) * self.batch_size, self.batch_size):
+        first, self.skip = self.skip, 0
+        for batch in range(first, len(self)):
+            start = batch * self.batch_size
             yield order[start : start + self.batch_size][self.rank :: self.world]
 
     def __len__(self) -> int:
@@ -110,10 +117,12 @@ def loader(
     sampler: Sampler,
     num_workers: int = 0,
     augment: Augment | None = None,
+    timeout_s: float = 0,
 ) -> DataLoader:
     """A DataLoader whose sampler names whole batches; `augment` changes what a shuffled one shows.
 
     Gathering is faster than a worker's hand-over, and so is the fused augmentation of small images, hence 0.
+    A batch for which a worker needs more than `timeout_s` is an error (0: never).
     """
     dataset = Images(images_NHWC, labels)
     if augment is not None:
@@ -125,6 +134,7 @@ def loader(
         batch_size=None,
         num_workers=num_workers,
         persistent_workers=num_workers > 0,
+        timeout=timeout_s if num_workers else 0,
         prefetch_factor=4 if num_workers else None,  # batches ahead per worker; torch gives each worker one thread
         # Its own generator: the loader otherwise draws its base seed from the global one, every epoch.
         generator=torch.Generator().manual_seed(0),

@@ -1,6 +1,5 @@
 """Logits and metrics of a checkpoint: one process, full precision, every example once."""
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from pipeline import architecture, config, data, rundir
 from pipeline.data import loader
 from pipeline.errors import InputError
 from pipeline.evaluation import invariance
+from pipeline.training import checkpoints
 from pipeline.training.module import Classifier
 
 MOST_TRAIN = 5000  # as many as validation usually has: more would cost seconds and tell the gap no better
@@ -23,22 +23,14 @@ def load(run: Path, checkpoint: str = "best") -> Classifier:
     The file is read without unpickling code (weights_only). Raises InputError where it is missing or damaged.
     """
     path = run / "checkpoints" / f"{checkpoint}.ckpt"
-    if not path.exists():
-        raise InputError(f"{path}: no such checkpoint.")
+    weights = checkpoints.read(path)["state_dict"]
+    if missing := {"mean", "std"} - weights.keys():
+        raise InputError(f"{path}: is not a checkpoint of a run; it lacks {min(missing)}.")
     asked = rundir.read_json(run / "run.json")
     section = config.of_run(run).architecture
-    try:
-        # torch writes a checksum of every part and reads without looking at it.
-        with zipfile.ZipFile(path) as parts:
-            if damaged := parts.testzip():
-                raise ValueError(f"{damaged} is damaged")
-        weights = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-        mean, std = weights["mean"], weights["std"]
-    except Exception as error:
-        raise InputError(f"{path}: cannot be read as a checkpoint ({type(error).__name__}).") from None
     dataset = asked["dataset"]
     network = architecture.build(section, tuple(dataset["input_shape"]), len(dataset["classes"]))
-    module = Classifier(network, mean, std, len(dataset["classes"]))
+    module = Classifier(network, weights["mean"], weights["std"], len(dataset["classes"]))
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:

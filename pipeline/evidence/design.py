@@ -35,6 +35,7 @@ class Job:
     overrides: list[str]
     settings: Config
     planned: Plan
+    key: str = ""  # what identifies the run; known once its data is prepared
 
     @property
     def arm(self) -> str:

@@ -1,17 +1,23 @@
-"""One process of a distributed run: `python -m pipeline.training RUN_DIR`, started by torchrun's agent."""
+"""One process of a distributed run: `python -m pipeline.training RUN_DIR AGENT_PID`, started by torchrun's agent."""
 
+import contextlib
 import sys
 from pathlib import Path
 
 from torch.distributed.elastic.multiprocessing.errors import record
 
+from pipeline.training import stopping
+
 
 @record  # tells the agent which process failed first, and how
 def main() -> None:
-    """Train the run whose directory is the first argument."""
-    from pipeline.training.fit import fit
+    """Train the run whose directory is the first argument, as long as the agent lives."""
+    stopping.end_with_parent(int(sys.argv[2]))
+    # Stopped in good order: the status, which is not "finished" then, tells the agent's side so.
+    with contextlib.suppress(stopping.Stopped), stopping.interruptible():
+        from pipeline.training.fit import fit
 
-    fit(Path(sys.argv[1]))
+        fit(Path(sys.argv[1]))
 
 
 if __name__ == "__main__":

@@ -47,6 +47,9 @@ class Trainer:
     early_stopping_patience: int | None = None  # epochs without a better val metric; null: never stop early
     monitor: str = "val/acc"  # what "best checkpoint" means; val/loss is minimised
     threads: int | None = None  # CPU threads per process; null: one for small networks, else all cores
+    checkpoint_every_s: float = 600  # within an epoch; there is one after each epoch anyway
+    max_restarts: int = 0  # how often a run that lost one of its processes starts again from its checkpoint
+    loader_timeout_s: float = 300  # a loader worker that needs longer for a batch hangs (data.num_workers > 0)
 
     def __post_init__(self) -> None:
         one_of("trainer.accelerator", self.accelerator, ("cpu", "gpu"))
@@ -58,6 +61,10 @@ class Trainer:
         for name in ("early_stopping_patience", "threads"):
             if getattr(self, name) is not None:
                 at_least(f"trainer.{name}", getattr(self, name), 1)
+        at_least("trainer.max_restarts", self.max_restarts, 0)
+        for name in ("checkpoint_every_s", "loader_timeout_s"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"trainer.{name}={getattr(self, name)}: must be greater than 0.")
         if self.gradient_clip_val is not None and not self.gradient_clip_val > 0:
             raise InputError(f"trainer.gradient_clip_val={self.gradient_clip_val}: must be greater than 0, or null.")
         if self.precision == "16-mixed" and self.accelerator == "cpu":

@@ -4,24 +4,30 @@ import os
 import time
 from pathlib import Path
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning_fabric.plugins.environments import LightningEnvironment
+from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 
 from pipeline import architecture, augmentation, config, data, rundir
 from pipeline.data import loader
 from pipeline.evaluation.plots import draw
 from pipeline.evaluation.predict import evaluate
-from pipeline.training import quiet
+from pipeline.training import checkpoints, quiet, stopping
 from pipeline.training.allocator import keep_buffers
+from pipeline.training.checkpoints import Durable, Keep
+from pipeline.training.guard import Guard
 from pipeline.training.module import Classifier
 from pipeline.training.record import Record
 
 
 def fit(path: Path) -> None:
-    """Train the run at `path` as its run.json says, and leave its checkpoints, predictions and results there."""
+    """Train the run at `path` as its run.json says, and leave its checkpoints, predictions and results there.
+
+    Goes on from the newest checkpoint where there is one, to the same numbers. Raises Stopped where a signal asked
+    for it, after a checkpoint.
+    """
     began = time.perf_counter()
     quiet()
     settings = config.of_run(path)
@@ -37,13 +43,20 @@ def fit(path: Path) -> None:
     classes = len(prepared.classes)
     torch.manual_seed(settings.seed)
     network = architecture.build(settings.architecture, prepared.input_shape, classes)
-    threads = settings.trainer.cpu_threads(network.plan.macs * settings.data.batch_size // world)  # type: ignore
-    torch.set_num_threads(threads)
+    torch.set_num_threads(settings.trainer.cpu_threads(network.plan.macs * settings.data.batch_size // world))  # type: ignore
     module = Classifier(network, torch.as_tensor(mean), torch.as_tensor(std), classes, settings.optimizer)
 
     sampler = loader.Shuffled(splits["train"], settings.data.batch_size, settings.seed, rank, world)
     augment = augmentation.build(settings.augmentation, settings.seed)
-    train = loader.loader(prepared.images, prepared.labels, sampler, settings.data.num_workers, augment)
+    train = loader.loader(
+        prepared.images, prepared.labels, sampler, settings.data.num_workers, augment, settings.trainer.loader_timeout_s
+    )
+    keep = Keep(path, settings.trainer.monitor)
+    newest = checkpoints.newest(path)
+    if newest:
+        sampler.go_on(**checkpoints.position(newest[1]))
+        if int(os.environ.get("RANK", 0)) == 0:
+            checkpoints.restore_best(path, *newest)
     val = loader.loader(prepared.images, prepared.labels, loader.InOrder(splits["val"], 512, rank, world))
     trainer = pl.Trainer(
         accelerator=settings.trainer.accelerator,
@@ -54,24 +67,34 @@ def fit(path: Path) -> None:
         gradient_clip_val=settings.trainer.gradient_clip_val,
         deterministic=settings.trainer.deterministic,
         sync_batchnorm=settings.trainer.accelerator == "gpu" and world > 1,
-        callbacks=_callbacks(path, settings, len(sampler) * sampler.batch_size),
+        callbacks=[
+            Record(path, sampler.batch_size),
+            Guard(path, keep, settings.seed, settings.trainer.checkpoint_every_s),
+            *_early_stopping(settings.trainer),
+            keep,
+        ],
+        plugins=[Durable(), *([LightningEnvironment()] if world == 1 else [])],  # SLURM's own is for its launcher
         use_distributed_sampler=False,  # it pads the evaluation set; ours counts each example once
         num_sanity_val_steps=0,
         logger=False,  # the run directory is the record; MLflow shows it
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    # Dropout draws differ between processes and do not depend on how many numbers the weights took.
-    torch.manual_seed(np.random.SeedSequence([settings.seed, rank]).generate_state(1)[0])
-    trainer.fit(module, train, val)
+    # Its handler calls a collective wherever the signal finds it, which hangs; ours only set a flag.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    with stopping.cooperative():
+        trainer.fit(module, train, val, ckpt_path=newest and newest[0], weights_only=True)
     if not trainer.is_global_zero:
         return
+    if stopping.asked():  # too late for training to notice; what is left is done when it is taken up
+        raise stopping.Stopped
     metrics = evaluate(path, save=True, invariant=settings.experiment.invariance)["metrics"]
     weights = list(network.parameters())
     # Validation has its own row for each epoch.
     ended = {name: value for name, value in metrics.items() if not name.startswith("val/")}
     rundir.append_metrics(path, trainer.current_epoch, ended)
     draw(path)
+    (path / "checkpoints" / "previous.ckpt").unlink(missing_ok=True)  # for a run that goes on
     rundir.set_status(
         path,
         "finished",
@@ -81,7 +104,7 @@ def fit(path: Path) -> None:
             "total": sum(p.numel() for p in weights),
             "trainable": sum(p.numel() for p in weights if p.requires_grad),
         },
-        seconds=time.perf_counter() - began,
+        seconds=rundir.get_status(path).get("spent", 0.0) + time.perf_counter() - began,
     )
 
 
@@ -91,20 +114,8 @@ def _strategy(accelerator: str, world: int) -> str | Strategy:
     return DDPStrategy(process_group_backend="gloo" if accelerator == "cpu" else "nccl")
 
 
-def _callbacks(path: Path, settings: config.Config, examples: int) -> list[Callback]:
-    monitor = settings.trainer.monitor
-    mode = "min" if monitor.endswith("loss") else "max"
-    callbacks: list[Callback] = [
-        ModelCheckpoint(
-            path / "checkpoints",
-            filename="best",
-            monitor=monitor,
-            mode=mode,
-            save_last=True,
-            enable_version_counter=False,
-        ),
-        Record(path, examples),
-    ]
-    if settings.trainer.early_stopping_patience:
-        callbacks.append(EarlyStopping(monitor, mode=mode, patience=settings.trainer.early_stopping_patience))
-    return callbacks
+def _early_stopping(trainer: config.Trainer) -> list[EarlyStopping]:
+    if not trainer.early_stopping_patience:
+        return []
+    mode = "min" if trainer.monitor.endswith("loss") else "max"
+    return [EarlyStopping(trainer.monitor, mode=mode, patience=trainer.early_stopping_patience)]

@@ -61,6 +61,21 @@ class Classifier(pl.LightningModule):
         self.log("val/loss", self.val_loss)
         self.log("val/acc", self.val_acc)
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Within an epoch, its mean loss so far, of each process: torchmetrics leave their states out."""
+        mine: list[Any] = [self.train_loss.mean_value.item(), self.train_loss.weight.item()]
+        everyones = [mine]
+        if self.trainer.world_size > 1:
+            everyones = [[]] * self.trainer.world_size
+            torch.distributed.all_gather_object(everyones, mine)
+        checkpoint["train_loss"] = everyones
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        value, weight = checkpoint["train_loss"][self.trainer.global_rank]
+        self.train_loss.mean_value.fill_(value)
+        self.train_loss.weight.fill_(weight)
+        self.train_loss._update_count = int(weight > 0)  # or it warns that nothing was added yet
+
     def configure_optimizers(self) -> Any:
         o = self.options
         assert o is not None

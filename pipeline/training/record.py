@@ -1,6 +1,5 @@
 """The run's own record, written as training goes; everything shown elsewhere is read from it."""
 
-import math
 import time
 from pathlib import Path
 
@@ -16,14 +15,21 @@ BEAT_EVERY_S = 1.0
 class Record(pl.Callback):
     """One row per epoch in metrics.jsonl, and a heartbeat for whoever watches the run."""
 
-    def __init__(self, path: Path, examples_per_epoch: int) -> None:
-        self.path, self.examples = path, examples_per_epoch
+    def __init__(self, path: Path, batch_size: int) -> None:
+        self.path, self.batch_size = path, batch_size
         self.last_beat = 0.0
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._epoch_begins()  # of a run that goes on within an epoch, whose start is long past
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.epoch_began = time.perf_counter()
+        self._epoch_begins()
+
+    def _epoch_begins(self) -> None:
+        self.epoch_began, self.batches = time.perf_counter(), 0
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
+        self.batches += 1
         now = time.monotonic()
         if trainer.is_global_zero and now - self.last_beat > BEAT_EVERY_S:
             self.last_beat = now
@@ -33,15 +39,12 @@ class Record(pl.Callback):
         self.trained_s = time.perf_counter() - self.epoch_began
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        loss = float(trainer.callback_metrics["train/loss"])
-        if not math.isfinite(loss):  # the same number in every process, so all of them stop
-            raise FloatingPointError(f"train/loss is {loss} in epoch {trainer.current_epoch + 1}: training diverged")
         if not trainer.is_global_zero:
             return
         row = {name: float(value) for name, value in trainer.callback_metrics.items()}
         row["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
         row["time/epoch_s"] = time.perf_counter() - self.epoch_began
-        row["time/images_per_s"] = self.examples / self.trained_s
+        row["time/images_per_s"] = self.batches * self.batch_size / self.trained_s
         rundir.append_metrics(self.path, trainer.current_epoch + 1, {**row, **system()})
         rundir.beat(self.path, trainer.global_step, int(trainer.estimated_stepping_batches))
 

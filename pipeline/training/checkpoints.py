@@ -1,0 +1,159 @@
+"""Checkpoints that outlive a kill at any moment: written beside, synced, renamed; read back with their checksums.
+
+checkpoints/last.ckpt      the newest state of training, at the end of an epoch or where it was stopped
+checkpoints/previous.ckpt  the one before it, for when the newest turns out damaged
+checkpoints/best.ckpt      the one with the best `trainer.monitor`; a link, not a copy
+"""
+
+import logging
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins import TorchCheckpointIO
+from pytorch_lightning.callbacks import Checkpoint
+
+from pipeline.errors import InputError
+
+log = logging.getLogger(__name__)
+
+
+class Durable(TorchCheckpointIO):
+    """Writes a checkpoint so that a reader finds the old file or the new one, whole, even after a power cut."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        path = Path(path)
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            with open(beside, "wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            if path.exists():
+                os.replace(path, path.with_name("previous.ckpt"))
+            os.replace(beside, path)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+
+
+class Keep(Checkpoint):
+    """Saves last.ckpt at the end of each epoch, and links best.ckpt to it where the monitored metric is best.
+
+    A link to the checkpoint that is saved anyway: half the bytes, and no moment between two files. What it knows
+    travels in the checkpoint, so that a run that is taken up again keeps the same best one.
+    """
+
+    def __init__(self, path: Path, monitor: str) -> None:
+        self.folder = path / "checkpoints"
+        self.monitor, self.sign = monitor, -1 if monitor.endswith("loss") else 1
+        self.best_score: float | None = None
+        self.best_epoch = -1
+        self.stopped = False  # early stopping ended it; Lightning forgets that it did
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        score = self.sign * float(trainer.callback_metrics[self.monitor])
+        if self.best_score is None or score > self.best_score:
+            self.best_score, self.best_epoch = score, trainer.current_epoch
+        self.stopped = trainer.should_stop
+        self.save(trainer)
+        self.link(trainer)
+
+    def save(self, trainer: pl.Trainer) -> None:
+        """Save the state as it is; every process of the run calls this."""
+        for name, value in trainer.lightning_module.state_dict().items():
+            # The loss was finite before the step; a step can still overflow a weight.
+            if value.is_floating_point() and not torch.isfinite(value).all():
+                raise FloatingPointError(f"{name} is not finite after step {trainer.global_step}: training diverged")
+        trainer.save_checkpoint(self.folder / "last.ckpt")
+
+    def link(self, trainer: pl.Trainer) -> None:
+        """Make best.ckpt the checkpoint of this epoch, where this epoch is the best."""
+        if trainer.is_global_zero and self.best_epoch == trainer.current_epoch:
+            beside = self.folder / f".best.{os.getpid()}"
+            beside.unlink(missing_ok=True)
+            os.link(self.folder / "last.ckpt", beside)
+            os.replace(beside, self.folder / "best.ckpt")  # made again if a power cut undoes it, see restore_best
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.stopped:
+            trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best_score": self.best_score, "best_epoch": self.best_epoch, "stopped": self.stopped}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best_score, self.best_epoch = state_dict["best_score"], state_dict["best_epoch"]
+        self.stopped = state_dict["stopped"]
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The contents of a checkpoint, on the CPU, without unpickling code (weights_only).
+
+    Raises InputError where it is missing or damaged.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such checkpoint.")
+    try:
+        # torch writes a checksum of every part and reads without looking at it.
+        with zipfile.ZipFile(path) as parts:
+            if damaged := parts.testzip():
+                raise ValueError(f"{damaged} is damaged")
+        found = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(found["state_dict"], dict):
+            raise TypeError("no state_dict")
+    except Exception as error:
+        raise InputError(f"{path}: cannot be read as a checkpoint ({type(error).__name__}).") from None
+    return found
+
+
+def newest(run: Path) -> tuple[Path, dict[str, Any]] | None:
+    """The checkpoint that training goes on from, and what it holds; None: from the start.
+
+    A damaged last.ckpt is put aside for previous.ckpt. So is one whose best.ckpt, made at an earlier epoch, is
+    damaged: what training would end with could not be had from there.
+    """
+    for name in ("last", "previous"):
+        path = run / "checkpoints" / f"{name}.ckpt"
+        if not path.exists():
+            continue
+        try:
+            found = read(path)
+            place = position(found)
+            best = found["callbacks"]["Keep"]["best_epoch"]
+            if best >= 0 and (place["epoch"], place["batch"]) != (best + 1, 0):
+                read(run / "checkpoints" / "best.ckpt")
+            return path, found
+        except (InputError, KeyError) as error:
+            log.warning("%s: %s is put aside, what was before it is taken", run, error)
+    return None
+
+
+def position(checkpoint: dict[str, Any]) -> dict[str, int]:
+    """Where training goes on: the epoch, and how many batches of it are done."""
+    fit = checkpoint["loops"]["fit_loop"]
+    epoch, batch = fit["epoch_progress"]["current"], fit["epoch_loop.batch_progress"]["current"]
+    within = epoch["ready"] != epoch["processed"]
+    return {"epoch": epoch["processed"], "batch": batch["processed"] if within else 0}
+
+
+def restore_best(run: Path, checkpoint: Path, found: dict[str, Any]) -> None:
+    """Link best.ckpt anew where the kill came between the save of the best checkpoint and its link."""
+    place = position(found)
+    if found["callbacks"]["Keep"]["best_epoch"] + 1 == place["epoch"] and place["batch"] == 0:
+        beside = run / "checkpoints" / f".best.{os.getpid()}"
+        beside.unlink(missing_ok=True)
+        os.link(checkpoint, beside)
+        os.replace(beside, run / "checkpoints" / "best.ckpt")
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
