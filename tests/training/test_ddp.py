@@ -25,7 +25,7 @@ SITE = """
 import os, sys
 if "RANK" in os.environ:
     with open(os.environ["NOTES"], "a") as file:
-        file.write(f"{os.environ['RANK']} {os.environ['WORLD_SIZE']} {os.getpid()} {sys.orig_argv[-1]}\\n")
+        file.write(f"{os.environ['RANK']} {os.environ['WORLD_SIZE']} {os.getpid()} {sys.orig_argv[-2]}\\n")
     {more}
 """
 
@@ -151,14 +151,15 @@ def test_a_rank_that_fails_ends_the_run(tmp_path):
 
 def test_a_killed_rank_ends_the_run_and_not_the_sweep(tmp_path):
     more = """
-    if os.environ["RANK"] == "1" and "000_" in sys.orig_argv[-1]:
+    if os.environ["RANK"] == "1" and "000_" in sys.orig_argv[-2]:
         import signal
         import pipeline.training.module as module
         module.Classifier.on_validation_epoch_end = lambda self: os.kill(os.getpid(), signal.SIGKILL)
 """
     done = run(tmp_path, f"-m {LINE} trainer=ddp_cpu seed=0,1", more)
-    assert done.code == 1
-    assert [one["status"] for one in done.document["runs"]] == ["failed", "finished"]
+    assert done.code == 75
+    assert [one["status"] for one in done.document["runs"]] == ["interrupted", "finished"]
+    assert "killed by SIGKILL" in done.document["runs"][0]["error"]
     assert Counter(path.rpartition("/")[2] for *_, path in notes(tmp_path)) == {"000_seed-0": 2, "001_seed-1": 2}
 
 
