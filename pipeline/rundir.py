@@ -33,6 +33,8 @@ from pipeline.errors import InputError
 VOLATILE = ("tracking", "experiment", "runs_dir", "dir", "output", "preview")
 # The data digest stands for the files, whichever list named them and whatever was put aside.
 VOLATILE_DATA = ("root", "manifest", "max_pixels", "prepared_dir", "num_workers")
+# So does the digest of the source's weights for the place that they came from.
+VOLATILE_TRANSFER = ("source", "weights")
 
 
 def write_json(path: Path, document: Any) -> None:
@@ -75,11 +77,12 @@ def code_digest() -> str:
     return total.hexdigest()
 
 
-def key(config: dict[str, Any], data_digest: str, code: str) -> str:
-    """What identifies a run: the hash of all that decides its result."""
+def key(config: dict[str, Any], data_digest: str, code: str, source: Any = None) -> str:
+    """What identifies a run: the hash of all that decides its result. `source` says what transfer begins from."""
     deciding = {k: v for k, v in config.items() if k not in VOLATILE}
     deciding["data"] = {k: v for k, v in config["data"].items() if k not in VOLATILE_DATA}
-    return digest({"config": deciding, "data": data_digest, "code": code})
+    deciding["transfer"] = {k: v for k, v in config["transfer"].items() if k not in VOLATILE_TRANSFER}
+    return digest({"config": deciding, "data": data_digest, "code": code, "source": source})
 
 
 @contextlib.contextmanager

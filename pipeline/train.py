@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from pipeline import architecture, cli, config, data, environment, rundir
+from pipeline import cli, config, data, environment, rundir, transfer
 from pipeline.config import Config
 from pipeline.errors import InputError
 from pipeline.evidence.design import arm
@@ -52,7 +52,9 @@ def of_sweep(run: Path) -> dict[str, Any] | None:
 def check(settings: Config) -> None:
     """Raise InputError if the run cannot be, as far as can be known before data is touched."""
     if known := data.declared(settings.data):
-        architecture.plan(settings.architecture, *known)
+        from pipeline.tracking import sources
+
+        transfer.outline(settings.architecture, settings.transfer, *known, sources.find(settings, weights=False))
     check_machine(settings)
 
 
@@ -88,7 +90,12 @@ def train_one(settings: Config, run: Path) -> None:
     """Prepare the data if need be, make the run directory, train, show it on MLflow."""
     prepared = data.prepare(settings.data, settings.seed)
     splits = data.split(prepared, settings.data, settings.seed)
-    planned = architecture.plan(settings.architecture, prepared.input_shape, len(prepared.classes))
+    from pipeline.tracking import project, sources
+
+    source, classes = sources.find(settings), len(prepared.classes)
+    made = transfer.outline(settings.architecture, settings.transfer, prepared.input_shape, classes, source)
+    begins = transfer.record(made, source)
+    settings.architecture = made.section
     if settings.trainer.precision == "auto":
         native = environment.native_bf16(settings.trainer.accelerator)
         settings.trainer.precision = "bf16-mixed" if native else "32-true"
@@ -98,7 +105,7 @@ def train_one(settings: Config, run: Path) -> None:
         run,
         {
             "config": plain,
-            "key": rundir.key(plain, prepared.digest, code),
+            "key": rundir.key(plain, prepared.digest, code, transfer.deciding(begins)),
             "arm": arm(mine["levels"]) if mine else "",
             "dataset": {
                 "name": settings.data.name,
@@ -108,14 +115,14 @@ def train_one(settings: Config, run: Path) -> None:
                 "classes": list(prepared.classes),
                 "counts": {name: len(indices) for name, indices in splits.items()},
             },
-            "parameters": planned.params,
-            "macs": planned.macs,
+            "transfer": begins,
+            "parameters": made.plan.params,
+            "macs": made.plan.macs,
             "code_digest": code,
             "git_sha": environment.git_sha(),
             "environment": environment.describe(),
         },
     )
-    from pipeline.tracking import project
     from pipeline.training import launch
 
     with project.live(run, settings.tracking):
@@ -160,6 +167,7 @@ def sweep(asked: cli.Sweep) -> int:
     factors, jobs = design.expand(asked)
     for job_ in jobs:
         check_machine(job_.settings)
+    design.check_sources(jobs)
     first = jobs[0].settings
     names = [f"{job_.arm},seed={job_.seed}".lstrip(",") for job_ in jobs]
     folders = [f"{number:03d}_{_folder(name)}" for number, name in enumerate(names)]

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from pipeline import architecture, config, data, rundir
+from pipeline import config, data, rundir
 from pipeline.data import loader
 from pipeline.errors import InputError
 from pipeline.evaluation import invariance
 from pipeline.training.module import Classifier
+from pipeline.transfer import network as networks
 
 MOST_TRAIN = 5000  # as many as validation usually has: more would cost seconds and tell the gap no better
 
@@ -26,7 +27,7 @@ def load(run: Path, checkpoint: str = "best") -> Classifier:
     if not path.exists():
         raise InputError(f"{path}: no such checkpoint.")
     asked = rundir.read_json(run / "run.json")
-    section = config.of_run(run).architecture
+    config.of_run(run)  # refuses what another version of the code wrote
     try:
         # torch writes a checksum of every part and reads without looking at it.
         with zipfile.ZipFile(path) as parts:
@@ -36,9 +37,7 @@ def load(run: Path, checkpoint: str = "best") -> Classifier:
         mean, std = weights["mean"], weights["std"]
     except Exception as error:
         raise InputError(f"{path}: cannot be read as a checkpoint ({type(error).__name__}).") from None
-    dataset = asked["dataset"]
-    network = architecture.build(section, tuple(dataset["input_shape"]), len(dataset["classes"]))
-    module = Classifier(network, mean, std, len(dataset["classes"]))
+    module = Classifier(networks.of_run(asked), mean, std, len(asked["dataset"]["classes"]))
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:
