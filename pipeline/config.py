@@ -13,6 +13,7 @@ from pipeline.data import Data
 from pipeline.errors import InputError, nearest, one_of, within
 from pipeline.tracking.config import Tracking
 from pipeline.training.config import Optimizer, Trainer
+from pipeline.transfer import Transfer
 
 T = TypeVar("T")
 
@@ -46,6 +47,7 @@ class Config:
     data: Data = field(default_factory=Data)
     architecture: Any = None
     augmentation: Augmentation = field(default_factory=Augmentation)
+    transfer: Transfer = field(default_factory=Transfer)
     optimizer: Optimizer = field(default_factory=Optimizer)
     trainer: Trainer = field(default_factory=Trainer)
     tracking: Tracking = field(default_factory=Tracking)
@@ -116,6 +118,7 @@ def from_dict(values: dict[str, Any]) -> Config:
         "data": Data,
         "architecture": architecture.SCHEMAS[values["architecture"]["type"]],
         "augmentation": Augmentation,
+        "transfer": Transfer,
         "optimizer": Optimizer,
         "trainer": Trainer,
         "tracking": Tracking,

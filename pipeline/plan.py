@@ -22,8 +22,13 @@ if TYPE_CHECKING:
 def job(cfg: DictConfig) -> int:
     """One network, layer by layer."""
     settings = config.from_hydra(cfg)
-    planned = design.plan(settings)
+    made = design.outline(settings)
+    planned = made.plan
     found = planned.to_dict()
+    found["total"] |= made.parameters
+    if made.tuning:
+        for row, layer in zip(found["layers"], planned.layers, strict=True):
+            row["transfer"] = made.of_layer(layer)
     found["memory"] = {
         "batch_size": settings.data.batch_size,
         "activation_bytes": planned.activation_bytes(settings.data.batch_size),
@@ -39,7 +44,10 @@ def sweep(asked: cli.Sweep) -> int:
     arms = design.arms(jobs)
     found: dict[str, Any] = {
         "arms": [
-            {"levels": a.levels, "total": {"params": a.planned.params, "macs": a.planned.macs}}
+            {
+                "levels": a.levels,
+                "total": {"params": a.planned.params, "macs": a.planned.macs} | a.outline.parameters,
+            }
             | ({"match": a.planned.match.to_dict()} if a.planned.match else {})
             for a in arms
         ],
@@ -79,8 +87,9 @@ def layers_table(found: dict[str, Any]) -> None:
 
     console = Console()
     wide = console.width >= 100  # a narrow terminal gets what the names do not say already
+    starts = "transfer" in found["layers"][0]
     rows = _table("layer", *(["type"] if wide else []), "output >", "params >", "=", "MACs >", "sees >",
-                  *(["jump >"] if wide else []))  # fmt: skip
+                  *(["jump >"] if wide else []), *(["role"] if starts else []))  # fmt: skip
     for layer in found["layers"]:
         rows.add_row(
             layer["name"],
@@ -91,6 +100,7 @@ def layers_table(found: dict[str, Any]) -> None:
             f"{layer['macs']:,}" if layer["macs"] else "",
             str(layer["receptive_field"] or ""),
             *([str(layer["jump"] or "")] if wide else []),
+            *([layer["transfer"]["role"]] if starts else []),
         )
     console.print(f"input {'x'.join(map(str, found['input_shape']))}", highlight=False)
     console.print(rows)
@@ -100,6 +110,8 @@ def layers_table(found: dict[str, Any]) -> None:
         f"{memory['batch_size']}: {size(memory['activation_bytes'])} in float32",
         highlight=False,
     )
+    if starts:
+        console.print(f"{total['trained']:,} parameters are trained, {total['frozen']:,} are frozen", highlight=False)
     if "match" in found:
         console.print(f"match: {found['match']['note']}", markup=False, highlight=False)
     if found["advice"]:

@@ -38,6 +38,8 @@ VOLATILE = ("tracking", "experiment", "runs_dir", "dir", "output", "preview", "r
 VOLATILE_DATA = ("root", "manifest", "max_pixels", "prepared_dir", "num_workers")
 # Threads change the last bits and are dealt out by the launcher; a run keeps those that it began with.
 VOLATILE_TRAINER = ("threads", "checkpoint_every_s", "max_restarts", "loader_timeout_s")
+# So does the digest of the source's weights for the place that they came from.
+VOLATILE_TRANSFER = ("source", "weights")
 
 
 def write_json(path: Path, document: Any) -> None:
@@ -80,13 +82,14 @@ def code_digest() -> str:
     return total.hexdigest()
 
 
-def key(config: dict[str, Any], data_digest: str, code: str) -> str:
-    """What identifies a run: the hash of all that decides its result."""
+def key(config: dict[str, Any], data_digest: str, code: str, source: Any = None) -> str:
+    """What identifies a run: the hash of all that decides its result. `source` says what transfer begins from."""
     deciding = {k: v for k, v in config.items() if k not in VOLATILE}
     deciding["data"] = {k: v for k, v in config["data"].items() if k not in VOLATILE_DATA}
     deciding["trainer"] = {k: v for k, v in config["trainer"].items() if k not in VOLATILE_TRAINER}
+    deciding["transfer"] = {k: v for k, v in config["transfer"].items() if k not in VOLATILE_TRANSFER}
     deciding["invariance"] = config["experiment"]["invariance"]  # measured at the end of the run
-    return digest({"config": deciding, "data": data_digest, "code": code})
+    return digest({"config": deciding, "data": data_digest, "code": code, "source": source})
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ python -m pipeline.train -m experiment=kernel_size
 """
 
 import contextlib
+import dataclasses
 import itertools
 import json
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from pipeline import architecture, cli, config, data, environment, rundir
+from pipeline import cli, config, data, environment, rundir, transfer
 from pipeline.config import Config
 from pipeline.errors import InputError
 from pipeline.evidence.design import Job, arm
@@ -56,7 +57,7 @@ def taken_up(settings: Config, made: Path, prepared: data.Prepared) -> Path:
 
     Raises InputError where `made` was named by the user and holds another run, or one that failed.
     """
-    key = rundir.key(config.to_dict(settings), prepared.digest, rundir.code_digest())
+    key = key_of(settings, prepared, rundir.code_digest())
     if (made / "run.json").exists():
         if rundir.read_json(made / "run.json")["key"] != key:
             raise InputError(f"dir={made}: holds another run. Choose another, or leave dir out for a new one.")
@@ -88,7 +89,9 @@ def of_sweep(run: Path) -> dict[str, Any] | None:
 def check(settings: Config) -> None:
     """Raise InputError if the run cannot be, as far as can be known before data is touched."""
     if known := data.declared(settings.data):
-        architecture.plan(settings.architecture, *known)
+        from pipeline.tracking import sources
+
+        transfer.outline(settings.architecture, settings.transfer, *known, sources.find(settings, weights=False))
     check_machine(settings)
 
 
@@ -136,19 +139,36 @@ def train_one(settings: Config, run: Path) -> None:
             launch.train(run)
 
 
+def begins_from(settings: Config, prepared: data.Prepared) -> tuple[transfer.Outline, dict[str, Any]]:
+    """The network to train, and what run.json says of the weights that it begins with."""
+    from pipeline.tracking import sources
+
+    source, classes = sources.find(settings), len(prepared.classes)
+    made = transfer.outline(settings.architecture, settings.transfer, prepared.input_shape, classes, source)
+    return made, transfer.record(made, source)
+
+
+def key_of(settings: Config, prepared: data.Prepared, code: str) -> str:
+    """What identifies the run that `settings` asks for, of the code whose digest is `code`."""
+    made, begins = begins_from(settings, prepared)
+    plain = config.to_dict(dataclasses.replace(settings, architecture=made.section))
+    return rundir.key(plain, prepared.digest, code, transfer.deciding(begins))
+
+
 def asked(settings: Config, run: Path) -> dict[str, Any]:
     """What run.json says of a new run. Prepares its data if need be."""
     prepared = data.prepare(settings.data, settings.seed)
     splits = data.split(prepared, settings.data, settings.seed)
-    planned = architecture.plan(settings.architecture, prepared.input_shape, len(prepared.classes))
+    made, begins = begins_from(settings, prepared)
+    settings.architecture = made.section
     code = rundir.code_digest()
-    key = rundir.key(config.to_dict(settings), prepared.digest, code)
+    key = rundir.key(config.to_dict(settings), prepared.digest, code, transfer.deciding(begins))
     # From here on what was left open is settled, for this run and for whoever takes it up on another machine.
     if settings.trainer.precision == "auto":
         native = environment.native_bf16(settings.trainer.accelerator)
         settings.trainer.precision = "bf16-mixed" if native else "32-true"
     settings.trainer.threads = settings.trainer.cpu_threads(
-        planned.macs * settings.data.batch_size // settings.trainer.devices
+        made.plan.macs * settings.data.batch_size // settings.trainer.devices
     )
     mine = of_sweep(run)
     return {
@@ -163,8 +183,9 @@ def asked(settings: Config, run: Path) -> dict[str, Any]:
             "classes": list(prepared.classes),
             "counts": {name: len(indices) for name, indices in splits.items()},
         },
-        "parameters": planned.params,
-        "macs": planned.macs,
+        "transfer": begins,
+        "parameters": made.plan.params,
+        "macs": made.plan.macs,
         "code_digest": code,
         "git_sha": environment.git_sha(),
         "environment": environment.describe(),
@@ -210,13 +231,14 @@ def sweep(asked: cli.Sweep) -> int:
     factors, jobs = design.expand(asked)
     for job_ in jobs:
         check_machine(job_.settings)
+    design.check_sources(jobs)
     first = jobs[0].settings
     parent = Path(first.runs_dir) / first.experiment.name
     with rundir.claimed(Path(first.dir) if first.dir else None, parent) as made, contextlib.ExitStack() as held:
         prepared = make_ready([job_.settings for job_ in jobs])
         code = rundir.code_digest()
         for job_, one in zip(jobs, prepared, strict=True):
-            job_.key = rundir.key(config.to_dict(job_.settings), one.digest, code)
+            job_.key = key_of(job_.settings, one, code)
         path = goes_on(first, factors, jobs, made, held)
         return _sweep(asked, path, factors, jobs)
 

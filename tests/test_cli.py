@@ -280,8 +280,8 @@ def test_cfg_job_prints_the_configuration_alone(command, workdir):
     assert shown["seed"] == 7
     assert shown["optimizer"]["lr"] == 0.001
     assert list(shown) == [
-        "data", "architecture", "augmentation", "optimizer", "trainer", "tracking", "experiment", "seed", "runs_dir",
-        "dir", "resume", "retry", "output", "preview",
+        "data", "architecture", "augmentation", "transfer", "optimizer", "trainer", "tracking", "experiment", "seed",
+        "runs_dir", "dir", "resume", "retry", "output", "preview",
     ]  # fmt: skip
     assert left_in(workdir) == []
 

@@ -73,6 +73,31 @@ def build_backbone(spec: Timm, planned: Plan, classes: int | None) -> nn.Module:
     return model
 
 
+def classifier(model: nn.Module) -> tuple[str, ...]:
+    """The names of the model's class layers, of which distilled transformers have two."""
+    names = getattr(model, "pretrained_cfg", {}).get("classifier") or ()
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def channels_last(spec: Timm, shape: tuple[int, int, int]) -> bool:
+    """Whether the model's maps are [H, W, C], as those of some transformers are."""
+    with torch.device("meta"):
+        return getattr(_create(spec, shape, None), "output_fmt", "NCHW") == "NHWC"
+
+
+def stage_ends(spec: Timm, shape: tuple[int, int, int]) -> tuple[str, ...]:
+    """For each stage, the module that runs last in it: its output is the stage's."""
+    with torch.device("meta"):
+        model = _create(spec, shape, None)
+    trace = _trace(model, shape)
+    ends: dict[int, str] = {}
+    for row in _rows(model, trace):
+        ran = [name for name in trace.order if f"{name}.".startswith(f"{row.name}.")]
+        if ran:
+            ends[row.stage] = ran[-1]
+    return tuple(ends[stage] for stage in sorted(ends))
+
+
 def _create(spec: Timm, shape: tuple[int, int, int], classes: int | None) -> nn.Module:
     """The model, fitted to its input, on torch's current default device."""
     name = spec.name.split(".")[0]

@@ -7,12 +7,13 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from pipeline import architecture, config, data, rundir
+from pipeline import config, data, rundir
 from pipeline.data import loader
 from pipeline.errors import InputError
 from pipeline.evaluation import invariance
 from pipeline.training import checkpoints
 from pipeline.training.module import Classifier
+from pipeline.transfer import network as networks
 
 MOST_TRAIN = 5000  # as many as validation usually has: more would cost seconds and tell the gap no better
 
@@ -27,10 +28,8 @@ def load(run: Path, checkpoint: str = "best") -> Classifier:
     if missing := {"mean", "std"} - weights.keys():
         raise InputError(f"{path}: is not a checkpoint of a run; it lacks {min(missing)}.")
     asked = rundir.read_json(run / "run.json")
-    section = config.of_run(run).architecture
-    dataset = asked["dataset"]
-    network = architecture.build(section, tuple(dataset["input_shape"]), len(dataset["classes"]))
-    module = Classifier(network, weights["mean"], weights["std"], len(dataset["classes"]))
+    config.of_run(run)  # refuses what another version of the code wrote
+    module = Classifier(networks.of_run(asked), weights["mean"], weights["std"], len(asked["dataset"]["classes"]))
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline import architecture, config, data
+from pipeline import config, data, transfer
 from pipeline.architecture import Plan
 from pipeline.config import Config
 from pipeline.errors import InputError
+from pipeline.transfer import Outline
 
 if TYPE_CHECKING:
     from pipeline import cli
@@ -33,9 +34,14 @@ class Job:
     levels: dict[str, Any]
     seed: int
     overrides: list[str]
-    settings: Config
-    planned: Plan
+    settings: Config  # its architecture is the source's, where the network of a run is started from
+    outline: Outline
     key: str = ""  # what identifies the run; known once its data is prepared
+
+    @property
+    def planned(self) -> Plan:
+        """The network, layer by layer."""
+        return self.outline.plan
 
     @property
     def arm(self) -> str:
@@ -59,14 +65,16 @@ def expand(sweep: "cli.Sweep") -> tuple[list[str], list[Job]]:
 
     parse = functools.cache(OverridesParser.create().parse_override)
     factors = [key for key in sweep.swept if key != "seed"]
-    plans: dict[str, Plan] = {}
+    outlines: dict[str, Outline] = {}
     jobs = []
     for overrides in sweep.jobs:
         values = {o.get_key_element(): o.value() for o in map(parse, overrides)}
         levels = {key: values[key] for key in factors}
         try:
             settings = config.from_hydra(sweep.compose(overrides))
-            jobs.append(Job(levels, settings.seed, overrides, settings, _plan(settings, plans)))
+            made = _outline(settings, outlines)
+            settings.architecture = made.section
+            jobs.append(Job(levels, settings.seed, overrides, settings, made))
         except InputError as error:
             raise InputError(f"arm {arm(levels)}: {error}" if levels else str(error)) from None
     seen: set[str] = set()
@@ -78,21 +86,35 @@ def expand(sweep: "cli.Sweep") -> tuple[list[str], list[Job]]:
     return factors, jobs
 
 
-def _plan(settings: Config, plans: dict[str, Plan]) -> Plan:
-    """The plan of a run's network; seeds share it. Data is read only where its shape is not known before."""
-    key = f"{settings.data} {settings.architecture}"
-    if key not in plans:
-        plans[key] = plan(settings)
-    return plans[key]
+def _outline(settings: Config, outlines: dict[str, Outline]) -> Outline:
+    """The outline of a run's network; seeds share it. Data is read only where its shape is not known before."""
+    key = f"{settings.data} {settings.architecture} {settings.transfer}"
+    if key not in outlines:
+        outlines[key] = outline(settings)
+    return outlines[key]
 
 
-def plan(settings: Config) -> Plan:
+def outline(settings: Config) -> Outline:
     """The network of a configuration, planned for the input and the classes of its data."""
+    from pipeline.tracking import sources
+
     known = data.declared(settings.data)
     if known is None:
         prepared = data.prepare(settings.data, settings.seed)
         known = prepared.input_shape, len(prepared.classes)
-    return architecture.plan(settings.architecture, *known)
+    source = sources.find(settings, weights=False)
+    return transfer.outline(settings.architecture, settings.transfer, *known, source)
+
+
+def check_sources(jobs: Sequence[Job]) -> None:
+    """Raise InputError, naming the arm, where the weights that a job starts from cannot be had or do not fit."""
+    from pipeline.tracking import sources
+
+    for job in arms(jobs):
+        try:
+            transfer.record(job.outline, sources.find(job.settings))
+        except InputError as error:
+            raise InputError(f"arm {job.arm}: {error}" if job.levels else str(error)) from None
 
 
 def arms(jobs: Sequence[Job]) -> list[Job]:
@@ -117,9 +139,8 @@ def duplicates(jobs: Sequence[Job]) -> list[dict[str, Any]]:
 
 def _identity(job: Job) -> str:
     layers = [[layer.type, layer.options, layer.output_shape] for layer in job.planned.layers]
-    rest = {
-        k: v for k, v in config.to_dict(job.settings).items() if k in ("data", "augmentation", "optimizer", "trainer")
-    }
+    sections = ("data", "augmentation", "transfer", "optimizer", "trainer")
+    rest = {k: v for k, v in config.to_dict(job.settings).items() if k in sections}
     # A section of a kind that names no layers (timm) is told apart by its own keys.
     section = job.settings.architecture if job.settings.architecture.type == "timm" else None
     return json.dumps([layers, rest, str(section)], sort_keys=True, default=str)

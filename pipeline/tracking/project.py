@@ -196,6 +196,10 @@ def begin(run: Path) -> None:
     for start in range(0, len(params), 100):  # the server's limit for one batch
         client.log_batch(run_id, params=params[start : start + 100])
     client.log_batch(run_id, tags=[RunTag("parameters", str(asked["parameters"])), RunTag("macs", str(asked["macs"]))])
+    if begins := asked.get("transfer"):
+        counts = {f"parameters_{name}": str(n) for name, n in begins["parameters"].items()}
+        begun = counts | {"transfer_source_digest": begins["source"]["digest"] or "none"}
+        client.log_batch(run_id, tags=[RunTag(k, v) for k, v in begun.items()])
     dataset = asked["dataset"]
     profile = f'{{"num_examples": {sum(dataset["counts"].values())}, "classes": {len(dataset["classes"])}}}'
     client.log_inputs(

@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from pipeline import architecture, config, environment
+from pipeline import environment
 from pipeline.architecture import Plan
 from pipeline.config import Config
 from pipeline.training.allocator import keep_buffers
 from pipeline.training.module import Classifier
+from pipeline.transfer.network import construct
 
 # Measured around the notes' CNN on two cores: what the training loop adds to each step, and what a run costs
 # beyond its steps (building, checkpoints, evaluation of small sets, its record and its MLflow run).
@@ -66,8 +67,7 @@ def estimate(runs: Sequence[tuple[Config, Plan]], sizes: Sequence[Sizes], classe
 def time_step(settings: Config, planned: Plan, classes: int) -> tuple[float, float]:
     """Seconds of one training step, and of evaluating one image, on made-up images."""
     device = torch.device("cuda" if settings.trainer.accelerator == "gpu" and torch.cuda.is_available() else "cpu")
-    section = config.to_dict(settings)["architecture"]
-    network = architecture.build(section, planned.input_shape, classes)
+    network = construct(settings.architecture, planned, planned.output_shape[0])
     channels, height, width = planned.input_shape
     module = Classifier(network, torch.zeros(channels), torch.ones(channels), classes).to(device)
     batch = settings.data.batch_size

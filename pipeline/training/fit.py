@@ -10,7 +10,7 @@ from lightning_fabric.plugins.environments import LightningEnvironment
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 
-from pipeline import architecture, augmentation, config, data, rundir
+from pipeline import augmentation, config, data, rundir
 from pipeline.data import loader
 from pipeline.evaluation.plots import draw
 from pipeline.evaluation.predict import evaluate
@@ -20,6 +20,7 @@ from pipeline.training.checkpoints import Durable, Keep
 from pipeline.training.guard import Guard
 from pipeline.training.module import Classifier
 from pipeline.training.record import Record
+from pipeline.transfer import network as networks
 
 
 def fit(path: Path) -> None:
@@ -30,7 +31,7 @@ def fit(path: Path) -> None:
     """
     began = time.perf_counter()
     quiet()
-    settings = config.of_run(path)
+    settings, asked = config.of_run(path), rundir.read_json(path / "run.json")
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     keep_buffers()
     # Deterministic mode also fills every fresh tensor with NaN, to expose reads of memory that nobody wrote: 3 %
@@ -39,12 +40,15 @@ def fit(path: Path) -> None:
 
     prepared = data.prepare(settings.data, settings.seed)
     splits = data.split(prepared, settings.data, settings.seed)
-    mean, std = data.normalisation(prepared.images, splits["train"])
     classes = len(prepared.classes)
     torch.manual_seed(settings.seed)
-    network = architecture.build(settings.architecture, prepared.input_shape, classes)
+    network = networks.of_run(asked)
+    # What was trained on images normalised one way is given images normalised that way.
+    mean, std = networks.load(network, asked) or map(
+        torch.as_tensor, data.normalisation(prepared.images, splits["train"])
+    )
     torch.set_num_threads(settings.trainer.cpu_threads(network.plan.macs * settings.data.batch_size // world))  # type: ignore
-    module = Classifier(network, torch.as_tensor(mean), torch.as_tensor(std), classes, settings.optimizer)
+    module = Classifier(network, mean, std, classes, settings.optimizer, networks.tuning_of(asked))
 
     sampler = loader.Shuffled(splits["train"], settings.data.batch_size, settings.seed, rank, world)
     augment = augmentation.build(settings.augmentation, settings.seed)

@@ -11,6 +11,9 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from pipeline.data.loader import Batch
 from pipeline.training.config import Optimizer
+from pipeline.transfer import Tuning
+
+LUMINANCE = (0.299, 0.587, 0.114)  # of RGB: ITU-R BT.601
 
 
 class Classifier(pl.LightningModule):
@@ -26,19 +29,64 @@ class Classifier(pl.LightningModule):
         std: torch.Tensor,
         classes: int,
         optimizer: Optimizer | None = None,
+        tuning: Tuning | None = None,
     ) -> None:
         super().__init__()
         # NHWC weights fit the NHWC images: 2 times the images/s of NCHW on a CPU with bf16.
         self.network = network.to(memory_format=torch.channels_last)
         self.register_buffer("mean", mean.reshape(-1, 1, 1).float())
         self.register_buffer("std", std.reshape(-1, 1, 1).float())
-        self.options = optimizer
+        self.options, self.tuning = optimizer, tuning
+        self.waiting: list[torch.Tensor] = []  # what is not yet trained in this epoch
         self.train_loss = MeanMetric(nan_strategy="disable")  # NaN is news, not something to leave out
         self.val_loss = MeanMetric()
         self.val_acc = MulticlassAccuracy(classes, average="micro", validate_args=False)
 
     def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
-        return self.network((x_BCHW.float() / 255 - self.mean) / self.std)
+        return self.network(self.normalised(x_BCHW))
+
+    def normalised(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        """What the network takes: floats, with its channels. Grey into an RGB network is repeated; RGB into a grey
+        one becomes its luminance."""
+        x_BCHW = x_BCHW.float() / 255
+        given, wanted = x_BCHW.shape[1], self.mean.shape[0]
+        if given != wanted:
+            assert {given, wanted} == {1, 3}
+            if given == 1:
+                x_BCHW = x_BCHW.expand(-1, 3, -1, -1)
+            else:
+                x_BCHW = torch.einsum("bchw,c->bhw", x_BCHW, x_BCHW.new_tensor(LUMINANCE)).unsqueeze(1)
+        return (x_BCHW - self.mean) / self.std
+
+    def train(self, mode: bool = True) -> "Classifier":
+        """Training mode for what learns in this epoch; all else behaves as in evaluation, whoever calls this.
+
+        A frozen batch norm in training mode would go on changing its statistics.
+        """
+        super().train(mode)
+        if mode and self.tuning is not None:
+            for name, module in self.network.named_modules():
+                if self.tuning.rests(name, self.current_epoch):
+                    module.training = False
+        return self
+
+    def on_train_start(self) -> None:
+        self.on_train_epoch_start()  # of a run that goes on within an epoch, whose start is long past
+
+    def on_train_epoch_start(self) -> None:
+        if self.tuning is None:
+            return
+        self.train()  # what rests is up to the epoch, also of a resumed run
+        self.waiting = [
+            weights
+            for name, weights in self.network.named_parameters()
+            if (part := self.tuning.part(name)) and not self.tuning.learns(part, self.current_epoch)
+        ]
+
+    def on_after_backward(self) -> None:
+        # Not by requires_grad: DDP listens only to the weights that ask for gradients when it wraps them.
+        for weights in self.waiting:
+            weights.grad = None  # the optimizer passes it by: no step, no moments, no weight decay
 
     def training_step(self, batch: Batch, _: int) -> torch.Tensor:
         x_BCHW, y, _ids = batch
@@ -76,10 +124,20 @@ class Classifier(pl.LightningModule):
         self.train_loss.weight.fill_(weight)
         self.train_loss._update_count = int(weight > 0)  # or it warns that nothing was added yet
 
+    def _groups(self, lr: float) -> list[dict[str, Any]]:
+        """The weights that learn at some time, in groups of one rate each, the head's first."""
+        groups: dict[float, list[torch.Tensor]] = {1.0: []}
+        for name, weights in self.network.named_parameters():
+            part = self.tuning.part(name) if self.tuning else None
+            if weights.requires_grad:
+                rate = self.tuning.rate(part) if self.tuning and part else 1.0
+                groups.setdefault(rate, []).append(weights)
+        return [{"params": groups[rate], "lr": lr * rate} for rate in sorted(groups, reverse=True)]
+
     def configure_optimizers(self) -> Any:
         o = self.options
         assert o is not None
-        weights = [p for p in self.parameters() if p.requires_grad]
+        weights = self._groups(o.lr)
         # One fused kernel instead of a Python loop over the tensors, on CPU too.
         if o.type == "sgd":
             made: torch.optim.Optimizer = torch.optim.SGD(

@@ -1,0 +1,64 @@
+"""The `transfer` section of the configuration."""
+
+from dataclasses import dataclass
+
+from pipeline.errors import InputError, at_least, one_of
+from pipeline.transfer.strategies import STRATEGIES
+
+SOURCES = "a run directory, an MLflow run id, a registered model (models:/NAME/VERSION) or timm"
+
+
+@dataclass
+class Transfer:
+    """Which trained network to start from, and what becomes of its layers.
+
+    A key that the strategy has no use for is refused: a sweep over it would compare equals.
+    """
+
+    strategy: str = "none"  # none, or a key of strategies.STRATEGIES
+    source: str | None = None  # see SOURCES
+    weights: str | None = None  # of source=timm: a local file (safetensors or a state dict); null: the published ones
+    depth: int | None = None  # early_layers: how many stages are kept; null: half of them, rounded up
+    lr_decay: float = 1.0  # fine_tune: each stage learns at this fraction of the rate of the stage behind it
+    warmup_epochs: int = 0  # fine_tune: the new head learns alone for so long
+    unfreeze_every: int | None = None  # fine_tune: then one more stage every so many epochs; null: all at once
+    cache: bool = True  # features of a frozen trunk are computed once, where no image is augmented
+
+    def __post_init__(self) -> None:
+        one_of("transfer.strategy", self.strategy, ("none", *STRATEGIES))
+        if self.depth is not None:
+            at_least("transfer.depth", self.depth, 1)
+        if not 0 < self.lr_decay <= 1:
+            raise InputError(f"transfer.lr_decay={self.lr_decay}: must be above 0 and at most 1.")
+        at_least("transfer.warmup_epochs", self.warmup_epochs, 0)
+        if self.unfreeze_every is not None:
+            at_least("transfer.unfreeze_every", self.unfreeze_every, 1)
+        if self.strategy == "none":
+            for name in ("source", "weights"):
+                if (value := getattr(self, name)) is not None:
+                    allowed = ", ".join(STRATEGIES)
+                    raise InputError(
+                        f"transfer.{name}={value}: nothing is loaded by transfer=none. Choose transfer={allowed}."
+                    )
+        elif not str(self.source or "").strip():
+            raise InputError(
+                f"transfer.source={self.source}: transfer={self.strategy} needs a network to start from: {SOURCES}."
+            )
+        if self.weights is not None and self.source != "timm":
+            raise InputError(
+                f"transfer.weights={self.weights}: belongs to transfer.source=timm; "
+                f"transfer.source={self.source} has weights of its own."
+            )
+        self._has_effect("depth", self.depth is not None, lambda s: s.by_depth)
+        self._has_effect("lr_decay", self.lr_decay != 1, lambda s: s.loads and not s.frozen)
+        self._has_effect("warmup_epochs", self.warmup_epochs > 0, lambda s: s.loads and not s.frozen)
+        self._has_effect("unfreeze_every", self.unfreeze_every is not None, lambda s: s.loads and not s.frozen)
+
+    def _has_effect(self, name: str, given: bool, used: object) -> None:
+        assert callable(used)
+        users = [word for word, strategy in STRATEGIES.items() if used(strategy)]
+        if given and self.strategy not in users:
+            raise InputError(
+                f"transfer.{name}={getattr(self, name)}: has no effect with transfer={self.strategy}, "
+                f"only with {', '.join(users)}."
+            )

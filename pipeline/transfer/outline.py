@@ -1,0 +1,175 @@
+"""What a strategy makes of a source on some data: the network to be trained and the fate of each of its layers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.architecture import Layer, Plan, Section, Timm
+from pipeline.errors import InputError
+from pipeline.transfer.config import Transfer
+from pipeline.transfer.source import Source, planned, same
+from pipeline.transfer.strategies import STRATEGIES, Tuning, counts, head_of, kept, parts, roles, to_json
+
+CHANNELS = ((1, 3), (3, 1))
+"""(data, network) that can be brought together: grey into RGB, RGB into grey."""
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A network before it exists, and how it is to be trained.
+
+    `plan.input_shape` has the network's channels, which need not be the data's. `sizes` counts parameters, by name
+    or by layer. `head` names what is new at the end, in the order in which it runs.
+    """
+
+    section: Section
+    plan: Plan
+    depth: int | None = None  # how many stages of the architecture are kept; None: all
+    strategy: str = "none"
+    tuning: Tuning | None = None
+    head: tuple[str, ...] = ()
+    sizes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def parameters(self) -> dict[str, int]:
+        """{"trained": n, "frozen": n}."""
+        if self.tuning is None:
+            return {"trained": self.plan.params, "frozen": 0}
+        return counts(self.sizes, self.tuning)
+
+    @property
+    def loads(self) -> bool:
+        """Whether weights of the source are used."""
+        return self.strategy != "none" and STRATEGIES[self.strategy].loads
+
+    def of_layer(self, layer: Layer) -> dict[str, Any]:
+        """{"role", "trained", "frozen"} of a row of the plan: `role` is "" where nothing is to be learnt."""
+        assert self.tuning is not None
+        names = layer.name.split() if layer.type == "parameter" else [layer.name]
+        sizes = {n: s for n, s in self.sizes.items() if any(f"{n}.".startswith(f"{own}.") for own in names)}
+        return {"role": roles(sizes, self.tuning), **counts(sizes, self.tuning)}
+
+    def record(self) -> dict[str, Any]:
+        """For run.json: all that building and training the network takes besides the configuration."""
+        if self.tuning is None:
+            return {}
+        by_role: dict[str, list[str]] = {}
+        for layer in self.plan.layers:
+            if role := self.of_layer(layer)["role"]:
+                by_role.setdefault(role.split(",")[0], []).append(layer.name)
+        return {
+            "strategy": self.strategy,
+            "network": {"channels": self.plan.input_shape[0], "depth": self.depth},
+            "head": list(self.head),
+            "tuning": to_json(self.tuning),
+            "loaded": by_role.get("frozen", []) + by_role.get("trained", []),
+            "frozen": by_role.get("frozen", []),
+            "new": by_role.get("new", []),
+            "parameters": self.parameters,
+        }
+
+
+def outline(
+    own: Section, asked: Transfer, input_shape: Sequence[int], classes: int, source: Source | None = None
+) -> Outline:
+    """The network that `asked` makes of `source` for images [C, H, W] of so many classes.
+
+    `own` is the architecture section, which must be the default or the source's own where the source is a run.
+
+    Raises:
+        InputError: an architecture of one's own beside a run's, channels that cannot be brought together, an input
+            that the network does not take, a depth that it does not have.
+    """
+    shape = (input_shape[0], input_shape[1], input_shape[2])
+    if asked.strategy == "none":
+        return Outline(own, planned(own, shape, classes))
+    assert source is not None
+    if source.is_run and not same(own, source):
+        raise InputError(
+            f"architecture: is another one than that of transfer.source={source.named}, whose network is used. "
+            "Leave the architecture out."
+        )
+    strategy = STRATEGIES[asked.strategy]
+    if strategy.loads:
+        if shape[0] != source.channels and (shape[0], source.channels) not in CHANNELS:
+            raise InputError(
+                f"transfer.source={source.named}: takes images of {source.channels} channels, and the data has "
+                f"{shape[0]}. Grey and RGB images can be made of each other; nothing else can."
+            )
+        shape = (source.channels, *shape[1:])
+    whole = planned(source.section, shape, classes, source.depth)
+    depth = kept(whole, asked.depth) if strategy.by_depth else None
+    cut = depth if strategy.drops else source.depth
+    made = planned(source.section, shape, classes, cut)
+    head, sizes = _head_and_sizes(source.section, made, classes, cut)
+    if source.is_run and strategy.loads:
+        head = _fitting(made, source, head, depth)
+    tuning = Tuning(
+        parts(made, sizes, strategy, depth, head), asked.lr_decay, asked.warmup_epochs, asked.unfreeze_every
+    )
+    return Outline(source.section, made, cut, asked.strategy, tuning, head, sizes)
+
+
+def record(made: Outline, source: Source | None) -> dict[str, Any]:
+    """What run.json says of the transfer: {} where there is none. The source's weights are read, and checked to fit.
+
+    Raises:
+        InputError: weights that cannot be read, or do not fit the source's network.
+    """
+    if source is None:
+        return {}
+    from pipeline.transfer.network import resolve  # torch: only for who reads weights
+
+    return made.record() | {"source": resolve(made, source)}
+
+
+def deciding(record: Mapping[str, Any]) -> list[Any]:
+    """What of a record decides the result besides the configuration; part of the run's key."""
+    return [record["source"]["digest"], record["network"]] if record else []
+
+
+def _head_and_sizes(own: Section, made: Plan, classes: int, cut: int | None) -> tuple[tuple[str, ...], dict[str, int]]:
+    """The names of what is new at the end, and the parameters by name (of our own stacks: by layer)."""
+    if not isinstance(own, Timm):
+        return head_of(made), {layer.name: layer.params for layer in made.layers}
+    import torch
+
+    from pipeline.architecture.backbone import classifier
+    from pipeline.transfer.network import construct
+
+    with torch.device("meta"):
+        network = construct(own, made, classes)
+    sizes = {name: tensor.numel() for name, tensor in network.named_parameters()}
+    if cut is not None:
+        return ("head_classes",), sizes
+    names = classifier(network)
+    if not names:
+        raise InputError(f"architecture.name={own.name}: timm does not say which layer is its classifier.")
+    return names, sizes
+
+
+def _fitting(made: Plan, source: Source, head: tuple[str, ...], depth: int | None) -> tuple[str, ...]:
+    """The head, begun earlier where its hidden layers do not fit the size of the data.
+
+    Raises InputError where a layer of the trunk does not: one that is not a convolution knows its input's size.
+    """
+    theirs = {layer.name: layer.params for layer in source.plan().layers}
+    end = made.layers[-1].stage
+    for i, layer in enumerate(made.layers):
+        if layer.name in head or (depth is not None and layer.stage >= depth):
+            continue
+        name = layer.name.removeprefix("trunk.")
+        before = theirs.get(layer.name, theirs.get(name))
+        if layer.type == "parameter":
+            before = sum(x.params for x in source.plan().layers if x.type == "parameter")
+        if before == layer.params:
+            continue
+        if layer.stage == end:
+            return tuple(x.name for x in made.layers[i:])
+        assert source.size is not None
+        side, own_side = source.size[0], made.input_shape[1]
+        raise InputError(
+            f"transfer.source={source.named}: layer {name} has {before:,} parameters at data.size={side} and "
+            f"would have {layer.params:,} at data.size={own_side}: its weights fit no other size. Use data.size={side}."
+        )
+    return head

@@ -1,0 +1,126 @@
+"""Where a trained network comes from: a run of this pipeline, or timm. No torch until weights are read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pipeline import rundir
+from pipeline.architecture import Plan, Section, Timm, plan, section
+from pipeline.architecture.config import Cnn, Mlp
+from pipeline.errors import InputError
+from pipeline.transfer.strategies import cut
+
+
+@dataclass(frozen=True)
+class Source:
+    """A network that was trained, or can be got trained.
+
+    `channels`, `size` and `classes` are those it was made for; None for timm's published weights, of which only the
+    channels are known before the file is read. `depth` is how many stages early_layers had kept of it.
+    """
+
+    named: str  # as the user did
+    section: Section
+    channels: int
+    file: Path | None = None  # its weights; None: to be fetched from timm's hub
+    size: tuple[int, int] | None = None
+    classes: int | None = None
+    depth: int | None = None
+
+    @property
+    def is_run(self) -> bool:
+        """Whether this pipeline trained it."""
+        return self.classes is not None
+
+    def plan(self) -> Plan:
+        """The network as it was trained. Only of a run."""
+        assert self.size is not None
+        assert self.classes is not None
+        return planned(self.section, (self.channels, *self.size), self.classes, self.depth)
+
+
+def of_run(run: Path, named: str, weights: bool = True) -> Source:
+    """The network of a run directory. Raises InputError where it is none, or has no checkpoint and `weights`."""
+    asked = rundir.read_json(run / "run.json")
+    file = run / "checkpoints" / "best.ckpt"
+    if weights and not file.exists():
+        status = rundir.get_status(run)["status"]
+        raise InputError(f"transfer.source={named}: holds no checkpoints/best.ckpt (its status is {status}).")
+    try:
+        shape, classes = tuple(asked["dataset"]["input_shape"]), len(asked["dataset"]["classes"])
+        own = concrete(section(asked["config"]["architecture"]), shape, classes)
+    except (KeyError, TypeError, InputError) as error:
+        raise InputError(f"transfer.source={named}: was written by another version of the code ({error}).") from None
+    network = asked.get("transfer", {}).get("network", {})
+    return Source(
+        named=named,
+        section=own,
+        channels=network.get("channels", shape[0]),
+        file=file.resolve(),
+        size=(shape[1], shape[2]),
+        classes=classes,
+        depth=network.get("depth"),
+    )
+
+
+def of_timm(architecture: Section, weights: str | None) -> Source:
+    """timm's model that the architecture section names, with the weights of a file or the published ones."""
+    if not isinstance(architecture, Timm):
+        raise InputError(
+            "transfer.source=timm: needs the model's name: architecture=timm architecture.name=NAME, "
+            f"and architecture.type is {architecture.type}."
+        )
+    file = Path(weights).expanduser() if weights else None
+    if file is not None and not file.is_file():
+        raise InputError(f"transfer.weights={weights}: no such file.")
+    from pipeline.transfer.published import channels  # timm takes seconds to import
+
+    return Source("timm", architecture, channels(architecture), file.resolve() if file else None)
+
+
+def concrete(own: Section, shape: tuple[int, ...], classes: int) -> Section:
+    """The section of the same network for other data.
+
+    Widths that were matched to a reference become plain widths, since on other data they would be matched anew; a
+    list's class layer gets as many units as there are classes.
+    """
+    if isinstance(own, Timm):
+        return own
+    if own.match != "none":
+        match = plan(own, shape, classes).match
+        assert match is not None
+        changes: dict[str, Any] = {"hidden" if isinstance(own, Mlp) else "filters": list(match.widths)}
+        return replace(own, match="none", match_reference=None, **changes)
+    if isinstance(own, Cnn) and own.layers is not None:
+        *before, last = own.layers
+        return replace(own, layers=[*before, {"dense": {}} if "dense" in last else last])
+    return own
+
+
+def same(asked: Section, source: Source) -> bool:
+    """Whether the architecture section is the source's, or the one that stands there unless it is changed."""
+    if asked in (Cnn(), source.section):
+        return True
+    assert source.size is not None
+    assert source.classes is not None
+    return concrete(asked, (source.channels, *source.size), source.classes) == source.section
+
+
+def planned(own: Section, shape: tuple[int, int, int], classes: int, depth: int | None = None) -> Plan:
+    """The plan of a network; with `depth`, of its first stages and a new head, as early_layers cuts it."""
+    whole = plan(own, shape, classes)
+    if depth is None:
+        return whole
+    if isinstance(own, Timm):
+        from pipeline.architecture.backbone import channels_last  # timm takes seconds to import
+
+        return cut(whole, depth, classes, "trunk.", channels_last(own, shape))
+    return cut(whole, depth, classes)
+
+
+def facts(source: Source | None) -> Mapping[str, Any]:
+    """For run.json."""
+    if source is None:
+        return {}
+    return {"named": source.named, "file": str(source.file) if source.file else None}
