@@ -29,6 +29,7 @@ class Experiment:
     smallest_effect: float = 0.01  # differences below it do not matter to the asker
     invariance: bool = False  # every run ends with its accuracy against rotation, scale and shift
     meant_to_differ: list[str] = field(default_factory=list)  # of params, macs, layers: part of the question
+    quadrants: list[str] = field(default_factory=list)  # factors whose first level is small, similar: see quadrants.py
 
     def __post_init__(self) -> None:
         one_of("experiment.mode", self.mode, ("max", "min"))
@@ -63,11 +64,18 @@ class Config:
     def __post_init__(self) -> None:
         within("seed", self.seed, 0, 2**32 - 1)
         one_of("output", self.output, ("table", "json"))
-        size, devices = self.data.batch_size, self.trainer.devices
-        if size % devices:
+        devices = self.trainer.devices
+        for key, images in (("data", self.data), ("transfer.pretrain", self.transfer.pretrain)):
+            size = images.batch_size if images else devices
+            if size % devices:
+                raise InputError(
+                    f"{key}.batch_size={size}: the global batch must divide evenly among the processes of "
+                    f"trainer.devices={devices}; try {size // devices * devices or devices}."
+                )
+        if self.transfer.network is not None and self.data.class_half != "b":
             raise InputError(
-                f"data.batch_size={size}: the global batch must divide evenly among the processes of "
-                f"trainer.devices={devices}; try {size // devices * devices or devices}."
+                f"data.class_half={self.data.class_half}: transfer.network={self.transfer.network} is a network for "
+                "half B of the classes; say data.class_half=b."
             )
 
 
@@ -118,13 +126,18 @@ def from_dict(values: dict[str, Any]) -> Config:
         "data": Data,
         "architecture": architecture.SCHEMAS[values["architecture"]["type"]],
         "augmentation": Augmentation,
-        "transfer": Transfer,
+        "transfer": _transfer,
         "optimizer": Optimizer,
         "trainer": Trainer,
         "tracking": Tracking,
         "experiment": Experiment,
     }
     return Config(**{k: sections[k](**v) if k in sections else v for k, v in values.items()})
+
+
+def _transfer(**values: Any) -> Transfer:
+    inner = values.get("pretrain")
+    return Transfer(**values | {"pretrain": Data(**inner) if inner else None})
 
 
 def of_run(path: Path) -> Config:

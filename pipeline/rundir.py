@@ -38,8 +38,8 @@ VOLATILE = ("tracking", "experiment", "runs_dir", "dir", "output", "preview", "r
 VOLATILE_DATA = ("root", "manifest", "max_pixels", "prepared_dir", "num_workers")
 # Threads change the last bits and are dealt out by the launcher; a run keeps those that it began with.
 VOLATILE_TRAINER = ("threads", "checkpoint_every_s", "max_restarts", "loader_timeout_s")
-# So does the digest of the source's weights for the place that they came from.
-VOLATILE_TRANSFER = ("source", "weights")
+# So does the digest of the source's weights for the place that they came from, or its key for what it is trained on.
+VOLATILE_TRANSFER = ("source", "weights", "pretrain")
 
 
 def write_json(path: Path, document: Any) -> None:

@@ -41,7 +41,7 @@ def fit(path: Path) -> None:
     prepared = data.prepare(settings.data, settings.seed)
     splits = data.split(prepared, settings.data, settings.seed)
     classes = len(prepared.classes)
-    torch.manual_seed(settings.seed)
+    torch.manual_seed(networks.seed_of(asked))
     network = networks.of_run(asked)
     # What was trained on images normalised one way is given images normalised that way.
     mean, std = networks.load(network, asked) or map(
