@@ -33,6 +33,9 @@ def job(cfg: DictConfig) -> int:
         return cli.DONE
     if settings.dir and of_sweep(path):
         try:
+            # It is there already, unless the code was changed since.
+            if source and settings.transfer.how.loads:
+                train_source(source, pretrain.place(source))
             train_one(settings, path)
         except Exception as error:  # the sweep goes on, and reads the outcome from the run directory
             rundir.fail(path, error)
