@@ -138,7 +138,7 @@ def arms_table(found: dict[str, Any]) -> None:
             design.arm(one["levels"]) or "-", f"{one['total']['params']:,}", f"{one['total']['macs']:,}", widths
         )
     console.print(rows)
-    sources = f", after {found['sources']} sources to start from" if found["sources"] else ""
+    sources = f", after {n} source{'' if n == 1 else 's'} to start from" if (n := found["sources"]) else ""
     console.print(
         f"{len(found['arms'])} arms x {len(found['seeds'])} seeds = {found['runs']} runs{sources}", highlight=False
     )

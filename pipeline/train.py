@@ -58,6 +58,10 @@ def job(cfg: DictConfig) -> int:
         except stopping.Stopped:
             print("stopped; the same command goes on from there", file=sys.stderr)
     outcome = document(run)
+    if outcome["status"] == "missing":
+        outcome |= {"status": "interrupted", "error": "stopped while its source was trained"}
+        with contextlib.suppress(OSError):  # nothing was written there
+            run.rmdir()
     cli.emit(settings.output, outcome, lambda: table(outcome))
     return EXIT_CODES[outcome["status"]]
 
@@ -256,7 +260,8 @@ def table(outcome: dict[str, Any]) -> None:
     console = Console()
     if outcome["status"] != "finished":
         Console(stderr=True).print(f"{outcome['status']}: {outcome.get('error', '')}", style="red", markup=False)
-        Console(stderr=True).print(f"See {outcome['run']}/error.txt", markup=False, soft_wrap=True)
+        if Path(outcome["run"], "error.txt").exists():
+            Console(stderr=True).print(f"See {outcome['run']}/error.txt", markup=False, soft_wrap=True)
         return
     rows = Table(show_header=False, box=None)
     for name, value in outcome["metrics"].items():
@@ -396,7 +401,8 @@ def _train_sources(asked: cli.Sweep, path: Path, jobs: list[Job]) -> None:
     todo = {place: pair for place, pair in todo.items() if _state(place) != "finished"}
     if not todo:
         return
-    print(f"first {len(todo)} sources to start from, in {next(iter(todo)).parent}", file=sys.stderr)
+    plural = "" if len(todo) == 1 else "s"
+    print(f"first {len(todo)} source{plural} to start from, in {next(iter(todo)).parent}", file=sys.stderr)
     with progress.shown([(pretrain.label(source), place) for place, (source, _) in todo.items()]):
         asked.launch(
             [

@@ -152,7 +152,9 @@ def _layers(doc: dict[str, Any], plots: dict[str, str]) -> list[str]:
         _figures(plots, ["layer_transfer", "layer_transfer.difference"]),
         _table(head, rows, words=1),
         '<p class="facts">Mean ± half of its 95&nbsp;% t interval over seeds, each with halves of its own; differences '
-        "are paired by seed. Not adjusted for their number: the sentences above rest on one test each.</p>",
+        "are paired by seed. The figure's intervals leave out what all networks of a seed have in common (Morey 2008): "
+        "they are for comparing its points. No interval is adjusted for their number; the sentences above rest on one "
+        "test each.</p>",
     ]
 
 

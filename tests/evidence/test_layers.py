@@ -1,6 +1,7 @@
 """The figure of Yosinski et al. and its sentences, from runs whose numbers are made up."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -128,3 +129,20 @@ def test_figure_and_page(tmp_path):
         assert said.split(" (")[0] in page
     drawn["layer_transfer"].savefig(tmp_path / "layer_transfer.png", dpi=120)
     drawn["layer_transfer.difference"].savefig(tmp_path / "difference.png", dpi=120)
+
+
+def test_intervals_within_seeds_leave_out_what_halves_differ_in():
+    """Three networks at two seeds, by hand: Cousineau (2005) with Morey's (2008) correction."""
+    values = {("AnB", 1): (0.5, 0.8), ("BnB", 1): (0.7, 0.9)}
+    runs = [
+        Run({NETWORK: network, DEPTH: n}, seed, {"test/acc": value}, base={"test/acc": (0.6, 1.0)[seed]})
+        for (network, n), row in values.items()
+        for seed, value in enumerate(row)
+    ]
+    found = judged(runs)["layers"]["within"]
+    # the means of the seeds are 0.6 and 0.9: AnB becomes 0.65, 0.65; BnB 0.85, 0.75; baseB 0.75, 0.85
+    (a,), (b,) = found["networks"]["AnB"], found["networks"]["BnB"]
+    assert (a["mean"], a["low"], a["high"]) == pytest.approx((0.65, 0.65, 0.65))
+    half = 12.7062 * 0.1 / math.sqrt(2) / math.sqrt(2) * math.sqrt(3 / 2)
+    for one in (b, found["base"]):
+        assert (one["mean"], one["high"] - one["mean"]) == pytest.approx((0.8, half), rel=1e-4)
