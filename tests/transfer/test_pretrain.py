@@ -121,8 +121,8 @@ def test_mistakes_leave_nothing_behind(command, workdir, line, said):
 def swept(tmp_path_factory):
     """One sweep over all four networks and both depths: {(network, depth, seed): run directory}."""
     folder = tmp_path_factory.mktemp("swept")
-    line = f"-m {LAYERS} transfer.network=AnB,AnB+,BnB,BnB+ transfer.depth=1,2 seed=0,1 trainer.max_epochs=1 dir=sweep output=json"
-    done = call(folder, "train", line)
+    factors = "transfer.network=AnB,AnB+,BnB,BnB+ transfer.depth=1,2 seed=0,1"
+    done = call(folder, "train", f"-m {LAYERS} {factors} trainer.max_epochs=1 dir=sweep output=json")
     assert done.code == 0, done.err
     jobs = rundir.read_json(folder / "sweep/sweep.json")["jobs"]
     return done, {
