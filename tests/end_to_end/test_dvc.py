@@ -34,11 +34,11 @@ def checkout(tmp_path_factory):
     change(folder / "conf/experiment/demo.yaml", "  size: 32", "  size: 32\n  limit_train: 64")
     change(folder / "conf/experiment/demo.yaml", "seed: 0,1,2", "seed: 0")
     params = folder / "params.yaml"
-    change(params, "common: data.size=16", "common: trainer.threads=1 tracking=none data.size=16")
+    change(params, "filters=[8,16,32]", "filters=[8,16,32] trainer.threads=1 tracking=none")
     change(
         params, "data.split_seed=0 trainer.max_epochs=20", "data.split_seed=0 data.limit_train=64 trainer.max_epochs=1"
     )
-    change(params, "data.batch_size=16 trainer.max_epochs=20", "data.batch_size=16 trainer.max_epochs=1")
+    change(params, "trainer.max_epochs=200", "trainer.max_epochs=1")
     subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
     done = dvc(folder, "repro")
     assert done.code == 0, done.err + done.out
