@@ -8,9 +8,10 @@
     curves.png      learning curves and confusions
     invariance.json accuracy against rotation, scale and shift, where it was asked for; invariance.png shows it
     heartbeat       step/steps of a running run, a hint for progress lines
-    tracking.json   which MLflow run shows it, and how many rows that has
+    tracking.json   which MLflow run shows it, and what that has by now
+    lock            held by the process that trains it, for as long as it lives
 
-A sweep directory holds sweep.json and one run directory per job.
+A sweep directory holds sweep.json, status.json, tracking.json, lock and one run directory per job.
 """
 
 import contextlib
@@ -25,9 +26,12 @@ import traceback
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import InputError
+
+if TYPE_CHECKING:
+    from filelock import AcquireReturnProxy
 
 # What a run is asked to do, but what cannot change its numbers; left out of its key.
 VOLATILE = ("tracking", "experiment", "runs_dir", "dir", "output", "preview")
@@ -115,8 +119,34 @@ def _remove_empty(folders: list[Path]) -> None:
 def start(path: Path, run: dict[str, Any]) -> None:
     """Make the run directory of a new run: `run` becomes run.json, the status is running."""
     (path / "checkpoints").mkdir(parents=True, exist_ok=True)
-    write_json(path / "run.json", run)
+    write_json(path / "run.json", {"uid": uid(path / "run.json"), **run})
     set_status(path, "running", pid=os.getpid(), started=time.time())
+
+
+def uid(file: Path) -> str:
+    """What a run or a sweep is found by on MLflow: as its run.json or sweep.json says, or new where there is none."""
+    known = read_json(file) if file.exists() else {}
+    return known.get("uid") or secrets.token_hex(8)
+
+
+def hold(path: Path) -> "AcquireReturnProxy":
+    """Say that this process works on the run or sweep at `path`: as a context, or for as long as it is kept."""
+    from filelock import FileLock
+
+    return FileLock(path / "lock").acquire(timeout=10)  # `alive` takes it for a moment
+
+
+def alive(path: Path) -> bool:
+    """Whether a process works on the run or sweep at `path`: the kernel lets go of its lock when it dies."""
+    from filelock import FileLock, Timeout
+
+    if not (path / "lock").exists():
+        return False
+    try:
+        with FileLock(path / "lock", timeout=0):
+            return False
+    except Timeout:
+        return True
 
 
 def set_status(path: Path, status: str, **facts: Any) -> None:

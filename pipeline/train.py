@@ -4,6 +4,7 @@ python -m pipeline.train architecture.kernel_size=5 seed=1
 python -m pipeline.train -m experiment=kernel_size
 """
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -73,15 +74,16 @@ def make_ready(runs: list[Config]) -> None:
 
     A server is asked first, which leaves nothing here; a database is made last, when all else was found good.
     """
-    from pipeline.tracking import project
+    from pipeline.tracking import connect, project
 
     tracking, experiment = runs[0].tracking, runs[0].experiment.name
-    if tracking.remote:
-        project.check(tracking, experiment)
+    reached = tracking.remote and connect.check(tracking, experiment)
     for one in {str((one.data, one.seed)): one for one in runs}.values():
         data.prepare(one.data, one.seed)
     if not tracking.remote:
-        project.check(tracking, experiment)
+        reached = connect.check(tracking, experiment)
+    if reached:
+        project.replay(Path(runs[0].runs_dir), tracking)
 
 
 def train_one(settings: Config, run: Path) -> None:
@@ -118,7 +120,7 @@ def train_one(settings: Config, run: Path) -> None:
     from pipeline.tracking import project
     from pipeline.training import launch
 
-    with project.live(run, settings.tracking):
+    with rundir.hold(run), project.live(run, settings.tracking):
         launch.train(run)
 
 
@@ -177,9 +179,12 @@ def sweep(asked: cli.Sweep) -> int:
         ],
         "warnings": design.warnings(factors, jobs),
     }
+    _held = rundir.hold(path)  # until this function returns
     facts = {"started": time.time(), "command": sys.argv[1:], "git_sha": environment.git_sha()}
+    facts |= {"uid": rundir.uid(path / "sweep.json"), "tracking": config.to_dict(first)["tracking"]}
     rundir.write_json(path / "sweep.json", asks | facts)
-    project.begin_sweep(path, first.tracking)
+    rundir.set_status(path, "running", pid=os.getpid(), started=time.time())
+    project.begin_sweep(path, first.tracking, Path(first.runs_dir))
     arms, seeds = len(design.arms(jobs)), len({job_.seed for job_ in jobs})
     print(f"{first.experiment.name}: {len(jobs)} runs: {arms} arms x {seeds} seeds, in {path}", file=sys.stderr)
     for warning in asks["warnings"]:
@@ -190,13 +195,15 @@ def sweep(asked: cli.Sweep) -> int:
         with progress.shown(list(zip(names, dirs, strict=True))):
             asked.launch([job_.overrides + place for job_, place in zip(jobs, places, strict=True)])
     except BaseException:
-        project.end_sweep(path, "interrupted")
+        rundir.set_status(path, "interrupted", ended=time.time())
+        project.end_sweep(path, first.tracking, "interrupted")
         raise
     outcomes = [document(d) for d in dirs]
     failed = [o for o in outcomes if o["status"] != "finished"]
     verdict = evidence.conclude(path)
     project.attach(path, evidence.artifacts(path), evidence.headline(verdict))
-    project.end_sweep(path, "failed" if failed else "finished")
+    rundir.set_status(path, "failed" if failed else "finished", ended=time.time())
+    project.end_sweep(path, first.tracking, "ended")
     result = {"sweep": str(path), "mlflow_run_id": project.run_id(path), "runs": outcomes, "verdict": verdict}
     cli.emit(first.output, result, lambda: cli.verdict_table(path, verdict))
     for outcome in failed:
