@@ -109,7 +109,8 @@ def send(
                 sent.status = "deleted there"
                 state["ended"] = wanted
         finally:
-            rundir.write_json(path / "tracking.json", state)
+            if state["tries"] or state["mlflow_run_id"]:  # else it was not reached, and what is known stays
+                rundir.write_json(path / "tracking.json", state)
     if wanted:
         unsent.remove(path, shown.uid)
     return sent

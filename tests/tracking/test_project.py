@@ -203,8 +203,9 @@ def copied(home, client):
 
 def test_a_second_push_adds_nothing(home, copied, in_home):
     path, run_id = copied
-    project.push(path)
-    project.push(path)
+    for _ in range(2):
+        assert project.send(path).run_id == run_id
+        rundir.write_json(path / "tracking.json", rundir.read_json(path / "tracking.json") | {"ended": None})
     assert shown(home / "mlruns/mlflow.db", run_id) == recorded(path)
 
 
@@ -213,8 +214,9 @@ def test_rows_sent_again_are_not_doubled(rows, home, copied, in_home):
     path, run_id = copied  # killed after the rows were sent, before tracking.json said so
     known = rundir.read_json(path / "tracking.json")
     assert known["rows"] == 3
-    rundir.write_json(path / "tracking.json", {**known, "rows": rows})
-    project.push(path)
+    last = {"last_row": rundir.digest(list(rundir.metric_rows(path))[rows - 1])}
+    rundir.write_json(path / "tracking.json", {**known, **last, "rows": rows, "ended": None})
+    project.send(path)
     assert rundir.read_json(path / "tracking.json")["rows"] == 3
     assert shown(home / "mlruns/mlflow.db", run_id) == recorded(path)
 
@@ -226,7 +228,8 @@ def test_rows_that_came_later_are_sent_alone(home, copied, in_home):
         rundir.append_metrics(path, 7, {"late": 0.5})
         with open(path / "metrics.jsonl", "a") as file:
             file.write('{"step": 8, "time_ms": 1, "metr')  # a row that is being written
-        project.push(path)
+        rundir.write_json(path / "tracking.json", rundir.read_json(path / "tracking.json") | {"ended": None})
+        assert project.send(path).rows == 1
         assert {(name, step, value) for name, step, _, value in shown(home / "mlruns/mlflow.db", run_id) - before} == {
             ("late", 7, 0.5)
         }
@@ -241,8 +244,7 @@ def test_a_run_that_was_never_shown_is_made_by_a_push(home, client, local, comma
     asked["config"]["tracking"]["uri"] = f"sqlite:///{home}/mlruns/mlflow.db"
     asked["config"]["tracking"]["artifacts"] = f"{home}/mlruns/artifacts"
     rundir.write_json(run / "run.json", asked)
-    project.push(run)
-    project.end(run)
+    project.send(run)
     (made,) = client.search_runs([client.get_experiment_by_name("replayed").experiment_id])
     assert made.info.status == "FINISHED"
     assert shown(home / "mlruns/mlflow.db", made.info.run_id) == recorded(run)
@@ -424,8 +426,7 @@ def test_a_server_that_dies_costs_no_run_and_what_it_missed_can_be_sent(server, 
     assert uri_again == uri
     client = MlflowClient(tracking_uri=uri)
     for run in (first, second):
-        project.push(run)
-        project.end(run)
+        project.send(run)
         found = client.get_run(project.run_id(run))
         assert found.info.status == "FINISHED"
         assert found.data.params["seed"] == run.name[-1]
