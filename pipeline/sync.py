@@ -56,7 +56,6 @@ def job(cfg: DictConfig) -> int:
         raise InputError(f"runs_dir={asked.runs_dir}: no such folder.")
     # Nobody waits for the end of a run here: big files may take their time.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     if other:
         usable(other)
     found = list(tracked(root, other))

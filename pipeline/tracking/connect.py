@@ -26,6 +26,7 @@ def ready(tracking: Tracking) -> None:
     import some of the same packages, and two threads that wait for each other's get half of one.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it would report use to MLflow's makers
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # the result document is alone there
     # A call that failed is made again with the next push. MLflow's own retries would sleep in between.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     # Half of the wait, so that a push that hangs when the run ends leaves time for one more call.
