@@ -151,9 +151,10 @@ def busy(error: BaseException) -> bool:
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:
+    """The error and all that it came of; urllib3 passes some of it on as an argument."""
     found: list[BaseException] = []
     while error is not None and error not in found:
-        found.append(error)
+        found += [error, *(one for one in error.args if isinstance(one, BaseException))]
         error = error.__cause__ or error.__context__
     return found
 
@@ -161,6 +162,7 @@ def _causes(error: BaseException | None) -> list[BaseException]:
 def reason(error: BaseException) -> str:
     """Why MLflow could not be used, in a few words."""
     import requests
+    import urllib3
 
     causes = _causes(error)
     text = " ".join(str(error).split())
@@ -168,4 +170,6 @@ def reason(error: BaseException) -> str:
         return "connection refused"
     if any(isinstance(c, requests.exceptions.Timeout) for c in causes) or "timed out" in text:
         return "no answer in time"
-    return text[:200]
+    # What says more than "Max retries exceeded" stands inside that.
+    inside = [c.reason for c in causes if isinstance(c, urllib3.exceptions.MaxRetryError) and c.reason]
+    return " ".join(str(inside[0]).split())[:200] if inside else text[:200]
