@@ -153,9 +153,11 @@ def busy(error: BaseException) -> bool:
 def _causes(error: BaseException | None) -> list[BaseException]:
     """The error and all that it came of; urllib3 passes some of it on as an argument."""
     found: list[BaseException] = []
-    while error is not None and error not in found:
-        found += [error, *(one for one in error.args if isinstance(one, BaseException))]
-        error = error.__cause__ or error.__context__
+    todo = [error]
+    while todo:
+        if (one := todo.pop(0)) is not None and one not in found:
+            found.append(one)
+            todo += [one.__cause__ or one.__context__, *(a for a in one.args if isinstance(a, BaseException))]
     return found
 
 
