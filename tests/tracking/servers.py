@@ -60,9 +60,10 @@ def kill_server(made):
 
 def postgres_bin():
     """The folder of PostgreSQL's programs; None where it is not installed."""
-    found = [Path(p).parent for p in (shutil.which("initdb"),) if p]
-    found += sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    return next((folder for folder in found if (folder / "initdb").exists()), None)
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)  # Debian keeps them off the path
+    folders += [Path(found).parent for found in (shutil.which("initdb"),) if found]
+    needed = ("initdb", "postgres", "pg_isready", "createdb")
+    return next((folder for folder in folders if all((folder / name).exists() for name in needed)), None)
 
 
 @contextlib.contextmanager
