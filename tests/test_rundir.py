@@ -185,6 +185,7 @@ VOLATILE = {
     *(path for path in paths(asked()) if path[0] in ("tracking", "experiment")),
     *((name,) for name in ("runs_dir", "dir", "output", "preview")),
     *(("data", name) for name in ("root", "manifest", "max_pixels", "prepared_dir", "num_workers")),
+    *(("transfer", name) for name in ("source", "weights")),
 }
 
 

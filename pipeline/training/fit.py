@@ -16,6 +16,7 @@ from pipeline.evaluation.plots import draw
 from pipeline.evaluation.predict import evaluate
 from pipeline.training import quiet
 from pipeline.training.allocator import keep_buffers
+from pipeline.training.features import Cached
 from pipeline.training.module import Classifier
 from pipeline.training.record import Record
 from pipeline.transfer import network as networks
@@ -47,8 +48,15 @@ def fit(path: Path) -> None:
 
     sampler = loader.Shuffled(splits["train"], settings.data.batch_size, settings.seed, rank, world)
     augment = augmentation.build(settings.augmentation, settings.seed)
-    train = loader.loader(prepared.images, prepared.labels, sampler, settings.data.num_workers, augment)
-    val = loader.loader(prepared.images, prepared.labels, loader.InOrder(splits["val"], 512, rank, world))
+    in_order = loader.InOrder(splits["val"], 512, rank, world)
+    callbacks = _callbacks(path, settings, len(sampler) * sampler.batch_size)
+    once = Cached(path, prepared.images, splits, sampler.batch_size // world)
+    if settings.transfer.cache and augment is None and once.possible(module):
+        train, val = once.loaders(prepared.labels, sampler, in_order)
+        callbacks.insert(0, once)
+    else:
+        train = loader.loader(prepared.images, prepared.labels, sampler, settings.data.num_workers, augment)
+        val = loader.loader(prepared.images, prepared.labels, in_order)
     trainer = pl.Trainer(
         accelerator=settings.trainer.accelerator,
         devices=settings.trainer.devices,
@@ -58,7 +66,7 @@ def fit(path: Path) -> None:
         gradient_clip_val=settings.trainer.gradient_clip_val,
         deterministic=settings.trainer.deterministic,
         sync_batchnorm=settings.trainer.accelerator == "gpu" and world > 1,
-        callbacks=_callbacks(path, settings, len(sampler) * sampler.batch_size),
+        callbacks=callbacks,
         use_distributed_sampler=False,  # it pads the evaluation set; ours counts each example once
         num_sanity_val_steps=0,
         logger=False,  # the run directory is the record; MLflow shows it
