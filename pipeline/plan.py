@@ -27,6 +27,7 @@ def job(cfg: DictConfig) -> int:
     found = planned.to_dict()
     if made.tuning:
         found["total"] |= made.parameters
+        found["transfer"] = design.begins(settings, made)
         for row, layer in zip(found["layers"], planned.layers, strict=True):
             row["transfer"] = made.of_layer(layer)
     found["memory"] = {

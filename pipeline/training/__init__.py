@@ -19,4 +19,5 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
     warnings.filterwarnings("ignore", ".*GPU available but not used.*")
+    warnings.filterwarnings("ignore", ".*module.s. in eval mode at the start of training.*")  # what is frozen
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
