@@ -118,8 +118,9 @@ def test_an_rgb_set_trains_from_a_grey_source(command, workdir, source):
     images[labels == 1, :, :, 2] = 255
     images[:, 0] = rng.integers(0, 256, images[:, 0].shape)
     np.savez("squares.npz", x_train=images[:60], y_train=labels[:60], x_test=images[60:], y_test=labels[60:])
-    line = f"transfer=head_only transfer.source={source} {TARGET} data=npz data.root=squares.npz data.size=8"
-    done = command("train", f"{line} data.limit_train=null trainer.max_epochs=20 dir=run output=json")
+    line = f"transfer=head_only transfer.source={source} {TARGET} data=npz data.root=squares.npz"
+    line += " data.size=8 data.limit_train=null"
+    done = command("train", f"{line} trainer.max_epochs=30 optimizer.lr=0.03 dir=run output=json")
     assert done.code == 0, done.err
     assert done.document["metrics"]["test/acc"] > 0.9
     assert state(workdir / "run", "best")["network.block1_conv1.weight"].shape[1] == 1
@@ -209,7 +210,7 @@ def test_two_processes_freeze_and_learn_what_one_does(line, tmp_path, source):
 
 @pytest.mark.slow
 def test_two_processes_unfreeze_what_one_does(tmp_path, source):
-    line = f"transfer=fine_tune transfer.warmup_epochs=1 transfer.source={source} {TARGET} optimizer=sgd output=json"
+    line = f"transfer=fine_tune transfer.warmup_epochs=1 transfer.source={source} {TARGET} optimizer=sgd optimizer.lr=0.005"
     for name, trainer in (("one", "cpu"), ("two", "ddp_cpu")):
         assert call(tmp_path, "train", f"{line} trainer={trainer} dir={name}").code == 0
     one, two = state(tmp_path / "one"), state(tmp_path / "two")
