@@ -210,7 +210,8 @@ def test_two_processes_freeze_and_learn_what_one_does(line, tmp_path, source):
 
 @pytest.mark.slow
 def test_two_processes_unfreeze_what_one_does(tmp_path, source):
-    line = f"transfer=fine_tune transfer.warmup_epochs=1 transfer.source={source} {TARGET} optimizer=sgd optimizer.lr=0.005"
+    line = f"transfer=fine_tune transfer.warmup_epochs=1 transfer.source={source} {TARGET} optimizer=sgd"
+    line += " optimizer.lr=0.005"
     for name, trainer in (("one", "cpu"), ("two", "ddp_cpu")):
         assert call(tmp_path, "train", f"{line} trainer={trainer} dir={name}").code == 0
     one, two = state(tmp_path / "one"), state(tmp_path / "two")
