@@ -209,14 +209,14 @@ def test_two_processes_freeze_and_learn_what_one_does(line, tmp_path, source):
 
 
 @pytest.mark.slow
-def test_two_processes_unfreeze_what_one_does(tmp_path, source):
-    line = f"transfer=fine_tune transfer.warmup_epochs=1 transfer.source={source} {TARGET} optimizer=sgd"
-    line += " optimizer.lr=0.005"
+def test_two_processes_unfreeze_what_one_does(tmp_path, mlp_source):
+    # Without batch norm, which sees half of the batch in each of two processes.
+    line = f"transfer=fine_tune transfer.warmup_epochs=1 transfer.source={mlp_source} {TARGET} optimizer=sgd"
     for name, trainer in (("one", "cpu"), ("two", "ddp_cpu")):
         assert call(tmp_path, "train", f"{line} trainer={trainer} dir={name}").code == 0
     one, two = state(tmp_path / "one"), state(tmp_path / "two")
-    weights = {k: v for k, v in one.items() if k.endswith(("weight", "bias")) and "head" not in k}
-    assert same(weights, state(source, "best")) == []
-    # batch norm sees half of the batch in each process, so statistics differ, and what follows from them a little
-    for name in weights:
-        torch.testing.assert_close(two[name], one[name], atol=2e-2, rtol=5e-2)
+    trunk_ = of_layers(one, "block1")
+    assert len(trunk_) == 2
+    assert same(trunk_, state(mlp_source, "best")) == []
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, atol=1e-5, rtol=1e-4)
