@@ -25,8 +25,9 @@ def job(cfg: DictConfig) -> int:
     made = design.outline(settings)
     planned = made.plan
     found = planned.to_dict()
-    found["total"] |= made.parameters
     if made.tuning:
+        found["total"] |= made.parameters
+        found["transfer"] = design.begins(settings, made)
         for row, layer in zip(found["layers"], planned.layers, strict=True):
             row["transfer"] = made.of_layer(layer)
     found["memory"] = {
@@ -46,7 +47,8 @@ def sweep(asked: cli.Sweep) -> int:
         "arms": [
             {
                 "levels": a.levels,
-                "total": {"params": a.planned.params, "macs": a.planned.macs} | a.outline.parameters,
+                "total": {"params": a.planned.params, "macs": a.planned.macs}
+                | (a.outline.parameters if a.outline.tuning else {}),
             }
             | ({"match": a.planned.match.to_dict()} if a.planned.match else {})
             for a in arms

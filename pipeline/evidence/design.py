@@ -106,6 +106,19 @@ def outline(settings: Config) -> Outline:
     return transfer.outline(settings.architecture, settings.transfer, *known, source)
 
 
+def begins(settings: Config, made: Outline) -> dict[str, Any]:
+    """What a run would take from its source, for people. Weights that would have to be downloaded are left alone.
+
+    Raises InputError where the weights do not fit.
+    """
+    from pipeline.tracking import sources
+
+    published = settings.transfer.source == "timm" and settings.transfer.weights is None
+    source = sources.find(settings, weights=not published)
+    found = made.record() if published else transfer.record(made, source)
+    return {k: v for k, v in found.items() if k != "tuning"}
+
+
 def check_sources(jobs: Sequence[Job]) -> None:
     """Raise InputError, naming the arm, where the weights that a job starts from cannot be had or do not fit."""
     from pipeline.tracking import sources

@@ -17,6 +17,7 @@ from pipeline.evaluation.predict import evaluate
 from pipeline.training import checkpoints, quiet, stopping
 from pipeline.training.allocator import keep_buffers
 from pipeline.training.checkpoints import Durable, Keep
+from pipeline.training.features import Cached
 from pipeline.training.guard import Guard
 from pipeline.training.module import Classifier
 from pipeline.training.record import Record
@@ -43,25 +44,39 @@ def fit(path: Path) -> None:
     classes = len(prepared.classes)
     torch.manual_seed(settings.seed)
     network = networks.of_run(asked)
-    # What was trained on images normalised one way is given images normalised that way.
-    mean, std = networks.load(network, asked) or map(
-        torch.as_tensor, data.normalisation(prepared.images, splits["train"])
-    )
+    newest = checkpoints.newest(path)
+    if newest:  # it holds all of the network; the source may be gone by now
+        mean, std = newest[1]["state_dict"]["mean"], newest[1]["state_dict"]["std"]
+    else:
+        # What was trained on images normalised one way is given images normalised that way.
+        mean, std = networks.load(network, asked) or map(
+            torch.as_tensor, data.normalisation(prepared.images, splits["train"])
+        )
     torch.set_num_threads(settings.trainer.cpu_threads(network.plan.macs * settings.data.batch_size // world))  # type: ignore
     module = Classifier(network, mean, std, classes, settings.optimizer, networks.tuning_of(asked))
 
     sampler = loader.Shuffled(splits["train"], settings.data.batch_size, settings.seed, rank, world)
     augment = augmentation.build(settings.augmentation, settings.seed)
-    train = loader.loader(
-        prepared.images, prepared.labels, sampler, settings.data.num_workers, augment, settings.trainer.loader_timeout_s
-    )
-    keep = Keep(path, settings.trainer.monitor)
-    newest = checkpoints.newest(path)
     if newest:
         sampler.go_on(**checkpoints.position(newest[1]))
-        if int(os.environ.get("RANK", 0)) == 0:
+        if rank == 0:
             checkpoints.restore_best(path, *newest)
-    val = loader.loader(prepared.images, prepared.labels, loader.InOrder(splits["val"], 512, rank, world))
+    in_order = loader.InOrder(splits["val"], 512, rank, world)
+    keep = Keep(path, settings.trainer.monitor)
+    callbacks: list[pl.Callback] = [
+        Record(path, sampler.batch_size),
+        Guard(path, keep, settings.seed, settings.trainer.checkpoint_every_s),
+        *_early_stopping(settings.trainer),
+        keep,
+    ]
+    once = Cached(path, prepared.images, splits, sampler.batch_size // world)
+    if settings.transfer.cache and augment is None and once.possible(module):
+        train, val = once.loaders(prepared.labels, sampler, in_order)
+        callbacks.insert(0, once)
+    else:
+        workers, timeout_s = settings.data.num_workers, settings.trainer.loader_timeout_s
+        train = loader.loader(prepared.images, prepared.labels, sampler, workers, augment, timeout_s)
+        val = loader.loader(prepared.images, prepared.labels, in_order)
     trainer = pl.Trainer(
         accelerator=settings.trainer.accelerator,
         devices=settings.trainer.devices,
@@ -71,12 +86,7 @@ def fit(path: Path) -> None:
         gradient_clip_val=settings.trainer.gradient_clip_val,
         deterministic=settings.trainer.deterministic,
         sync_batchnorm=settings.trainer.accelerator == "gpu" and world > 1,
-        callbacks=[
-            Record(path, sampler.batch_size),
-            Guard(path, keep, settings.seed, settings.trainer.checkpoint_every_s),
-            *_early_stopping(settings.trainer),
-            keep,
-        ],
+        callbacks=callbacks,
         plugins=[Durable(), *([LightningEnvironment()] if world == 1 else [])],  # SLURM's own is for its launcher
         use_distributed_sampler=False,  # it pads the evaluation set; ours counts each example once
         num_sanity_val_steps=0,
