@@ -100,9 +100,12 @@ def check(tracking: Tracking, name: str) -> bool:
                 reason(error),
             )
             return False
+        hint = "Start the server"
+        if "error code 401" in str(error):
+            hint = "Say who you are by MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
         raise InputError(
             f"tracking.uri={tracking.uri}: cannot be used ({reason(error)}). "
-            "Start the server, or choose tracking=local or tracking=none."
+            f"{hint}, or choose tracking=local or tracking=none."
         ) from None
     return True
 

@@ -43,7 +43,7 @@ LAST = (
     "invariance.json",
     "invariance.png",
 )
-# A database on this machine does not go away, and with others at it takes its time: 8 first runs at once, 20 s.
+# A database on this machine does not go away; with others at it, it takes its time.
 LOCAL_WAIT_S = 60.0
 SWEEP_WAIT_S = 60.0  # for all runs of a sweep that missed something; a server that does not answer ends it earlier
 

@@ -1,7 +1,7 @@
 """Which runs and sweeps MLflow may not have whole: a marker for each in RUNS_DIR/.unsent, gone when it has.
 
 A hint for the next command, which is not to look through thousands of directories: with 1,000 finished runs it
-finds in 0.1 ms that nothing is owed. `python -m pipeline.sync` looks at the directories themselves.
+finds in 2 ms that nothing is owed. `python -m pipeline.sync` looks at the directories themselves: 0.5 s.
 """
 
 import contextlib

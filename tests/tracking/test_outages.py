@@ -50,7 +50,7 @@ def test_a_server_that_is_away_at_the_start_is_no_reason_not_to_train(command, c
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (http_answer("401 Unauthorized", "who are you?"), "401"),
+        (http_answer("401 Unauthorized", "who are you?"), "MLFLOW_TRACKING_USERNAME"),
         (http_answer("403 Forbidden", "Invalid Host header"), "403"),
         (http_answer("404 Not Found", "<html>nothing here</html>"), "404"),
         (http_answer("200 OK", "<html>a page</html>"), "not in a valid JSON format"),
@@ -64,7 +64,7 @@ def test_an_address_that_refuses_or_is_no_mlflow_server_is_bad_input(answer, sai
         refused(command("train", f"{HERE} tracking.uri={uri}"), f"tracking.uri={uri}", said)
         if said != "not as an MLflow server does":  # an empty list of experiments could be one
             (workdir / "runs").mkdir()
-            refused(command("sync", f"uri={uri}"), f"uri={uri}", said)
+            refused(command("sync", f"uri={uri}"), f"uri={uri}", "cannot be used")
 
 
 @pytest.mark.parametrize("status", ["500 Internal Server Error", "503 Service Unavailable", "429 Too Many Requests"])
