@@ -17,6 +17,7 @@ A sweep directory holds sweep.json, status.json, tracking.json, lock and one run
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -123,24 +124,48 @@ def _remove_empty(folders: list[Path]) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, wait_s: float = 5) -> Iterator[None]:
     """Hold the run or sweep at `path`, as long as this process lives at most: the kernel lets go of a killed one's.
 
-    Raises BusyError where another process holds it.
+    Raises BusyError where another process holds it, after `wait_s`: one that was killed just now may take that long.
     """
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(path / "lock", timeout=1)  # `alive` takes it for a moment
+    descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        lock.acquire()
-    except Timeout:
-        status = get_status(path)
-        who = f"process {status['pid']} on {status.get('host', 'this machine')}" if "pid" in status else "a process"
-        raise BusyError(f"{path}: {who} is at work in it.") from None
-    try:
+        end = time.monotonic() + wait_s
+        while not _taken(descriptor):
+            if time.monotonic() > end:
+                status = get_status(path)
+                who = (
+                    f"process {status['pid']} on {status.get('host', 'this machine')}" if "pid" in status else "another"
+                )
+                raise BusyError(f"{path}: {who} is at work in it.")
+            time.sleep(0.05)
+        _held.add(descriptor)
         yield
     finally:
-        lock.release()
+        _held.discard(descriptor)
+        os.close(descriptor)
+
+
+_held: set[int] = set()
+
+
+def _let_go() -> None:
+    """In a forked process, such as a loader's worker: it shares its parent's locks, and would keep them alive."""
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
+
+
+def _taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 class BusyError(InputError):
@@ -149,15 +174,14 @@ class BusyError(InputError):
 
 def alive(path: Path) -> bool:
     """Whether a process holds the run or sweep at `path`."""
-    from filelock import FileLock, Timeout
-
-    if not (path / "lock").exists():
+    try:
+        descriptor = os.open(path / "lock", os.O_RDWR)
+    except FileNotFoundError:
         return False
     try:
-        with FileLock(path / "lock", timeout=0):
-            return False
-    except Timeout:
-        return True
+        return not _taken(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def start(path: Path, run: dict[str, Any]) -> None:

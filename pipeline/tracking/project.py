@@ -48,6 +48,10 @@ LOCAL_WAIT_S = 60.0
 SWEEP_WAIT_S = 60.0  # for all runs of a sweep that missed something; a server that does not answer ends it earlier
 
 
+# Servers that did not answer at the end of the last run: two hundred short runs would otherwise wait for each.
+_hanging: set[str] = set()
+
+
 class GaveUpError(Exception):
     """Whoever asked waits no longer."""
 
@@ -421,8 +425,13 @@ def live(run: Path, tracking: Tracking) -> Iterator[None]:
         yield
     finally:
         stop.set()
-        thread.join(tracking.wait_s if tracking.remote else LOCAL_WAIT_S)
+        hung = tracking.uri in _hanging
+        thread.join(LOCAL_WAIT_S if not tracking.remote else 0.5 if hung else tracking.wait_s)
         enough.set()
+        if thread.is_alive():
+            _hanging.add(tracking.uri)
+        elif not problem:
+            _hanging.discard(tracking.uri)
         # The end of a sweep sends what its runs missed, and speaks for all of them.
         if (thread.is_alive() or problem) and not (run.parent / "sweep.json").exists():
             why = problem[0] if problem else TimeoutError("no answer in time")
