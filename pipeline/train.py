@@ -328,16 +328,22 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
                 asked.launch([jobs[n].overrides + places[n] for n in open_])
     except (Stopped, KeyboardInterrupt):
         stopped = True
-        print("stopped; the same command goes on from there", file=sys.stderr)
     except BaseException:
         rundir.set_status(path, "interrupted", ended=time.time())
         project.end_sweep(path, first.tracking, "interrupted")
         raise
     outcomes = [document(d) for d in dirs]
     kinds = {outcome["status"] for outcome in outcomes}
+    if stopped:  # whoever asked may not wait long: no verdict, no plots
+        rundir.set_status(path, "interrupted", ended=time.time())
+        project.end_sweep(path, first.tracking, "interrupted")
+        print("stopped; the same command goes on from there", file=sys.stderr)
+        result = {"sweep": str(path), "mlflow_run_id": project.run_id(path), "runs": outcomes, "verdict": None}
+        cli.emit(first.output, result, lambda: None)
+        return cli.INTERRUPTED
     verdict = evidence.conclude(path)
     project.attach(path, evidence.artifacts(path), evidence.headline(verdict))
-    stopped = stopped or bool(kinds & {"interrupted", "missing"})
+    stopped = bool(kinds & {"interrupted", "missing"})
     status = "failed" if "failed" in kinds else "interrupted" if stopped else "finished"
     rundir.set_status(path, status, ended=time.time())
     project.end_sweep(path, first.tracking, "ended")

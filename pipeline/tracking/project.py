@@ -45,6 +45,7 @@ LAST = (
 )
 # A database on this machine does not go away; with others at it, it takes its time.
 LOCAL_WAIT_S = 60.0
+STOP_WAIT_S = 5.0  # whoever stopped it may kill it soon
 SWEEP_WAIT_S = 60.0  # for all runs of a sweep that missed something; a server that does not answer ends it earlier
 
 
@@ -421,12 +422,15 @@ def live(run: Path, tracking: Tracking) -> Iterator[None]:
 
     thread = threading.Thread(target=pusher, daemon=True)
     thread.start()
+    wait_s = LOCAL_WAIT_S if not tracking.remote else 0.5 if tracking.uri in _hanging else tracking.wait_s
     try:
         yield
+    except BaseException:
+        wait_s = min(wait_s, STOP_WAIT_S)
+        raise
     finally:
         stop.set()
-        hung = tracking.uri in _hanging
-        thread.join(LOCAL_WAIT_S if not tracking.remote else 0.5 if hung else tracking.wait_s)
+        thread.join(wait_s)
         enough.set()
         if thread.is_alive():
             _hanging.add(tracking.uri)
@@ -478,7 +482,7 @@ def end_sweep(sweep: Path, tracking: Tracking, status: str) -> None:
         return
     dirs = [sweep / job["dir"] for job in rundir.read_json(sweep / "sweep.json")["jobs"]]
     runs = [run for run in dirs if (run / "run.json").exists()]
-    seconds = _patience(tracking) if status == "interrupted" else max(SWEEP_WAIT_S, _patience(tracking))
+    seconds = STOP_WAIT_S if status == "interrupted" else max(SWEEP_WAIT_S, _patience(tracking))
     _bounded("the sweep", sweep, tracking, [*runs, sweep], seconds)
 
 
