@@ -338,8 +338,8 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
         rundir.set_status(path, "interrupted", ended=time.time())
         project.end_sweep(path, first.tracking, "interrupted")
         print("stopped; the same command goes on from there", file=sys.stderr)
-        result = {"sweep": str(path), "mlflow_run_id": project.run_id(path), "runs": outcomes, "verdict": None}
-        cli.emit(first.output, result, lambda: None)
+        result: dict[str, Any] = {"sweep": str(path), "mlflow_run_id": project.run_id(path), "runs": outcomes}
+        cli.emit(first.output, result | {"verdict": None}, lambda: None)
         return cli.INTERRUPTED
     verdict = evidence.conclude(path)
     project.attach(path, evidence.artifacts(path), evidence.headline(verdict))
