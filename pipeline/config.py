@@ -72,8 +72,13 @@ class Config:
 def register() -> None:
     """Tell Hydra the schemas that the files in conf/ are checked against."""
     from hydra.core.config_store import ConfigStore
+    from hydra.core.plugins import Plugins
 
     store = ConfigStore.instance()
+    Plugins.instance()
+    # Packages bring launchers under the names of our presets; Hydra warns where a file meets a schema of its name.
+    for name in ("joblib.yaml", "ray.yaml"):
+        store.repo["hydra"].get("launcher", {}).pop(name, None)
     store.store(name="schema", node=Config)
     # Only this section has several types; each file in conf/architecture names its own.
     for name, node in architecture.SCHEMAS.items():

@@ -25,11 +25,7 @@ def job(cfg: DictConfig) -> int:
     settings = config.from_hydra(cfg)
     path = Path(settings.dir or "")
     if settings.dir and of_sweep(path):
-        try:
-            train_one(settings, path)
-        except Exception as error:  # the sweep goes on, and reads the outcome from the run directory
-            rundir.fail(path, error)
-        return cli.DONE
+        return _job_of_sweep(settings, path)
     check(settings)
     from pipeline.training import progress, stopping
 
@@ -46,6 +42,22 @@ def job(cfg: DictConfig) -> int:
     outcome = document(run)
     cli.emit(settings.output, outcome, lambda: table(outcome))
     return EXIT_CODES[outcome["status"]]
+
+
+def _job_of_sweep(settings: Config, path: Path) -> int:
+    """A run of a sweep, in the sweep's own process or in one that a launcher started."""
+    from pipeline.training import launchers
+
+    try:
+        if cli.sweeping():
+            train_one(settings, path)
+        else:
+            launchers.in_worker(path.parent, lambda: train_one(settings, path))
+    except rundir.BusyError as error:  # a launcher's process that outlived its sweep
+        print(error, file=sys.stderr)
+    except Exception as error:  # the sweep goes on, and reads the outcome from the run directory
+        rundir.fail(path, error)
+    return cli.DONE
 
 
 EXIT_CODES = {"finished": cli.DONE, "failed": cli.FAILED, "interrupted": cli.INTERRUPTED}
@@ -206,10 +218,13 @@ def sweep(asked: cli.Sweep) -> int:
     ones tried again with retry=true, and what is new in it is run.
     """
     from pipeline.evidence import design
+    from pipeline.training import launchers
 
     factors, jobs = design.expand(asked)
-    for job_ in jobs:
-        check_machine(job_.settings)
+    if not launchers.elsewhere(asked.launcher):
+        for job_ in jobs:
+            check_machine(job_.settings)
+    launchers.ready(asked.launcher)
     first = jobs[0].settings
     parent = Path(first.runs_dir) / first.experiment.name
     with rundir.claimed(Path(first.dir) if first.dir else None, parent) as made, contextlib.ExitStack() as held:
@@ -259,7 +274,7 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
     from pipeline.evidence import design
     from pipeline.evidence import sweep as evidence
     from pipeline.tracking import project
-    from pipeline.training import progress
+    from pipeline.training import launchers, progress
     from pipeline.training.stopping import Stopped
 
     first = jobs[0].settings
@@ -294,23 +309,30 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
     for name, state in zip(names, states, strict=True):
         if state != "new":
             print(f"{name}: {BEFORE[state if state in done else f'{state}, open']}", file=sys.stderr)
-    places = [[f"dir={_quoted(d)}", f"hydra.sweep.dir={_quoted(path)}"] for d in dirs]
+    places = [[f"dir={_quoted(d)}", f"hydra.sweep.dir={_quoted(path.absolute())}"] for d in dirs]
     stopped = False
     try:
         with progress.shown([(names[n], dirs[n]) for n in open_]):
             if open_:
-                asked.launch([jobs[n].overrides + places[n] for n in open_])
+                launchers.launch(
+                    asked.launcher, [jobs[n].overrides + places[n] for n in open_], path, [dirs[n] for n in open_]
+                )
     except (Stopped, KeyboardInterrupt):
         stopped = True
         print("stopped; the same command goes on from there", file=sys.stderr)
+    except launchers.LauncherError as error:
+        stopped = True
+        print(f"the launcher gave up ({error}); the same command goes on from there", file=sys.stderr)
     except BaseException:
         project.end_sweep(path, "interrupted")
         raise
+    for directory in dirs:
+        rundir.left_behind(directory)  # by a process of the launcher that was killed
     outcomes = [document(d) for d in dirs]
     kinds = {outcome["status"] for outcome in outcomes}
     verdict = evidence.conclude(path)
     project.attach(path, evidence.artifacts(path), evidence.headline(verdict))
-    stopped = stopped or bool(kinds & {"interrupted", "missing"})
+    stopped = stopped or bool(kinds & {"interrupted", "missing", "running"})
     project.end_sweep(path, "failed" if "failed" in kinds else "interrupted" if stopped else "finished")
     result = {"sweep": str(path), "mlflow_run_id": project.run_id(path), "runs": outcomes, "verdict": verdict}
     cli.emit(first.output, result, lambda: cli.verdict_table(path, verdict))

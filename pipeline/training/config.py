@@ -9,6 +9,17 @@ SMALL_MACS = 30_000_000
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 
 
+def granted_cores() -> int:
+    """How many cores this process may use: what its launcher says, else what the kernel lets it run on.
+
+    joblib and Ray set OMP_NUM_THREADS for their workers; SLURM and containers narrow the affinity.
+    """
+    said = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    if said.isdigit() and int(said):
+        return int(said)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @dataclass
 class Optimizer:
     """How weights are updated. `weight_decay` is decoupled for adamw, an L2 penalty for adam and sgd."""
@@ -81,4 +92,4 @@ class Trainer:
         """
         if self.threads:
             return self.threads
-        return 1 if macs_per_batch < SMALL_MACS else max(1, (os.cpu_count() or 1) // self.devices)
+        return 1 if macs_per_batch < SMALL_MACS else max(1, granted_cores() // self.devices)
