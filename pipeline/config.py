@@ -61,11 +61,17 @@ class Config:
     def __post_init__(self) -> None:
         within("seed", self.seed, 0, 2**32 - 1)
         one_of("output", self.output, ("table", "json"))
-        size, devices = self.data.batch_size, self.trainer.devices
-        if size % devices:
+        size, trainer = self.data.batch_size, self.trainer
+        if size % trainer.processes:
+            hosts = f" on each host of trainer.num_nodes={trainer.num_nodes}" if trainer.num_nodes > 1 else ""
             raise InputError(
                 f"data.batch_size={size}: the global batch must divide evenly among the processes of "
-                f"trainer.devices={devices}; try {size // devices * devices or devices}."
+                f"trainer.devices={trainer.devices}{hosts}; "
+                f"try {size // trainer.processes * trainer.processes or trainer.processes}."
+            )
+        if trainer.num_nodes > 1 and not self.dir:
+            raise InputError(
+                f"trainer.num_nodes={trainer.num_nodes}: needs dir=, the run's directory, in a folder that all see."
             )
 
 

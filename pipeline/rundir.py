@@ -37,7 +37,14 @@ VOLATILE = ("tracking", "experiment", "runs_dir", "dir", "output", "preview", "r
 # The data digest stands for the files, whichever list named them and whatever was put aside.
 VOLATILE_DATA = ("root", "manifest", "max_pixels", "prepared_dir", "num_workers")
 # Threads change the last bits and are dealt out by the launcher; a run keeps those that it began with.
-VOLATILE_TRAINER = ("threads", "checkpoint_every_s", "max_restarts", "loader_timeout_s")
+VOLATILE_TRAINER = (
+    "threads",
+    "checkpoint_every_s",
+    "max_restarts",
+    "rdzv_endpoint",
+    "sync_timeout_s",
+    "loader_timeout_s",
+)
 
 
 def write_json(path: Path, document: Any) -> None:

@@ -139,7 +139,10 @@ def train_one(settings: Config, run: Path) -> None:
     from pipeline.training import launch
 
     run.mkdir(parents=True, exist_ok=True)
-    with rundir.locked(run):
+    with launch.leading(run, settings.trainer) as leads:
+        if not leads:  # another of its hosts does
+            launch.follow(run)
+            return
         if (run / "run.json").exists():
             rundir.resume(run)
         else:
@@ -160,7 +163,7 @@ def asked(settings: Config, run: Path) -> dict[str, Any]:
         native = environment.native_bf16(settings.trainer.accelerator)
         settings.trainer.precision = "bf16-mixed" if native else "32-true"
     settings.trainer.threads = settings.trainer.cpu_threads(
-        planned.macs * settings.data.batch_size // settings.trainer.devices
+        planned.macs * settings.data.batch_size // settings.trainer.processes
     )
     mine = of_sweep(run)
     return {
@@ -221,6 +224,11 @@ def sweep(asked: cli.Sweep) -> int:
     from pipeline.training import launchers
 
     factors, jobs = design.expand(asked)
+    if (hosts := max(job_.settings.trainer.num_nodes for job_ in jobs)) > 1:
+        raise InputError(
+            f"trainer.num_nodes={hosts}: several hosts train one run at a time; leave -m out, or let a launcher "
+            "give each run a host of its own (hydra/launcher=slurm)."
+        )
     if not launchers.elsewhere(asked.launcher):
         for job_ in jobs:
             check_machine(job_.settings)

@@ -2,6 +2,7 @@
 
 import os
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -22,8 +23,10 @@ from pipeline.training.module import Classifier
 from pipeline.training.record import Record
 
 
-def fit(path: Path) -> None:
+def fit(path: Path, gpu: int | None = None) -> None:
     """Train the run at `path` as its run.json says, and leave its checkpoints, predictions and results there.
+
+    In this process alone, on the GPU of index `gpu`, or as one of several that torchrun's agent started.
 
     Goes on from the newest checkpoint where there is one, to the same numbers. Raises Stopped where a signal asked
     for it, after a checkpoint.
@@ -31,7 +34,10 @@ def fit(path: Path) -> None:
     began = time.perf_counter()
     quiet()
     settings = config.of_run(path)
-    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    several = settings.trainer.processes > 1  # else what a scheduler may have set is none of ours
+    rank, world = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE")) if several else (0, 1)
+    if gpu is not None:
+        torch.cuda.set_device(gpu)  # what says no more than "cuda" means this one
     keep_buffers()
     # Deterministic mode also fills every fresh tensor with NaN, to expose reads of memory that nobody wrote: 3 %
     # of the notes' CNN's images/s, for nothing where tests find such reads.
@@ -55,13 +61,14 @@ def fit(path: Path) -> None:
     newest = checkpoints.newest(path)
     if newest:
         sampler.go_on(**checkpoints.position(newest[1]))
-        if int(os.environ.get("RANK", 0)) == 0:
+        if rank == 0:
             checkpoints.restore_best(path, *newest)
     val = loader.loader(prepared.images, prepared.labels, loader.InOrder(splits["val"], 512, rank, world))
     trainer = pl.Trainer(
         accelerator=settings.trainer.accelerator,
-        devices=settings.trainer.devices,
-        strategy=_strategy(settings.trainer.accelerator, world),
+        devices=settings.trainer.devices if gpu is None else [gpu],
+        num_nodes=settings.trainer.num_nodes,
+        strategy=_strategy(settings.trainer, world),
         precision=settings.trainer.precision,  # type: ignore[arg-type]
         max_epochs=settings.trainer.max_epochs,
         gradient_clip_val=settings.trainer.gradient_clip_val,
@@ -108,10 +115,11 @@ def fit(path: Path) -> None:
     )
 
 
-def _strategy(accelerator: str, world: int) -> str | Strategy:
+def _strategy(trainer: config.Trainer, world: int) -> str | Strategy:
     if world == 1:
         return "auto"
-    return DDPStrategy(process_group_backend="gloo" if accelerator == "cpu" else "nccl")
+    backend = "gloo" if trainer.accelerator == "cpu" else "nccl"
+    return DDPStrategy(process_group_backend=backend, timeout=timedelta(seconds=trainer.sync_timeout_s))
 
 
 def _early_stopping(trainer: config.Trainer) -> list[EarlyStopping]:

@@ -33,7 +33,7 @@ def asked() -> bool:
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
     """Within, SIGTERM and SIGINT raise Stopped at once."""
-    with _handled(_interrupt):
+    with handled(_interrupt):
         yield
 
 
@@ -42,7 +42,7 @@ def cooperative() -> Iterator[None]:
     """Within, the first signal only sets what `asked` says. The second one, or GRACE_S, raises Stopped."""
     global _asked
     _asked = False
-    with _handled(_ask):
+    with handled(_ask):
         try:
             yield
         finally:
@@ -51,7 +51,8 @@ def cooperative() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _handled(handler: Any) -> Iterator[None]:
+def handled(handler: Any) -> Iterator[None]:
+    """Within, `handler` answers SIGTERM and SIGINT; an alarm raises Stopped."""
     if threading.current_thread() is not threading.main_thread():  # Python allows handlers nowhere else
         yield
         return
