@@ -33,9 +33,10 @@ class ControlledSweeper(Sweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.config = config
         self.hydra_context = hydra_context
-        # Only what Hydra found under hydra_plugins can be a launcher.
         target = str(config.hydra.launcher.get("_target_"))
-        if target.startswith("hydra_plugins.") and target not in Plugins.instance().class_name_to_class:
+        if not Plugins.instance().is_in_toplevel_plugins_module(target):
+            raise InputError(f"hydra.launcher._target_={target}: a configuration cannot name code to run.")
+        if target not in Plugins.instance().class_name_to_class:
             raise launchers.missing(target)
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config

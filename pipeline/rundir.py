@@ -12,7 +12,8 @@
     diverged.json   the batch whose loss was not finite, where one was
     lock            held by the process that trains the run, as long as it lives
 
-A sweep directory holds sweep.json, a lock of its own, and one run directory per job.
+A sweep directory holds sweep.json, a lock of its own, and one run directory per job; `stop` asks the processes that a
+launcher started for it to stop.
 """
 
 import contextlib

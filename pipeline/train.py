@@ -41,7 +41,7 @@ def job(cfg: DictConfig) -> int:
             print("stopped; the same command goes on from there", file=sys.stderr)
     outcome = document(run)
     cli.emit(settings.output, outcome, lambda: table(outcome))
-    return EXIT_CODES[outcome["status"]]
+    return EXIT_CODES.get(outcome["status"], cli.INTERRUPTED)  # running: on the other hosts of the run
 
 
 def _job_of_sweep(settings: Config, path: Path) -> int:
@@ -146,6 +146,7 @@ def train_one(settings: Config, run: Path) -> None:
         if (run / "run.json").exists():
             rundir.resume(run)
         else:
+            check_machine(settings)  # a launcher's may be another than that of the command
             rundir.start(run, asked(settings, run))
         with project.live(run, settings.tracking):
             launch.train(run)

@@ -27,19 +27,23 @@ def here() -> list[str]:
     return [str(torch.cuda.get_device_properties(i).uuid) for i in range(torch.cuda.device_count())]
 
 
+class NoGPUError(InputError):
+    """This machine has not as many as were asked for."""
+
+
 @contextlib.contextmanager
 def dealt(count: int, gpus: list[str] | None = None) -> Iterator[list[int]]:
     """Hold `count` GPUs that no other run holds: their indices among `gpus`, those of this machine.
 
     Waits until so many are free, with a line on stderr; all at once or none, so that two runs never wait for each
-    other. Raises InputError where there are not so many.
+    other. Raises NoGPUError where there are not so many.
     """
     if not count:
         yield []
         return
     gpus = here() if gpus is None else gpus
     if len(gpus) < count:
-        raise InputError(f"trainer.devices={count}: this machine has {len(gpus)} GPUs. Use trainer=cpu.")
+        raise NoGPUError(f"trainer.devices={count}: this machine has {len(gpus)} GPUs. Use trainer=cpu.")
     folder = _folder()
     waited = False
     while True:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins.environments import LightningEnvironment
+from lightning_fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 
@@ -80,7 +80,8 @@ def fit(path: Path, gpu: int | None = None) -> None:
             *_early_stopping(settings.trainer),
             keep,
         ],
-        plugins=[Durable(), *([LightningEnvironment()] if world == 1 else [])],  # SLURM's own is for its launcher
+        # Within a SLURM job Lightning would otherwise take SLURM's, whose ranks are those of srun.
+        plugins=[Durable(), TorchElasticEnvironment() if several else LightningEnvironment()],
         use_distributed_sampler=False,  # it pads the evaluation set; ours counts each example once
         num_sanity_val_steps=0,
         logger=False,  # the run directory is the record; MLflow shows it

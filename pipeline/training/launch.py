@@ -130,7 +130,9 @@ def _outside(error: Exception) -> bool:
     """Whether the cause lies outside of the run: a full disk, a killed process of it, a loader that hangs."""
     if isinstance(error, OSError) and error.errno in ENVIRONMENT:
         return True
-    return isinstance(error, LostProcessError) or (isinstance(error, RuntimeError) and "DataLoader" in str(error))
+    return isinstance(error, LostProcessError | devices.NoGPUError) or (
+        isinstance(error, RuntimeError) and "DataLoader" in str(error)
+    )
 
 
 def _elastic(path: Path, trainer: config.Trainer) -> None:

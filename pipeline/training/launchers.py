@@ -105,7 +105,8 @@ def launch(launcher: Any, jobs: Sequence[list[str]], sweep: Path, runs: Sequence
         with _passed_on(sweep, runs):
             launcher.launch(jobs, initial_job_idx=0)
     except Exception as error:
-        (sweep / "stop").touch()  # runs that a dead worker's brothers or other machines still train
+        (sweep / "stop").touch()  # for runs that a dead worker's brothers, or other machines, still train
+        _wait_for(runs)
         reason = " ".join(str(error).split())[:300]
         raise LauncherError(f"{type(error).__name__}: {reason}") from error
     finally:
@@ -134,11 +135,7 @@ def _passed_on(sweep: Path, runs: Sequence[Path]) -> Iterator[None]:
         threading.Thread(target=hurry, daemon=True).start()
 
     def hurry() -> None:
-        began, quiet = time.monotonic(), 0
-        # Two looks, since a run may be between its look at the file and its first status.
-        while quiet < 2 and time.monotonic() - began < PATIENCE_S:
-            time.sleep(POLL_S)
-            quiet = 0 if any(rundir.get_status(run)["status"] == "running" for run in runs) else quiet + 1
+        _wait_for(runs)
         if not ended.is_set():
             os.kill(os.getpid(), signal.SIGALRM)
 
@@ -157,6 +154,16 @@ def _passed_on(sweep: Path, runs: Sequence[Path]) -> Iterator[None]:
             signal.signal(number, old)
     if asked.is_set():
         raise stopping.Stopped("a signal")
+
+
+def _wait_for(runs: Sequence[Path]) -> None:
+    """Until none of `runs` is trained any more, for PATIENCE_S at most."""
+    began, quiet = time.monotonic(), 0
+    # Two looks, since a run may be between its look at the file and its first status.
+    while quiet < 2 and time.monotonic() - began < PATIENCE_S:
+        time.sleep(POLL_S)
+        busy = any(rundir.get_status(run)["status"] == "running" and rundir.alive(run) for run in runs)
+        quiet = 0 if busy else quiet + 1
 
 
 def in_worker(sweep: Path, train: Callable[[], None]) -> None:

@@ -101,7 +101,7 @@ def test_never_shared_and_never_stuck(started, tmp_path):
 
 def test_more_than_there_are_is_refused():
     with (
-        pytest.raises(InputError, match="trainer.devices=3: this machine has 2 GPUs"),
+        pytest.raises(InputError, match=r"trainer\.devices=3: this machine has 2 GPUs"),
         devices.dealt(3, ["A", "B"]),
     ):
         pass
