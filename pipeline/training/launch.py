@@ -178,9 +178,11 @@ def _elastic(path: Path, trainer: config.Trainer) -> None:
             name = signal.Signals(-failure.exitcode).name
             found: RuntimeError = LostProcessError(f"process {rank} was killed by {name} (see {logs})")
         else:
-            gone = several and GONE.search(failure.message)
-            kind = LostProcessError if gone or "DataLoader" in failure.message else RuntimeError
-            found = kind(f"process {rank}: {failure.message} (see {logs})")
+            # A process that could write down its error has it in a dictionary, with its traceback.
+            message = str(failure.message["message"] if isinstance(failure.message, dict) else failure.message)
+            gone = several and GONE.search(message)
+            kind = LostProcessError if gone or "DataLoader" in message else RuntimeError
+            found = kind(f"process {rank}: {message} (see {logs})")
             if gone:
                 _told(logs, found)
         if several and not (logs / "failure.json").exists():

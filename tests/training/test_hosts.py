@@ -129,6 +129,7 @@ def test_a_killed_host_ends_the_run_and_the_same_command_resumes_it(victim, host
     trained(workdir, 3, processes)
     began = time.monotonic()
     kill(processes[victim])
+    ended(processes[victim])
     left = ended(processes[1 - victim])
     took = time.monotonic() - began
     print(f"ended {took:.1f} s after the other host was killed")
@@ -150,6 +151,7 @@ def test_an_unplugged_host_is_given_up_in_time(hosts, workdir):
     ip("-n", name, "link", "set", cable, "down")
     began = time.monotonic()
     kill(processes[1])
+    ended(processes[1])
     left = ended(processes[0])
     took = time.monotonic() - began
     print(f"ended {took:.1f} s after the other host was unplugged")
