@@ -12,7 +12,8 @@
     diverged.json   the batch whose loss was not finite, where one was
     lock            held by the process that trains the run, as long as it lives
 
-A sweep directory holds sweep.json, status.json, tracking.json, lock and one run directory per job.
+A sweep directory holds sweep.json, status.json, tracking.json, lock and one run directory per job; `stop` asks the
+processes that a launcher started for it to stop.
 """
 
 import contextlib
@@ -38,7 +39,14 @@ VOLATILE = ("tracking", "experiment", "runs_dir", "dir", "output", "preview", "r
 # The data digest stands for the files, whichever list named them and whatever was put aside.
 VOLATILE_DATA = ("root", "manifest", "max_pixels", "prepared_dir", "num_workers")
 # Threads change the last bits and are dealt out by the launcher; a run keeps those that it began with.
-VOLATILE_TRAINER = ("threads", "checkpoint_every_s", "max_restarts", "loader_timeout_s")
+VOLATILE_TRAINER = (
+    "threads",
+    "checkpoint_every_s",
+    "max_restarts",
+    "rdzv_endpoint",
+    "sync_timeout_s",
+    "loader_timeout_s",
+)
 # So does the digest of the source's weights for the place that they came from.
 VOLATILE_TRANSFER = ("source", "weights")
 

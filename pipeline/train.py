@@ -28,11 +28,7 @@ def job(cfg: DictConfig) -> int:
     settings = config.from_hydra(cfg)
     path = Path(settings.dir or "")
     if settings.dir and of_sweep(path):
-        try:
-            train_one(settings, path)
-        except Exception as error:  # the sweep goes on, and reads the outcome from the run directory
-            rundir.fail(path, error)
-        return cli.DONE
+        return _job_of_sweep(settings, path)
     check(settings)
     from pipeline.training import progress, stopping
 
@@ -48,7 +44,23 @@ def job(cfg: DictConfig) -> int:
             print("stopped; the same command goes on from there", file=sys.stderr)
     outcome = document(run)
     cli.emit(settings.output, outcome, lambda: table(outcome))
-    return EXIT_CODES[outcome["status"]]
+    return EXIT_CODES.get(outcome["status"], cli.INTERRUPTED)  # running: on the other hosts of the run
+
+
+def _job_of_sweep(settings: Config, path: Path) -> int:
+    """A run of a sweep, in the sweep's own process or in one that a launcher started."""
+    from pipeline.training import launchers
+
+    try:
+        if cli.sweeping():
+            train_one(settings, path)
+        else:
+            launchers.in_worker(path.parent, lambda: train_one(settings, path))
+    except rundir.BusyError as error:  # a launcher's process that outlived its sweep
+        print(error, file=sys.stderr)
+    except Exception as error:  # the sweep goes on, and reads the outcome from the run directory
+        rundir.fail(path, error)
+    return cli.DONE
 
 
 EXIT_CODES = {"finished": cli.DONE, "failed": cli.FAILED, "interrupted": cli.INTERRUPTED}
@@ -133,10 +145,14 @@ def train_one(settings: Config, run: Path) -> None:
     from pipeline.training import launch
 
     run.mkdir(parents=True, exist_ok=True)
-    with rundir.locked(run):
+    with launch.leading(run, settings.trainer) as leads:
+        if not leads:  # another of its hosts does
+            launch.follow(run)
+            return
         if (run / "run.json").exists():
             rundir.resume(run)
         else:
+            check_machine(settings)  # a launcher's may be another than that of the command
             rundir.start(run, asked(settings, run))
         with project.live(run, settings.tracking):
             launch.train(run)
@@ -171,7 +187,7 @@ def asked(settings: Config, run: Path) -> dict[str, Any]:
         native = environment.native_bf16(settings.trainer.accelerator)
         settings.trainer.precision = "bf16-mixed" if native else "32-true"
     settings.trainer.threads = settings.trainer.cpu_threads(
-        made.plan.macs * settings.data.batch_size // settings.trainer.devices
+        made.plan.macs * settings.data.batch_size // settings.trainer.processes
     )
     mine = of_sweep(run)
     return {
@@ -230,10 +246,18 @@ def sweep(asked: cli.Sweep) -> int:
     ones tried again with retry=true, and what is new in it is run.
     """
     from pipeline.evidence import design
+    from pipeline.training import launchers
 
     factors, jobs = design.expand(asked)
-    for job_ in jobs:
-        check_machine(job_.settings)
+    if (hosts := max(job_.settings.trainer.num_nodes for job_ in jobs)) > 1:
+        raise InputError(
+            f"trainer.num_nodes={hosts}: several hosts train one run at a time; leave -m out, or let a launcher "
+            "give each run a host of its own (hydra/launcher=slurm)."
+        )
+    if not launchers.elsewhere(asked.launcher):
+        for job_ in jobs:
+            check_machine(job_.settings)
+    launchers.ready(asked.launcher)
     design.check_sources(jobs)
     first = jobs[0].settings
     parent = Path(first.runs_dir) / first.experiment.name
@@ -284,7 +308,7 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
     from pipeline.evidence import design
     from pipeline.evidence import sweep as evidence
     from pipeline.tracking import project
-    from pipeline.training import progress
+    from pipeline.training import launchers, progress
     from pipeline.training.stopping import Stopped
 
     first = jobs[0].settings
@@ -320,18 +344,25 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
     for name, state in zip(names, states, strict=True):
         if state != "new":
             print(f"{name}: {BEFORE[state if state in done else f'{state}, open']}", file=sys.stderr)
-    places = [[f"dir={_quoted(d)}", f"hydra.sweep.dir={_quoted(path)}"] for d in dirs]
+    places = [[f"dir={_quoted(d)}", f"hydra.sweep.dir={_quoted(path.absolute())}"] for d in dirs]
     stopped = False
     try:
         with progress.shown([(names[n], dirs[n]) for n in open_]):
             if open_:
-                asked.launch([jobs[n].overrides + places[n] for n in open_])
+                launchers.launch(
+                    asked.launcher, [jobs[n].overrides + places[n] for n in open_], path, [dirs[n] for n in open_]
+                )
     except (Stopped, KeyboardInterrupt):
         stopped = True
+    except launchers.LauncherError as error:
+        stopped = True
+        print(f"the launcher gave up ({error})", file=sys.stderr)
     except BaseException:
         rundir.set_status(path, "interrupted", ended=time.time())
         project.end_sweep(path, first.tracking, "interrupted")
         raise
+    for directory in dirs:
+        rundir.left_behind(directory)  # by a process of the launcher that was killed
     outcomes = [document(d) for d in dirs]
     kinds = {outcome["status"] for outcome in outcomes}
     if stopped:  # whoever asked may not wait long: no verdict, no plots
@@ -343,7 +374,7 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
         return cli.INTERRUPTED
     verdict = evidence.conclude(path)
     project.attach(path, evidence.artifacts(path), evidence.headline(verdict))
-    stopped = bool(kinds & {"interrupted", "missing"})
+    stopped = bool(kinds & {"interrupted", "missing", "running"})
     status = "failed" if "failed" in kinds else "interrupted" if stopped else "finished"
     rundir.set_status(path, status, ended=time.time())
     project.end_sweep(path, first.tracking, "ended")

@@ -64,7 +64,7 @@ MISTAKES = {
         "data.batch_size=33: the global batch must divide evenly among the processes of trainer.devices=2",
         "try 32.",
     ],
-    "trainer=ddp_cpu trainer.num_nodes=2": ["trainer.num_nodes=2: no such key", "accelerator, devices"],
+    "trainer=ddp_cpu trainer.nodes=2": ["trainer.nodes=2: no such key", "accelerator, devices"],
     "seed=-1": ["seed=-1: must lie between 0 and 4294967295."],
     "seed=null": ["seed=null: "],
     "seed=1.5": ["seed=1.5: ", "could not be converted to Integer"],

@@ -2,11 +2,12 @@
 
 import os
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins.environments import LightningEnvironment
+from lightning_fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 
@@ -24,8 +25,10 @@ from pipeline.training.record import Record
 from pipeline.transfer import network as networks
 
 
-def fit(path: Path) -> None:
+def fit(path: Path, gpu: int | None = None) -> None:
     """Train the run at `path` as its run.json says, and leave its checkpoints, predictions and results there.
+
+    In this process alone, on the GPU of index `gpu`, or as one of several that torchrun's agent started.
 
     Goes on from the newest checkpoint where there is one, to the same numbers. Raises Stopped where a signal asked
     for it, after a checkpoint.
@@ -33,7 +36,10 @@ def fit(path: Path) -> None:
     began = time.perf_counter()
     quiet()
     settings, asked = config.of_run(path), rundir.read_json(path / "run.json")
-    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    several = settings.trainer.processes > 1  # else what a scheduler may have set is none of ours
+    rank, world = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE")) if several else (0, 1)
+    if gpu is not None:
+        torch.cuda.set_device(gpu)  # what says no more than "cuda" means this one
     keep_buffers()
     # Deterministic mode also fills every fresh tensor with NaN, to expose reads of memory that nobody wrote: 3 %
     # of the notes' CNN's images/s, for nothing where tests find such reads.
@@ -79,15 +85,17 @@ def fit(path: Path) -> None:
         val = loader.loader(prepared.images, prepared.labels, in_order)
     trainer = pl.Trainer(
         accelerator=settings.trainer.accelerator,
-        devices=settings.trainer.devices,
-        strategy=_strategy(settings.trainer.accelerator, world),
+        devices=settings.trainer.devices if gpu is None else [gpu],
+        num_nodes=settings.trainer.num_nodes,
+        strategy=_strategy(settings.trainer, world),
         precision=settings.trainer.precision,  # type: ignore[arg-type]
         max_epochs=settings.trainer.max_epochs,
         gradient_clip_val=settings.trainer.gradient_clip_val,
         deterministic=settings.trainer.deterministic,
         sync_batchnorm=settings.trainer.accelerator == "gpu" and world > 1,
         callbacks=callbacks,
-        plugins=[Durable(), *([LightningEnvironment()] if world == 1 else [])],  # SLURM's own is for its launcher
+        # Within a SLURM job Lightning would otherwise take SLURM's, whose ranks are those of srun.
+        plugins=[Durable(), TorchElasticEnvironment() if several else LightningEnvironment()],
         use_distributed_sampler=False,  # it pads the evaluation set; ours counts each example once
         num_sanity_val_steps=0,
         logger=False,  # the run directory is the record; MLflow shows it
@@ -122,10 +130,11 @@ def fit(path: Path) -> None:
     )
 
 
-def _strategy(accelerator: str, world: int) -> str | Strategy:
+def _strategy(trainer: config.Trainer, world: int) -> str | Strategy:
     if world == 1:
         return "auto"
-    return DDPStrategy(process_group_backend="gloo" if accelerator == "cpu" else "nccl")
+    backend = "gloo" if trainer.accelerator == "cpu" else "nccl"
+    return DDPStrategy(process_group_backend=backend, timeout=timedelta(seconds=trainer.sync_timeout_s))
 
 
 def _early_stopping(trainer: config.Trainer) -> list[EarlyStopping]:

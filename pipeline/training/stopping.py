@@ -41,7 +41,7 @@ def interruptible() -> Iterator[None]:
         _asked = False
     _depth += 1
     try:
-        with _handled(_interrupt):
+        with handled(_interrupt):
             yield
     finally:
         _depth -= 1
@@ -52,7 +52,7 @@ def cooperative() -> Iterator[None]:
     """Within, the first signal only sets what `asked` says. The second one, or GRACE_S, raises Stopped."""
     if _asked:
         raise Stopped("a signal before")
-    with _handled(_ask):
+    with handled(_ask):
         try:
             yield
         finally:
@@ -61,7 +61,8 @@ def cooperative() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _handled(handler: Any) -> Iterator[None]:
+def handled(handler: Any) -> Iterator[None]:
+    """Within, `handler` answers SIGTERM and SIGINT; an alarm raises Stopped."""
     if threading.current_thread() is not threading.main_thread():  # Python allows handlers nowhere else
         yield
         return
