@@ -40,6 +40,10 @@ GONE = re.compile(
 )
 
 
+class LostProcessError(RuntimeError):
+    """A process of the run was killed from outside, or its host is gone."""
+
+
 def train(path: Path) -> str:
     """Train the run at `path` to its end. Returns its status; an error is recorded there, not raised.
 
@@ -48,7 +52,7 @@ def train(path: Path) -> str:
     trainer = config.of_run(path).trainer
     try:
         with stopping.interruptible():
-            _train(path, trainer)
+            _train(path, trainer, leads=True)
     except Exception as error:
         rundir.fail(path, error, "interrupted" if _outside(error) else "failed")
     except BaseException as stop:
@@ -58,7 +62,7 @@ def train(path: Path) -> str:
     return rundir.get_status(path)["status"]
 
 
-def _train(path: Path, trainer: config.Trainer) -> None:
+def _train(path: Path, trainer: config.Trainer, leads: bool) -> None:
     with devices.dealt(trainer.devices if trainer.accelerator == "gpu" else 0) as gpus:
         if trainer.processes == 1:
             from pipeline.training.fit import fit
@@ -68,7 +72,30 @@ def _train(path: Path, trainer: config.Trainer) -> None:
         # Left to itself torchrun says OMP_NUM_THREADS=1 where a host has several processes, and nothing where it has
         # one; the last bits of a run of two processes differed by that between one host and two.
         with _environment(devices.visible(gpus) | {"OMP_NUM_THREADS": str(trainer.threads or 1)}):
-            _elastic(path, trainer)
+            # torchrun's own restart takes a dead host for one of the new round, and fails 60 s later.
+            restarts = trainer.max_restarts if trainer.num_nodes > 1 else 0
+            while True:
+                attempt = rundir.get_status(path).get("resumed", 0)
+                try:
+                    return _elastic(path, trainer, attempt)
+                except LostProcessError as error:
+                    if not restarts:
+                        raise
+                    restarts -= 1
+                    print(f"{path}: starts again from its checkpoint: {error}", file=sys.stderr, flush=True)
+                    _again(path, attempt, leads, error)
+
+
+def _again(path: Path, attempt: int, leads: bool, error: LostProcessError) -> None:
+    """Begin the next attempt on the host that leads, or wait for it elsewhere. Raises `error` where there is none."""
+    if leads:
+        rundir.resume(path)
+        return
+    end = time.monotonic() + 2 * SETTLED_S
+    while rundir.get_status(path).get("resumed", 0) == attempt:
+        if time.monotonic() > end or not rundir.alive(path):
+            raise error
+        time.sleep(0.2)
 
 
 @contextlib.contextmanager
@@ -112,7 +139,7 @@ def follow(path: Path) -> None:
     trainer = config.of_run(path).trainer
     try:
         with stopping.interruptible():
-            _train(path, trainer)
+            _train(path, trainer, leads=False)
     except Exception as error:
         print(f"{path}: {' '.join(str(error).split())[:300]}", file=sys.stderr)
     finally:
@@ -120,10 +147,6 @@ def follow(path: Path) -> None:
         while time.monotonic() < end and rundir.get_status(path)["status"] == "running" and rundir.alive(path):
             time.sleep(0.5)
         rundir.left_behind(path)  # the leading host is gone
-
-
-class LostProcessError(RuntimeError):
-    """A process of the run was killed from outside, or its host is gone."""
 
 
 def _outside(error: Exception) -> bool:
@@ -135,7 +158,8 @@ def _outside(error: Exception) -> bool:
     )
 
 
-def _elastic(path: Path, trainer: config.Trainer) -> None:
+def _elastic(path: Path, trainer: config.Trainer, attempt: int) -> None:
+    from torch.distributed import DistError
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.elastic.rendezvous import RendezvousError
@@ -144,7 +168,6 @@ def _elastic(path: Path, trainer: config.Trainer) -> None:
     logs = path / "ranks"
     logs.mkdir(exist_ok=True)
     several = trainer.num_nodes > 1
-    attempt = rundir.get_status(path).get("resumed", 0)
     meeting: dict[str, Any] = {"rdzv_endpoint": "localhost:0"}
     if several:
         meeting = _meeting(trainer)
@@ -159,7 +182,7 @@ def _elastic(path: Path, trainer: config.Trainer) -> None:
             nproc_per_node=trainer.devices,
             run_id=f"{path.name}-{attempt}",
             rdzv_backend="c10d",
-            max_restarts=trainer.max_restarts,
+            max_restarts=0 if several else trainer.max_restarts,
             # Standard output is kept for the result document; what ranks say is in RUN/ranks.
             logs_specs=DefaultLogsSpecs(log_dir=str(logs), redirects=Std.ALL),
             **meeting,
@@ -188,7 +211,7 @@ def _elastic(path: Path, trainer: config.Trainer) -> None:
         if several and not (logs / "failure.json").exists():
             rundir.write_json(logs / "failure.json", {"error": str(found), "lost": isinstance(found, LostProcessError)})
         raise found from error
-    except (RendezvousError, ConnectionError) as error:
+    except (RendezvousError, DistError, ConnectionError) as error:
         if rundir.get_status(path)["status"] != "finished":
             raise LostProcessError(f"a host is gone, or did not come within {HOSTS_S} s: {error}") from error
     if rundir.get_status(path)["status"] != "finished":
