@@ -29,6 +29,7 @@ class Experiment:
     smallest_effect: float = 0.01  # differences below it do not matter to the asker
     invariance: bool = False  # every run ends with its accuracy against rotation, scale and shift
     meant_to_differ: list[str] = field(default_factory=list)  # of params, macs, layers: part of the question
+    quadrants: list[str] = field(default_factory=list)  # factors whose first level is small, similar: see quadrants.py
 
     def __post_init__(self) -> None:
         one_of("experiment.mode", self.mode, ("max", "min"))
@@ -63,13 +64,20 @@ class Config:
     def __post_init__(self) -> None:
         within("seed", self.seed, 0, 2**32 - 1)
         one_of("output", self.output, ("table", "json"))
-        size, trainer = self.data.batch_size, self.trainer
-        if size % trainer.processes:
-            hosts = f" on each host of trainer.num_nodes={trainer.num_nodes}" if trainer.num_nodes > 1 else ""
+        trainer = self.trainer
+        for key, images in (("data", self.data), ("transfer.pretrain", self.transfer.pretrain)):
+            size = images.batch_size if images else trainer.processes
+            if size % trainer.processes:
+                hosts = f" on each host of trainer.num_nodes={trainer.num_nodes}" if trainer.num_nodes > 1 else ""
+                raise InputError(
+                    f"{key}.batch_size={size}: the global batch must divide evenly among the processes of "
+                    f"trainer.devices={trainer.devices}{hosts}; "
+                    f"try {size // trainer.processes * trainer.processes or trainer.processes}."
+                )
+        if self.transfer.network is not None and self.data.class_half != "b":
             raise InputError(
-                f"data.batch_size={size}: the global batch must divide evenly among the processes of "
-                f"trainer.devices={trainer.devices}{hosts}; "
-                f"try {size // trainer.processes * trainer.processes or trainer.processes}."
+                f"data.class_half={self.data.class_half}: transfer.network={self.transfer.network} is a network for "
+                "half B of the classes; say data.class_half=b."
             )
         if trainer.num_nodes > 1 and not self.dir:
             raise InputError(
@@ -129,13 +137,18 @@ def from_dict(values: dict[str, Any]) -> Config:
         "data": Data,
         "architecture": architecture.SCHEMAS[values["architecture"]["type"]],
         "augmentation": Augmentation,
-        "transfer": Transfer,
+        "transfer": _transfer,
         "optimizer": Optimizer,
         "trainer": Trainer,
         "tracking": Tracking,
         "experiment": Experiment,
     }
     return Config(**{k: sections[k](**v) if k in sections else v for k, v in values.items()})
+
+
+def _transfer(**values: Any) -> Transfer:
+    inner = values.get("pretrain")
+    return Transfer(**values | {"pretrain": Data(**inner) if inner else None})
 
 
 def of_run(path: Path) -> Config:

@@ -14,6 +14,7 @@ from pipeline.architecture import Plan
 from pipeline.config import Config
 from pipeline.errors import InputError
 from pipeline.evidence import design
+from pipeline.training import pretrain
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -55,6 +56,7 @@ def sweep(asked: cli.Sweep) -> int:
         ],
         "runs": len(jobs),
         "seeds": sorted({j.seed for j in jobs}),
+        "sources": len(design.sources_of(jobs)),
         "confounds": design.confounds(factors, jobs),
         "duplicates": design.duplicates(jobs),
         "unmatched": design.unmatched(jobs),
@@ -67,19 +69,20 @@ def sweep(asked: cli.Sweep) -> int:
 def estimate(jobs: Sequence[design.Job]) -> dict[str, Any]:
     """Seconds and bytes by a short calibration on this machine; {"why_not": ...} where the data is not here."""
     sizes: dict[str, tuple[dict[str, int], int]] = {}
+    runs: list[tuple[Config, Plan]] = [(one.settings, one.planned) for one in jobs]
     try:
-        for one in jobs:
-            if str(one.settings.data) not in sizes:
-                prepared = data.prepare(one.settings.data, one.seed)
-                splits = data.split(prepared, one.settings.data, one.seed)
+        runs += [(source, pretrain.network(source).plan()) for source, _ in design.sources_of(jobs)]
+        for one, _ in runs:
+            if str(one.data) not in sizes:
+                prepared = data.prepare(one.data, one.seed)
+                splits = data.split(prepared, one.data, one.seed)
                 counts = {name: len(indices) for name, indices in splits.items()}
-                sizes[str(one.settings.data)] = counts, len(prepared.classes)
+                sizes[str(one.data)] = counts, len(prepared.classes)
     except InputError as error:
         return {"why_not": str(error)}
     from pipeline.training.calibrate import Sizes, estimate  # torch: only where there is something to time
 
-    runs: list[tuple[Config, Plan]] = [(one.settings, one.planned) for one in jobs]
-    per_run = [sizes[str(one.settings.data)] for one in jobs]
+    per_run = [sizes[str(one.data)] for one, _ in runs]
     return estimate(runs, [Sizes(**counts) for counts, _ in per_run], max(classes for _, classes in per_run))
 
 
@@ -137,7 +140,10 @@ def arms_table(found: dict[str, Any]) -> None:
             design.arm(one["levels"]) or "-", f"{one['total']['params']:,}", f"{one['total']['macs']:,}", widths
         )
     console.print(rows)
-    console.print(f"{len(found['arms'])} arms x {len(found['seeds'])} seeds = {found['runs']} runs", highlight=False)
+    sources = f", after {n} source{'' if n == 1 else 's'} to start from" if (n := found["sources"]) else ""
+    console.print(
+        f"{len(found['arms'])} arms x {len(found['seeds'])} seeds = {found['runs']} runs{sources}", highlight=False
+    )
     for one in found["confounds"]:
         console.print(f"{'meant' if one['meant'] else 'mind'}: {one['text']}", markup=False, highlight=False,
                       style="dim" if one["meant"] else "yellow")  # fmt: skip

@@ -47,8 +47,8 @@ VOLATILE_TRAINER = (
     "sync_timeout_s",
     "loader_timeout_s",
 )
-# So does the digest of the source's weights for the place that they came from.
-VOLATILE_TRANSFER = ("source", "weights")
+# So does the digest of the source's weights for the place that they came from, or its key for what it is trained on.
+VOLATILE_TRANSFER = ("source", "weights", "pretrain")
 
 
 def write_json(path: Path, document: Any) -> None:

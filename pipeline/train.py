@@ -20,42 +20,61 @@ from omegaconf import DictConfig
 from pipeline import cli, config, data, environment, rundir, transfer
 from pipeline.config import Config
 from pipeline.errors import InputError
+from pipeline.evidence import design
 from pipeline.evidence.design import Job, arm
+from pipeline.training import pretrain
 
 
 def job(cfg: DictConfig) -> int:
-    """One run: by itself, or as a job of a sweep, whose directory then lies in the sweep's."""
+    """One run: by itself, as a job of a sweep, whose directory then lies in the sweep's, or the source of such jobs."""
     settings = config.from_hydra(cfg)
     path = Path(settings.dir or "")
+    source = pretrain.wanted(settings)
+    if source and path.parent.name == "sources" and path == pretrain.place(source):
+        train_source(source, path)
+        return cli.DONE
     if settings.dir and of_sweep(path):
-        return _job_of_sweep(settings, path)
+        return _job_of_sweep(settings, path, source)
     check(settings)
     from pipeline.training import progress, stopping
 
     parent = Path(settings.runs_dir) / settings.experiment.name
     with rundir.claimed(path if settings.dir else None, parent) as run:
-        prepared = make_ready([settings])
+        prepared = make_ready([settings, *([source] if source else [])])
         run = taken_up(settings, run, prepared[0])
         try:
+            if source and settings.transfer.how.loads:
+                place = pretrain.place(source)
+                with progress.shown([(pretrain.label(source), place)]):
+                    train_source(source, place)
             if rundir.get_status(run)["status"] != "finished":
                 with progress.shown([(run.name, run)]):
                     train_one(settings, run)
         except stopping.Stopped:
             print("stopped; the same command goes on from there", file=sys.stderr)
     outcome = document(run)
+    if outcome["status"] == "missing":
+        outcome |= {"status": "interrupted", "error": "stopped while its source was trained"}
+        with contextlib.suppress(OSError):  # nothing was written there
+            run.rmdir()
     cli.emit(settings.output, outcome, lambda: table(outcome))
     return EXIT_CODES.get(outcome["status"], cli.INTERRUPTED)  # running: on the other hosts of the run
 
 
-def _job_of_sweep(settings: Config, path: Path) -> int:
+def _job_of_sweep(settings: Config, path: Path, source: Config | None) -> int:
     """A run of a sweep, in the sweep's own process or in one that a launcher started."""
     from pipeline.training import launchers
 
+    def work() -> None:
+        if source and settings.transfer.how.loads:  # it is there already, unless the code was changed since
+            train_source(source, pretrain.place(source))
+        train_one(settings, path)
+
     try:
         if cli.sweeping():
-            train_one(settings, path)
+            work()
         else:
-            launchers.in_worker(path.parent, lambda: train_one(settings, path))
+            launchers.in_worker(path.parent, work)
     except rundir.BusyError as error:  # a launcher's process that outlived its sweep
         print(error, file=sys.stderr)
     except Exception as error:  # the sweep goes on, and reads the outcome from the run directory
@@ -149,6 +168,8 @@ def train_one(settings: Config, run: Path) -> None:
         if not leads:  # another of its hosts does
             launch.follow(run)
             return
+        if rundir.get_status(run)["status"] == "finished":  # by another process, a moment ago
+            return
         if (run / "run.json").exists():
             rundir.resume(run)
         else:
@@ -158,18 +179,50 @@ def train_one(settings: Config, run: Path) -> None:
             launch.train(run)
 
 
+def train_source(source: Config, path: Path) -> None:
+    """Train a source, unless it is trained already; where another process is at it, wait for that one.
+
+    One that failed is left so: the runs that start from it say why they cannot. `source.retry` tries it again.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    failed = ("failed",) if not source.retry else ()
+    waits = False
+    while rundir.get_status(path)["status"] not in ("finished", *failed):
+        try:
+            train_one(source, path)
+            return
+        except rundir.BusyError as error:
+            if not waits:
+                print(f"{error} Waiting for it.", file=sys.stderr)
+            waits = True
+            time.sleep(WAIT_S)
+        except Exception as error:
+            rundir.fail(path, error)
+            return
+
+
+WAIT_S = 1.0
+
+
 def begins_from(settings: Config, prepared: data.Prepared) -> tuple[transfer.Outline, dict[str, Any]]:
     """The network to train, and what run.json says of the weights that it begins with."""
     from pipeline.tracking import sources
 
     source, classes = sources.find(settings), len(prepared.classes)
     made = transfer.outline(settings.architecture, settings.transfer, prepared.input_shape, classes, source)
-    return made, transfer.record(made, source)
+    begins = transfer.record(made, source)
+    if own := pretrain.wanted(settings):
+        begins["source"]["metrics"] = rundir.get_status(pretrain.place(own)).get("metrics", {})
+    return made, begins
 
 
 def key_of(settings: Config, prepared: data.Prepared, code: str) -> str:
     """What identifies the run that `settings` asks for, of the code whose digest is `code`."""
-    made, begins = begins_from(settings, prepared)
+    if source := pretrain.wanted(settings):  # not trained yet, maybe
+        made = design.outline(settings)
+        begins: dict[str, Any] = {**made.record(), "source": {"key": pretrain.key(source)}}
+    else:
+        made, begins = begins_from(settings, prepared)
     plain = config.to_dict(dataclasses.replace(settings, architecture=made.section))
     return rundir.key(plain, prepared.digest, code, transfer.deciding(begins))
 
@@ -228,7 +281,8 @@ def table(outcome: dict[str, Any]) -> None:
     console = Console()
     if outcome["status"] != "finished":
         Console(stderr=True).print(f"{outcome['status']}: {outcome.get('error', '')}", style="red", markup=False)
-        Console(stderr=True).print(f"See {outcome['run']}/error.txt", markup=False, soft_wrap=True)
+        if Path(outcome["run"], "error.txt").exists():
+            Console(stderr=True).print(f"See {outcome['run']}/error.txt", markup=False, soft_wrap=True)
         return
     rows = Table(show_header=False, box=None)
     for name, value in outcome["metrics"].items():
@@ -245,7 +299,6 @@ def sweep(asked: cli.Sweep) -> int:
     The same sweep again goes on in the same directory: finished runs are kept, interrupted ones taken up, failed
     ones tried again with retry=true, and what is new in it is run.
     """
-    from pipeline.evidence import design
     from pipeline.training import launchers
 
     factors, jobs = design.expand(asked)
@@ -262,9 +315,10 @@ def sweep(asked: cli.Sweep) -> int:
     first = jobs[0].settings
     parent = Path(first.runs_dir) / first.experiment.name
     with rundir.claimed(Path(first.dir) if first.dir else None, parent) as made, contextlib.ExitStack() as held:
-        prepared = make_ready([job_.settings for job_ in jobs])
+        sources = [source for source, _ in design.sources_of(jobs)]
+        prepared = make_ready([*(job_.settings for job_ in jobs), *sources])
         code = rundir.code_digest()
-        for job_, one in zip(jobs, prepared, strict=True):
+        for job_, one in zip(jobs, prepared, strict=False):
             job_.key = key_of(job_.settings, one, code)
         path = goes_on(first, factors, jobs, made, held)
         return _sweep(asked, path, factors, jobs)
@@ -305,7 +359,6 @@ def continues(path: Path, settings: Config, factors: list[str], jobs: list[Job])
 
 
 def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) -> int:
-    from pipeline.evidence import design
     from pipeline.evidence import sweep as evidence
     from pipeline.tracking import project
     from pipeline.training import launchers, progress
@@ -347,6 +400,7 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
     places = [[f"dir={_quoted(d)}", f"hydra.sweep.dir={_quoted(path.absolute())}"] for d in dirs]
     stopped = False
     try:
+        _train_sources(asked, path, [jobs[n] for n in open_])
         with progress.shown([(names[n], dirs[n]) for n in open_]):
             if open_:
                 launchers.launch(
@@ -384,6 +438,24 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
         if outcome["status"] != "finished":
             print(f"{outcome['status']}: {outcome['run']}: {outcome.get('error', '')}", file=sys.stderr)
     return cli.FAILED if "failed" in kinds else cli.INTERRUPTED if stopped else cli.DONE
+
+
+def _train_sources(asked: cli.Sweep, path: Path, jobs: list[Job]) -> None:
+    """By the launcher, as jobs: a job whose directory is its source's place trains that instead of itself."""
+    from pipeline.training import launchers, progress
+
+    todo = {pretrain.place(source): (source, job_) for source, job_ in design.sources_of(jobs)}
+    todo = {place: pair for place, pair in todo.items() if _state(place) != "finished"}
+    if not todo:
+        return
+    plural = "" if len(todo) == 1 else "s"
+    print(f"first {len(todo)} source{plural} to start from, in {next(iter(todo)).parent}", file=sys.stderr)
+    with progress.shown([(pretrain.label(source), place) for place, (source, _) in todo.items()]):
+        lines = [
+            [*job_.overrides, f"dir={_quoted(place)}", f"hydra.sweep.dir={_quoted(path.absolute())}"]
+            for place, (_, job_) in todo.items()
+        ]
+        launchers.launch(asked.launcher, lines, path, list(todo))
 
 
 BEFORE = {

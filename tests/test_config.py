@@ -16,7 +16,8 @@ from pipeline.config import Config, Experiment
 from pipeline.data import Data
 from pipeline.errors import InputError
 from pipeline.tracking.config import Tracking
-from pipeline.train import train_one
+from pipeline.train import train_one, train_source
+from pipeline.training import pretrain
 from pipeline.training.config import Optimizer, Trainer
 
 CONF = REPOSITORY / "conf"
@@ -193,10 +194,12 @@ def step(tmp_path, built, prepared_dir):
     def train(*overrides):
         made = built(
             "tracking=none", "trainer.max_epochs=1", "trainer.threads=1", "trainer.precision=32-true",
-            "data.limit_train=64", f"data.prepared_dir={prepared_dir}", *overrides,
+            "data.limit_train=64", f"data.prepared_dir={prepared_dir}", f"runs_dir={tmp_path}", *overrides,
         )  # fmt: skip
         run = tmp_path / "run"
         with restored_torch():
+            if source := pretrain.wanted(made):
+                train_source(source, pretrain.place(source))
             train_one(made, run)
         return run
 

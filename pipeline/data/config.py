@@ -27,6 +27,7 @@ class Data:
     test_fraction: float = 0.2  # of the whole set; unused where the set has a test split of its own
     limit_train: Any = None  # a whole number of training examples or a fraction of them; classes keep their shares
     group: str | None = None  # the column that no split may divide: patient, track, author
+    class_half: str | None = None  # a | b: only this half of the classes, drawn by the split's seed
     split_seed: int | None = None  # null: the run's seed
     batch_size: int = 32  # the global one, over all devices
     num_workers: int = 0
@@ -58,6 +59,8 @@ class Data:
             raise InputError(f"data.manifest={self.manifest}: data.source={self.source} reads none; use data=manifest.")
         if self.group is not None and self.source not in GROUPED:
             raise InputError(f"data.group={self.group}: data.source={self.source} knows no groups; leave it null.")
+        if self.class_half is not None:
+            one_of("data.class_half", self.class_half, ("a", "b"))
         if self.split_seed is not None:
             _whole("data.split_seed", self.split_seed, 0)
         _whole("data.batch_size", self.batch_size, 1)

@@ -51,7 +51,7 @@ class Prepared:
 
     dir: Path
     images: np.ndarray  # uint8 [N, H, W, C], memory-mapped
-    labels: np.ndarray  # int64 [N], positions in `classes`
+    labels: np.ndarray  # int64 [N], positions in `classes`; -1: of no class that is used, see halves.py
     classes: list[str]
     digest: str  # of images, labels, classes and own split; the same on every machine
     own_split: np.ndarray | None  # int8 [N], see sources.SPLITS
@@ -79,15 +79,16 @@ def prepare(config: Data, seed: int) -> Prepared:
     checked: a set that it cannot split as configured is refused here, before anything is trained.
     InputError for a bad root, missing or malformed raw files, a split that is not possible, a full disk.
     """
+    from pipeline.data.halves import of_half  # these read what is prepared here
     from pipeline.data.report import warn
-    from pipeline.data.splitting import split  # which reads what is prepared here
+    from pipeline.data.splitting import split
 
     source = source_of(config)
     files = source.find(config)
     directory = Path(config.prepared_dir) / _folder_name(config, files)
     if not _is_whole(directory):
         _make(config, files, directory)
-    prepared = open_prepared(directory)
+    prepared = of_half(open_prepared(directory), config, seed)
     split(prepared, config, seed)
     warn(prepared, config.group)
     return prepared

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # Modules by name, so that a source's own imports wait until it is used.
 SOURCES = {
     "digits": "pipeline.data.digits",
+    "photo_patches": "pipeline.data.photo_patches",
     "idx": "pipeline.data.idx",
     "image_folder": "pipeline.data.image_folder",
     "manifest": "pipeline.data.manifest",
@@ -94,7 +95,11 @@ class Source(Protocol):
 def declared(config: "Data") -> tuple[tuple[int, int, int], int] | None:
     """((C, H, W), classes) of a set that is known before it is read; None for a set of the user's own."""
     known = getattr(source_of(config), "KNOWN", {}).get(config.name)
-    return ((known[0], config.size, config.size), known[1]) if known else None
+    if not known:
+        return None
+    from pipeline.data.halves import size  # which reads what is prepared from what is declared here
+
+    return (known[0], config.size, config.size), size(config, known[1])
 
 
 def source_of(config: "Data") -> Source:

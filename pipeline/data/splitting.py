@@ -8,6 +8,8 @@ from pipeline.data.prepared import Prepared
 from pipeline.data.sources import SPLITS, TEST, TRAIN, VAL
 from pipeline.errors import InputError
 
+UNUSED = -1  # of no split
+
 
 def split(prepared: Prepared, config: Data, seed: int) -> dict[str, np.ndarray]:
     """{"train", "val", "test"}: ascending int64 indices, disjoint, the same for the same seed everywhere.
@@ -30,6 +32,7 @@ def split(prepared: Prepared, config: Data, seed: int) -> dict[str, np.ndarray]:
         groups = grouping.codes(prepared, config.group)
         if grouping.divided(groups, own).any():
             own = np.full(len(prepared.labels), TRAIN, np.int8)
+    own = np.where(prepared.labels < 0, UNUSED, own)
     parts = {name: np.flatnonzero(own == code) for code, name in enumerate(SPLITS)}
 
     # Test first: it does not change with val_fraction.

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline import config, data, transfer
+from pipeline import config, transfer
 from pipeline.architecture import Plan
 from pipeline.config import Config
 from pipeline.errors import InputError
+from pipeline.training import pretrain
 from pipeline.transfer import Outline
 
 if TYPE_CHECKING:
@@ -98,12 +99,18 @@ def outline(settings: Config) -> Outline:
     """The network of a configuration, planned for the input and the classes of its data."""
     from pipeline.tracking import sources
 
-    known = data.declared(settings.data)
-    if known is None:
-        prepared = data.prepare(settings.data, settings.seed)
-        known = prepared.input_shape, len(prepared.classes)
     source = sources.find(settings, weights=False)
-    return transfer.outline(settings.architecture, settings.transfer, *known, source)
+    shape, classes = pretrain.known(settings.data, settings.seed)
+    return transfer.outline(settings.architecture, settings.transfer, shape, classes, source)
+
+
+def sources_of(jobs: Sequence[Job]) -> list[tuple[Config, Job]]:
+    """The sources to be trained before the jobs that start from them, each with one of these jobs."""
+    found: dict[str, tuple[Config, Job]] = {}
+    for job in jobs:
+        if (source := pretrain.wanted(job.settings)) and job.outline.loads:
+            found.setdefault(str(source), (source, job))
+    return list(found.values())
 
 
 def begins(settings: Config, made: Outline) -> dict[str, Any]:
@@ -124,6 +131,8 @@ def check_sources(jobs: Sequence[Job]) -> None:
     from pipeline.tracking import sources
 
     for job in arms(jobs):
+        if pretrain.wanted(job.settings):  # not trained yet
+            continue
         try:
             transfer.record(job.outline, sources.find(job.settings))
         except InputError as error:

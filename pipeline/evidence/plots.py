@@ -65,10 +65,16 @@ def figures(doc: dict[str, Any], runs: Sequence[Run]) -> dict[str, "Figure"]:
     Per factor: FACTOR.seeds (each seed a dot, its dots joined across levels), FACTOR.difference (to the
     best, with 95 % intervals), FACTOR.curve.METRIC, FACTOR.invariance_KIND; data.limit_train.examples, the
     learning curve against the number of training examples; for the sweep: cost.parameters and
-    cost.macs against the metric. The figures belong to no window and no pyplot state: drop them and they
-    are gone.
+    cost.macs against the metric; of designs that have them, layer_transfer, layer_transfer.difference, quadrants.
+    The figures belong to no window and no pyplot state: drop them and they are gone.
     """
+    from pipeline.evidence import layers, quadrants  # which draw with what is here
+
     made: dict[str, Figure] = {}
+    if doc.get("layers"):
+        made |= layers.figures(doc["layers"])
+    if doc.get("quadrants"):
+        made |= quadrants.figures(doc["quadrants"], doc["metric"])
     with style():
         for factor, entry in doc["factors"].items():
             shown = [level for level in entry["levels"] if level["n"] > 0]

@@ -102,6 +102,8 @@ def _page(doc: dict[str, Any], runs: Sequence[Run], base: Path, drawn: "Mapping[
         _facts(doc),
         _verdicts(doc),
         *(f'<p class="note">{escape(warning)}</p>' for warning in doc["warnings"]),
+        *_layers(doc, plots),
+        *_quadrants(doc, plots),
     ]
     for factor, entry in doc["factors"].items():
         parts += [
@@ -130,6 +132,72 @@ def _page(doc: dict[str, Any], runs: Sequence[Run], base: Path, drawn: "Mapping[
         parts += ["<h2>Every combination</h2>", _arms(doc)]
     parts += ["<h2>Every run</h2>", _runs(doc, runs, base), "<h2>How this was made</h2>", _method(doc)]
     return "\n".join(part for part in parts if part) + "\n</body></html>\n"
+
+
+def _layers(doc: dict[str, Any], plots: dict[str, str]) -> list[str]:
+    """How transferable each layer is: sentences, the paper's figure, the numbers."""
+    found = doc.get("layers")
+    if not found:
+        return []
+    head = ["", *(f"n={n}" for n in found["depths"])]
+    base = [_point(found["base"])] * len(found["depths"]) if found["base"]["n"] else []
+    rows = [("", ["baseB", *base])] if base else []
+    rows += [("", [escape(name), *map(_point, row)]) for name, row in found["networks"].items()]
+    rows += [
+        ("", [escape(name.replace(" - ", " − ")), *map(_signed, row)]) for name, row in found["differences"].items()
+    ]
+    return [
+        "<h2>How transferable each layer is</h2>",
+        *(f"<p>{_unbroken(said)}</p>" for said in found["sentences"]),
+        _figures(plots, ["layer_transfer", "layer_transfer.difference"]),
+        _table(head, rows, words=1),
+        '<p class="facts">Mean ± half of its 95&nbsp;% t interval over seeds, each with halves of its own; differences '
+        "are paired by seed. The figure's intervals leave out what all networks of a seed have in common (Morey 2008): "
+        "they are for comparing its points. No interval is adjusted for their number; the sentences above rest on one "
+        "test each.</p>",
+    ]
+
+
+def _point(one: dict[str, Any]) -> str:
+    return "–" if one["mean"] is None else f"{one['mean']:.3f}" + _half(one["mean"], one["low"])
+
+
+def _signed(one: dict[str, Any]) -> str:
+    if one["mean"] is None:
+        return "–"
+    kind = "" if one["low"] is None or one["low"] <= 0 <= one["high"] else " class=v-best"
+    kind = " class=v-worse" if kind and one["high"] < 0 else kind
+    return f"<span{kind}>{one['mean']:+.3f}{_half(one['mean'], one['low'])}</span>"
+
+
+def _quadrants(doc: dict[str, Any], plots: dict[str, str]) -> list[str]:
+    """Which strategy is best in which quadrant, and what following an advice would have cost."""
+    found = doc.get("quadrants")
+    if not found:
+        return []
+    effect = doc["smallest_effect"]
+    advices = list(found["regret"])
+    rows = [
+        ("", [f"{cell['size']}, {cell['source']}", escape(text(cell["best"])), escape(cell["table"]),
+              *(_regret(cell["regret"].get(name), effect) for name in advices)])
+        for cell in found["cells"]
+    ]  # fmt: skip
+    rows.append(("best", ["all", "", "", *(_regret(found["regret"][name], effect) for name in advices)]))
+    head = ["quadrant", "best", "table", *(escape(name) for name in advices)]
+    return [
+        "<h2>Which strategy in which quadrant</h2>",
+        *(f"<p>{_unbroken(said)}</p>" for said in found["sentences"]),
+        _figures(plots, ["quadrants"]),
+        "<h3>Regret of each advice</h3>",
+        _table(head, rows, words=3),
+        '<p class="facts">By how much the best strategy of the quadrant leads the one that is advised: mean ± half of '
+        "its 95&nbsp;% t interval over seeds, paired. The best one is picked from these very runs, so that a regret is "
+        "rather too large than too small.</p>",
+    ]
+
+
+def _regret(one: dict[str, Any] | None, effect: float) -> str:
+    return "–" if one is None or one["mean"] is None else number(one["mean"], effect) + _half(one["mean"], one["low"])
 
 
 def _facts(doc: dict[str, Any]) -> str:

@@ -16,7 +16,8 @@ class Run:
     parameters, macs: of the network, for one input. seconds: wall time of the run.
     status: "finished" or anything else; what is not finished is reported and not compared.
     dir: the run directory, absolute or relative to the sweep's. curves: metric name to [(epoch, value), ...], and
-    invariance/KIND to [(amount, accuracy), ...]. examples: how many it trained on.
+    invariance/KIND to [(amount, accuracy), ...]. examples: how many it trained on. base: the metrics of the source that
+    was trained for it.
     """
 
     levels: dict[str, Any]
@@ -29,6 +30,7 @@ class Run:
     dir: str = ""
     curves: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     examples: int = 0
+    base: dict[str, float] = field(default_factory=dict)
 
 
 def level_key(level: object) -> str:

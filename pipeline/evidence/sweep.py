@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 
 from pipeline import data, rundir
+from pipeline.evidence.layers import layers
 from pipeline.evidence.matrix import matrix
 from pipeline.evidence.plots import PERTURBATIONS, figures
+from pipeline.evidence.quadrants import quadrants
 from pipeline.evidence.report import report
 from pipeline.evidence.run import Run
 from pipeline.evidence.verdict import verdict
@@ -40,6 +42,7 @@ def _run(path: Path, job: dict[str, Any]) -> Run:
         dir=job["dir"],
         curves=curves,
         examples=asked["dataset"]["counts"]["train"] if asked else 0,
+        base=asked.get("transfer", {}).get("source", {}).get("metrics", {}),
     )
 
 
@@ -60,6 +63,9 @@ def conclude(sweep: Path) -> dict[str, Any]:
         levels={key: [job["levels"][key] for job in asked["jobs"]] for key in asked["factors"]},
     )
     found["matrix"] = matrix(found, runs)
+    # What a design says beyond its factors, where it is one of these.
+    found["layers"] = layers(found, runs)
+    found["quadrants"] = quadrants(found, runs, question.get("quadrants", []))
     rundir.write_json(sweep / "verdict.json", found)
     drawn = figures(found, runs)
     report(found, runs, sweep / "report.html", drawn=drawn)

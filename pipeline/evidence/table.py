@@ -34,6 +34,11 @@ def print_table(doc: dict[str, Any], console: "Console") -> None:
             console.print(Text(f"note: {note}", style="yellow"), highlight=False)
     if not doc["factors"]:
         console.print(Text("\n".join(doc["sentences"])), highlight=False)
+    for part in ("layers", "quadrants"):
+        if doc.get(part):
+            console.print()
+            console.print(Text(part, style="bold"), highlight=False)
+            console.print(Text("\n".join(doc[part]["sentences"])), highlight=False)
     if doc["warnings"]:
         console.print()
     for warning in doc["warnings"]:

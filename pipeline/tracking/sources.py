@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline import transfer
 from pipeline.config import Config
 from pipeline.errors import InputError
+from pipeline.training import pretrain
 from pipeline.transfer.config import SOURCES
 from pipeline.transfer.source import Source
 
@@ -18,16 +19,20 @@ MODEL = re.compile(r"models:/([^/@]+)(?:/([^/]+)|@(.+))")
 def find(settings: Config, weights: bool = True) -> Source | None:
     """The source of a configuration, or None where it asks for none.
 
-    What is not here is fetched, once, into a folder under runs_dir: a run's configuration, and with `weights` its
-    checkpoint; timm's published weights.
+    One that is to be trained for the run is not trained here. What is not on this machine is fetched, once, into a
+    folder under runs_dir: a run's configuration, and with `weights` its checkpoint; timm's published weights.
 
     Raises:
         InputError: a source that is not there, has no checkpoint, or cannot be fetched.
     """
     asked, named = settings.transfer, settings.transfer.source
+    if own := pretrain.wanted(settings):
+        if weights and asked.how.loads:
+            return pretrain.trained(own)
+        return replace(pretrain.network(own), key=pretrain.key(own) if weights else None)
     if asked.strategy == "none" or named is None:
         return None
-    weights = weights and transfer.STRATEGIES[asked.strategy].loads
+    weights = weights and asked.how.loads
     fetched = Path(settings.runs_dir) / ".sources"
     if named == "timm":
         found = transfer.of_timm(settings.architecture, asked.weights)

@@ -48,7 +48,7 @@ def fit(path: Path, gpu: int | None = None) -> None:
     prepared = data.prepare(settings.data, settings.seed)
     splits = data.split(prepared, settings.data, settings.seed)
     classes = len(prepared.classes)
-    torch.manual_seed(settings.seed)
+    torch.manual_seed(networks.seed_of(asked))
     network = networks.of_run(asked)
     newest = checkpoints.newest(path)
     if newest:  # it holds all of the network; the source may be gone by now

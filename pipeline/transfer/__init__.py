@@ -14,9 +14,10 @@ Importing this package imports no torch.
 from pipeline.transfer.config import Transfer
 from pipeline.transfer.outline import Outline, deciding, outline, record
 from pipeline.transfer.source import Source, of_run, of_timm
-from pipeline.transfer.strategies import STRATEGIES, Part, Tuning
+from pipeline.transfer.strategies import NETWORKS, STRATEGIES, Part, Tuning
 
 __all__ = [
+    "NETWORKS",
     "STRATEGIES",
     "Outline",
     "Part",

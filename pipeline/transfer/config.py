@@ -1,9 +1,10 @@
 """The `transfer` section of the configuration."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from pipeline.data import Data
 from pipeline.errors import InputError, at_least, one_of
-from pipeline.transfer.strategies import STRATEGIES
+from pipeline.transfer.strategies import NETWORKS, STRATEGIES, Strategy
 
 SOURCES = "a run directory, an MLflow run id, a registered model (models:/NAME/VERSION) or timm"
 
@@ -18,7 +19,9 @@ class Transfer:
     strategy: str = "none"  # none, or a key of strategies.STRATEGIES
     source: str | None = None  # see SOURCES
     weights: str | None = None  # of source=timm: a local file (safetensors or a state dict); null: the published ones
-    depth: int | None = None  # early_layers: how many stages are kept; null: half of them, rounded up
+    pretrain: Data | None = None  # in place of source: the data of one that is trained first, see training/pretrain.py
+    network: str | None = None  # first_layers: one of strategies.NETWORKS
+    depth: int | None = None  # early_layers, first_layers: how many stages are kept; null: half of them, rounded up
     lr_decay: float = 1.0  # fine_tune: each stage learns at this fraction of the rate of the stage behind it
     warmup_epochs: int = 0  # fine_tune: the new head learns alone for so long
     unfreeze_every: int | None = None  # fine_tune: then one more stage every so many epochs; null: all at once
@@ -34,25 +37,47 @@ class Transfer:
         if self.unfreeze_every is not None:
             at_least("transfer.unfreeze_every", self.unfreeze_every, 1)
         if self.strategy == "none":
-            for name in ("source", "weights"):
+            for name in ("source", "weights", "pretrain"):
                 if (value := getattr(self, name)) is not None:
+                    shown = value.name if isinstance(value, Data) else value
                     allowed = ", ".join(STRATEGIES)
                     raise InputError(
-                        f"transfer.{name}={value}: nothing is loaded by transfer=none. Choose transfer={allowed}."
+                        f"transfer.{name}={shown}: nothing is loaded by transfer=none. Choose transfer={allowed}."
                     )
-        elif not str(self.source or "").strip():
+        elif self.strategy == "first_layers":
+            one_of("transfer.network", self.network, NETWORKS)
+            for name, given in (("source", self.source), ("pretrain", self.pretrain)):
+                if given is not None:
+                    raise InputError(
+                        f"transfer.{name}: has no effect with transfer=first_layers, which trains its own sources: "
+                        "networks on halves of the run's classes."
+                    )
+        elif self.pretrain is not None and self.source is not None:
             raise InputError(
-                f"transfer.source={self.source}: transfer={self.strategy} needs a network to start from: {SOURCES}."
+                f"transfer.source={self.source}, transfer.pretrain.name={self.pretrain.name}: name a source, or the "
+                "data that one is to be trained on; not both."
+            )
+        elif self.pretrain is None and not str(self.source or "").strip():
+            raise InputError(
+                f"transfer.source={self.source}: transfer={self.strategy} needs a network to start from: {SOURCES}; "
+                "or data to train one on, data@transfer.pretrain=NAME."
             )
         if self.weights is not None and self.source != "timm":
             raise InputError(
                 f"transfer.weights={self.weights}: belongs to transfer.source=timm; "
                 f"transfer.source={self.source} has weights of its own."
             )
+        self._has_effect("network", self.network is not None, lambda s: s is STRATEGIES["first_layers"])
         self._has_effect("depth", self.depth is not None, lambda s: s.by_depth)
         self._has_effect("lr_decay", self.lr_decay != 1, lambda s: s.loads and not s.frozen)
         self._has_effect("warmup_epochs", self.warmup_epochs > 0, lambda s: s.loads and not s.frozen)
         self._has_effect("unfreeze_every", self.unfreeze_every is not None, lambda s: s.loads and not s.frozen)
+
+    @property
+    def how(self) -> Strategy:
+        """What the strategy does; not of none."""
+        found = STRATEGIES[self.strategy]
+        return found if self.network is None else replace(found, frozen=not self.network.endswith("+"))
 
     def _has_effect(self, name: str, given: bool, used: object) -> None:
         assert callable(used)

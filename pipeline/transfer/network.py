@@ -221,6 +221,16 @@ def by_depth(network: nn.Module, own: Section, x_BCHW: Tensor) -> list[Tensor]:
     return [found[name] for name in ends]
 
 
+def seed_of(asked: Mapping[str, Any]) -> int:
+    """What a run's fresh weights are drawn from.
+
+    A source that was trained for the run began from the run's own seed. What is new in the run begins elsewhere:
+    from where the source's later layers began, they would find back to what the copied ones are used to.
+    """
+    seed = asked["config"]["seed"]
+    return seed ^ (1 << 31) if (asked.get("transfer") or {}).get("source", {}).get("key") else seed
+
+
 def resolve(made: Outline, source: Source) -> dict[str, Any]:
     """What run.json says of the source, after its weights were read and found to fit.
 
@@ -228,6 +238,8 @@ def resolve(made: Outline, source: Source) -> dict[str, Any]:
         InputError: weights that cannot be read, or do not fit the source's network by name and shape.
     """
     facts: dict[str, Any] = {"named": source.named, "run": source.is_run, "file": None, "digest": None}
+    if source.key:
+        facts["key"] = source.key
     if not made.loads:
         return facts
     assert source.file is not None

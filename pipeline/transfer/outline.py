@@ -89,7 +89,7 @@ def outline(
             f"architecture: is another one than that of transfer.source={source.named}, whose network is used. "
             "Leave the architecture out."
         )
-    strategy = STRATEGIES[asked.strategy]
+    strategy = asked.how
     if strategy.loads:
         if shape[0] != source.channels and (shape[0], source.channels) not in CHANNELS:
             raise InputError(
@@ -125,7 +125,11 @@ def record(made: Outline, source: Source | None) -> dict[str, Any]:
 
 def deciding(record: Mapping[str, Any]) -> list[Any]:
     """What of a record decides the result besides the configuration; part of the run's key."""
-    return [record["source"]["digest"], record["network"]] if record else []
+    if not record:
+        return []
+    source = record["source"]
+    # The key of a source that is trained for the run says which weights these will be before they are.
+    return [source.get("key") or source["digest"], record["network"]]
 
 
 def _head_and_sizes(own: Section, made: Plan, classes: int, cut: int | None) -> tuple[tuple[str, ...], dict[str, int]]:

@@ -27,6 +27,7 @@ class Source:
     size: tuple[int, int] | None = None
     classes: int | None = None
     depth: int | None = None
+    key: str | None = None  # of the run, where it is trained for the one that starts from it
 
     @property
     def is_run(self) -> bool:

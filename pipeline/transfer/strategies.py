@@ -16,7 +16,7 @@ class Strategy:
     """One way to use a trained network. `by_depth`: only its first `transfer.depth` stages are loaded."""
 
     loads: bool
-    frozen: bool  # what is loaded stays as it is
+    frozen: bool  # what is before the head, or as much of it as is loaded, stays as it is
     by_depth: bool = False
     drops: bool = False  # the stages behind the loaded ones are cut off; otherwise they start from fresh weights
 
@@ -27,7 +27,14 @@ STRATEGIES = {
     "early_layers": Strategy(loads=True, frozen=True, by_depth=True, drops=True),
     "fine_tune": Strategy(loads=True, frozen=False),
     "retrain": Strategy(loads=False, frozen=False),
+    # Beside the table: the floor under what is frozen (Jarrett et al. 2009), and the design of Yosinski et al. 2014.
+    "random_features": Strategy(loads=False, frozen=True),
+    "first_layers": Strategy(loads=True, frozen=True, by_depth=True),
 }
+
+NETWORKS = ("AnB", "AnB+", "BnB", "BnB+")
+"""Of first_layers, in Yosinski's words: the half of the classes that the copied layers were trained on, then B, the
+one that the network is trained on; with + the copied layers are trained on, without it they are frozen."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +119,8 @@ def parts(
     for layer in planned.layers:
         loaded = strategy.loads and (depth is None or strategy.drops or layer.stage < depth)
         role = (FROZEN if strategy.frozen else TRAINED) if loaded else NEW
+        if strategy.frozen and not strategy.loads:
+            role = FROZEN  # as it was drawn
         # A layer without weights goes with the nearest stage before it that has some.
         group = next((i for i, stage in enumerate(weighty, start=1) if stage <= layer.stage), max(1, len(weighty)))
         found += [Part(name, role, group) for name in _names(layer) if name not in head]

@@ -14,6 +14,7 @@ from running import REPOSITORY, Done
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 STAGES = ["prepare", "sweep", "compare"]
+TRANSFER = ["pretrain", "transfer", "report"]
 LEVELS = ["block=CACAP", "block=CAP", "kernel_size=3", "kernel_size=5", "padding=same", "padding=valid"]
 
 
@@ -32,6 +33,12 @@ def checkout(tmp_path_factory):
     change(folder / "conf/experiment/demo.yaml", "max_epochs: 8", "max_epochs: 1\n  threads: 1")
     change(folder / "conf/experiment/demo.yaml", "  size: 32", "  size: 32\n  limit_train: 64")
     change(folder / "conf/experiment/demo.yaml", "seed: 0,1,2", "seed: 0")
+    params = folder / "params.yaml"
+    change(params, "common: data.size=16", "common: trainer.threads=1 tracking=none data.size=16")
+    change(
+        params, "data.split_seed=0 trainer.max_epochs=20", "data.split_seed=0 data.limit_train=64 trainer.max_epochs=1"
+    )
+    change(params, "data.batch_size=16 trainer.max_epochs=20", "data.batch_size=16 trainer.max_epochs=1")
     subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
     done = dvc(folder, "repro")
     assert done.code == 0, done.err + done.out
@@ -59,9 +66,9 @@ def pending(folder):
     return ran(done)
 
 
-def ran(done):
-    """The stages that a repro ran, in order."""
-    return [stage for stage in STAGES if f"Running stage '{stage}'" in done.out]
+def ran(done, stages=STAGES):
+    """Which of `stages` a repro ran, in order."""
+    return [stage for stage in stages if f"Running stage '{stage}'" in done.out]
 
 
 @pytest.fixture
@@ -211,3 +218,28 @@ def test_plots_show(checkout, tmp_path):
         assert level in page, f"no plot of {level}"
     for title in ("Mean test accuracy per level", "Validation accuracy by epoch"):
         assert title in page
+
+
+def test_transfer_starts_from_what_was_pretrained(checkout):
+    reports = checkout / "reports/transfer"
+    source = checkout / json.loads((reports / "source.json").read_text())["run"]
+    sweep = json.loads((reports / "sweep.json").read_text())
+    assert len(sweep["runs"]) == 15
+    assert {run["status"] for run in sweep["runs"]} == {"finished"}
+    begun = [json.loads((checkout / run["run"] / "run.json").read_text()) for run in sweep["runs"]]
+    loaded = [Path(one["transfer"]["source"]["file"]).parents[1] for one in begun if one["transfer"]["source"]["file"]]
+    assert loaded == [source.resolve()] * 9  # head_only, early_layers and fine_tune, three seeds
+    classes = {tuple(one["dataset"]["classes"]) for one in begun}
+    assert len(classes) == 1  # the same half for every seed
+    assert not set(*classes) & set(json.loads((source / "run.json").read_text())["dataset"]["classes"])
+    verdict = json.loads((reports / "verdict.json").read_text())
+    assert verdict["factors"] == sweep["verdict"]["factors"]
+    assert ran(dvc(checkout, "repro", "report"), TRANSFER) == []
+
+
+def test_another_target_is_no_other_source(checkout, edited):
+    dvc(checkout, "repro", "report")
+    edited("params.yaml", "data.limit_train=50", "data.limit_train=40")
+    done = dvc(checkout, "repro", "report", "--dry")
+    assert done.code == 0, done.err
+    assert ran(done, TRANSFER) == ["transfer"]

@@ -1,0 +1,175 @@
+"""Which transfer strategy is best with little and much data, from a similar and a dissimilar source; and what following
+an advice would have cost.
+
+`experiment.quadrants` names two factors, size first. The first level of each is the small or the similar one, the last
+the large or the dissimilar one; what lies between is in no quadrant.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.evidence.matrix import interval
+from pipeline.evidence.plots import COLOURS, FAINT, INK, style
+from pipeline.evidence.run import Run, level_key
+from pipeline.evidence.sentence import number, text
+from pipeline.evidence.verdict import verdict
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+STRATEGY = "transfer"
+# The course notes' table, which is also that of Karpathy's CS231n notes on transfer learning.
+TABLE = {
+    ("small", "similar"): "head_only",
+    ("small", "dissimilar"): "early_layers",
+    ("large", "similar"): "fine_tune",
+    ("large", "dissimilar"): "retrain",
+}
+ADVICE = "auto"  # the level that lets the advisor choose
+
+
+def quadrants(doc: Mapping[str, Any], runs: Sequence[Run], factors: Sequence[str]) -> dict[str, Any] | None:
+    """What the runs of a verdict `doc` say in each quadrant; None where strategy, size and source are not all factors.
+
+    {"cells": [{"size", "source", "levels", "table", "best", "strategies": [as the levels of a verdict], "regret":
+    {advice: point}, "sentence"}, ...], "regret": {advice: point}, "sentences": [...]}. A regret is by how much the
+    quadrant's best strategy leads the one that an advice names, paired by seed; over all, its mean over the quadrants.
+    Advices are the table, `auto` where it was run, and each strategy as if it were advised always. The best strategy is
+    picked from the very runs that it is compared on, so that a regret is rather too large than too small.
+    """
+    if len(factors) != 2 or not {STRATEGY, *factors} <= doc["factors"].keys():
+        return None
+    ends = [[one["level"] for one in doc["factors"][factor]["levels"]] for factor in factors]
+    if any(len(levels) < 2 for levels in ends):
+        return None
+    sign = 1 if doc["mode"] == "max" else -1
+    known = [one["level"] for one in doc["factors"][STRATEGY]["levels"]]
+    cells, regrets = [], []
+    for (size, source), advised in TABLE.items():
+        here = [ends[0][0 if size == "small" else -1], ends[1][0 if source == "similar" else -1]]
+        mine = [
+            run
+            for run in runs
+            if all(level_key(run.levels[f]) == level_key(level) for f, level in zip(factors, here, strict=True))
+        ]
+        judged = verdict(mine, [STRATEGY], doc["metric"], smallest_effect=doc["smallest_effect"], mode=doc["mode"],
+                         n_test=doc["n_test"], levels={STRATEGY: known}) if mine else None  # fmt: skip
+        if judged is None or not judged["factors"][STRATEGY]["seeds"]:
+            continue
+        entry = judged["factors"][STRATEGY]
+        values = {one["level"]: np.array(one["values"]) for one in entry["levels"] if one["n"]}
+        # `auto` is one of the others again: it cannot be the best by itself.
+        candidates = [level for level in values if level != ADVICE] or list(values)
+        best = max(candidates, key=lambda level: (sign * values[level].mean(), level == entry["best"]))
+        behind = {level: sign * (values[best] - v) for level, v in values.items()}
+        named = {f"always {level}": d for level, d in behind.items() if level != ADVICE}
+        if advised in behind:
+            named["table"] = behind[advised]
+        if ADVICE in behind:
+            named[ADVICE] = behind[ADVICE]
+        regrets.append({name: dict(zip(entry["seeds"], d, strict=True)) for name, d in named.items()})
+        levels = dict(zip(factors, here, strict=True))
+        where = ", ".join(f"{f.rpartition('.')[2]}={text(level)}" for f, level in levels.items())
+        regret = {name: _point(list(d)) for name, d in named.items()}
+        cells.append(
+            {
+                "size": size,
+                "source": source,
+                "levels": levels,
+                "table": advised,
+                "best": best,
+                "strategies": entry["levels"],
+                "seeds": entry["seeds"],
+                "regret": regret,
+                "sentence": f"{size}, {source} ({where}): {_unnamed(entry['sentence'])} "
+                + _said(advised, best, regret.get("table"), doc["smallest_effect"]),
+            }
+        )
+    if not cells:
+        return None
+    names = [name for name in regrets[0] if all(name in one for one in regrets)]
+    seeds = sorted(set.intersection(*(set(one[name]) for one in regrets for name in names)))
+    over_all = {
+        name: _point([float(np.mean([one[name][seed] for one in regrets])) for seed in seeds]) for name in names
+    }
+    return {
+        "factors": list(factors),
+        "cells": cells,
+        "regret": over_all,
+        "sentences": [*(cell["sentence"] for cell in cells), *_summary(over_all, len(cells), doc["smallest_effect"])],
+    }
+
+
+def _point(values: Sequence[float]) -> dict[str, Any]:
+    mean, low, high = interval(values)
+    return {"n": len(values), "mean": mean, "low": low, "high": high}
+
+
+def _unnamed(sentence: str) -> str:
+    return sentence.removeprefix(f"{STRATEGY}: ")
+
+
+def _said(advised: str, best: str, regret: Mapping[str, Any] | None, effect: float) -> str:
+    if regret is None:
+        return f"The table's {advised} was not run."
+    if advised == best:
+        return f"The table says {advised}, which is the best here."
+    return f"The table says {advised}: regret {_around(regret, effect)}."
+
+
+def _around(point: Mapping[str, Any], effect: float) -> str:
+    mean = number(point["mean"], effect)
+    if point["low"] is None:
+        return f"{mean} (one seed)"
+    low, high = number(point["low"], effect), number(point["high"], effect)
+    return f"{mean} (95 % interval {low} to {high})"
+
+
+def _summary(regret: Mapping[str, Any], cells: int, effect: float) -> list[str]:
+    """The advices against each other."""
+    said = []
+    names = {"table": "the notes' table", ADVICE: "the advisor (auto)"}
+    for name, who in names.items():
+        if name in regret:
+            said.append(f"Over {cells} quadrants the regret of {who} is {_around(regret[name], effect)}.")
+    always = {name: point for name, point in regret.items() if name.startswith("always ")}
+    if always:
+        least = min(always, key=lambda name: always[name]["mean"])
+        said.append(f"Of one strategy for all quadrants it is least for {least}: {_around(always[least], effect)}.")
+    return said
+
+
+def figures(found: Mapping[str, Any], metric: str) -> dict[str, "Figure"]:
+    """Strategies by quadrant: every seed, the mean and its interval; the table's choice is ringed."""
+    from matplotlib.figure import Figure
+
+    with style():
+        strategies = [one["level"] for one in found["cells"][0]["strategies"]]
+        figure = Figure(figsize=(7.4, 1.6 + 0.52 * len(strategies) * 2), layout="constrained")
+        grid = figure.subplots(2, 2, sharex=True, sharey=True, squeeze=False)
+        for cell in found["cells"]:
+            axes = grid[0 if cell["size"] == "small" else 1][0 if cell["source"] == "similar" else 1]
+            axes.set_title(f"{cell['size']}, {cell['source']}")
+            for row, one in enumerate(cell["strategies"]):
+                if not one["n"]:
+                    continue
+                colour = COLOURS[row % len(COLOURS)]
+                mean, low, high = interval(one["values"])
+                axes.plot(one["values"], [row] * len(one["values"]), "o", color=colour, ms=4.5, alpha=0.55)
+                if low is not None:
+                    axes.hlines(row, low, high, color=colour, lw=2)
+                axes.plot(mean, row, "|", color=INK, ms=15, mew=2.4)
+                if one["level"] == cell["table"]:
+                    axes.plot(mean, row, "o", mfc="none", mec=INK, ms=17, mew=1.2, ls="")
+            axes.grid(axis="y", visible=False)
+        for axes in grid[1]:
+            axes.set_xlabel(metric)
+        grid[0][0].set_yticks(range(len(strategies)), [text(level) for level in strategies])
+        grid[0][0].set_ylim(len(strategies) - 0.5, -0.5)
+        grid[0][0].plot([], [], "|", color=INK, ms=12, mew=2.4, label="mean")
+        grid[0][0].plot([], [], "o", mfc="none", mec=INK, ms=11, ls="", label="the notes' table")
+        grid[0][0].plot([], [], "-o", color=FAINT, ms=4.5, label="seeds, 95 % interval of the mean")
+        figure.legend(loc="outside lower center", ncols=3)
+    return {"quadrants": figure}
