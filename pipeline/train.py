@@ -134,7 +134,11 @@ def train_one(settings: Config, run: Path) -> None:
         if (run / "run.json").exists():
             rundir.resume(run)
         else:
-            rundir.start(run, asked(settings, run))
+            begun = asked(settings, run)
+            rundir.start(run, begun)
+            if advice := begun["transfer"].get("advice"):
+                rundir.append_metrics(run, 0, transfer.numbers(advice))
+                print(*transfer.sentences(advice), sep="\n  ", file=sys.stderr)
         with project.live(run, settings.tracking):
             launch.train(run)
 
@@ -143,16 +147,22 @@ def begins_from(settings: Config, prepared: data.Prepared) -> tuple[transfer.Out
     """The network to train, and what run.json says of the weights that it begins with."""
     from pipeline.tracking import sources
 
-    source, classes = sources.find(settings), len(prepared.classes)
-    made = transfer.outline(settings.architecture, settings.transfer, prepared.input_shape, classes, source)
+    source = sources.find(settings)
+    made = transfer.settle(settings.architecture, settings.transfer, prepared, settings.data, settings.seed, source)
     return made, transfer.record(made, source)
 
 
 def key_of(settings: Config, prepared: data.Prepared, code: str) -> str:
-    """What identifies the run that `settings` asks for, of the code whose digest is `code`."""
-    made, begins = begins_from(settings, prepared)
+    """What identifies the run that `settings` asks for, of the code whose digest is `code`.
+
+    Of transfer=auto the question counts, not the answer: it follows from the same source, data and code.
+    """
+    from pipeline.tracking import sources
+
+    source, classes = sources.find(settings), len(prepared.classes)
+    made = transfer.outline(settings.architecture, settings.transfer, prepared.input_shape, classes, source)
     plain = config.to_dict(dataclasses.replace(settings, architecture=made.section))
-    return rundir.key(plain, prepared.digest, code, transfer.deciding(begins))
+    return rundir.key(plain, prepared.digest, code, transfer.deciding(transfer.record(made, source)))
 
 
 def asked(settings: Config, run: Path) -> dict[str, Any]:
@@ -160,9 +170,9 @@ def asked(settings: Config, run: Path) -> dict[str, Any]:
     prepared = data.prepare(settings.data, settings.seed)
     splits = data.split(prepared, settings.data, settings.seed)
     made, begins = begins_from(settings, prepared)
-    settings.architecture = made.section
     code = rundir.code_digest()
-    key = rundir.key(config.to_dict(settings), prepared.digest, code, transfer.deciding(begins))
+    key = key_of(settings, prepared, code)
+    settings.architecture = made.section
     # From here on what was left open is settled, for this run and for whoever takes it up on another machine.
     if settings.trainer.precision == "auto":
         native = environment.native_bf16(settings.trainer.accelerator)

@@ -99,10 +99,13 @@ def outline(settings: Config) -> Outline:
     from pipeline.tracking import sources
 
     known = data.declared(settings.data)
-    if known is None:
+    auto = settings.transfer.strategy == "auto"
+    if known is None or auto:
         prepared = data.prepare(settings.data, settings.seed)
         known = prepared.input_shape, len(prepared.classes)
-    source = sources.find(settings, weights=False)
+    source = sources.find(settings, weights=auto)
+    if auto:
+        return transfer.settle(settings.architecture, settings.transfer, prepared, settings.data, settings.seed, source)
     return transfer.outline(settings.architecture, settings.transfer, *known, source)
 
 

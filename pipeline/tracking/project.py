@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import config, data, rundir
+from pipeline import config, data, rundir, transfer
 from pipeline.errors import InputError
 from pipeline.tracking.config import Tracking
 
@@ -199,6 +199,9 @@ def begin(run: Path) -> None:
     if begins := asked.get("transfer"):
         counts = {f"parameters_{name}": str(n) for name, n in begins["parameters"].items()}
         begun = counts | {"transfer_source_digest": begins["source"]["digest"] or "none"}
+        if advice := begins.get("advice"):
+            begun |= {"transfer_quadrant": advice["quadrant"], "transfer_strategy": advice["strategy"]}
+            begun |= {"transfer_reasons": "\n".join(transfer.sentences(advice))}
         client.log_batch(run_id, tags=[RunTag(k, v) for k, v in begun.items()])
     dataset = asked["dataset"]
     profile = f'{{"num_examples": {sum(dataset["counts"].values())}, "classes": {len(dataset["classes"])}}}'

@@ -27,7 +27,7 @@ def find(settings: Config, weights: bool = True) -> Source | None:
     asked, named = settings.transfer, settings.transfer.source
     if asked.strategy == "none" or named is None:
         return None
-    weights = weights and transfer.STRATEGIES[asked.strategy].loads
+    weights = weights and (asked.strategy == "auto" or transfer.STRATEGIES[asked.strategy].loads)
     fetched = Path(settings.runs_dir) / ".sources"
     if named == "timm":
         found = transfer.of_timm(settings.architecture, asked.weights)
