@@ -61,9 +61,10 @@ def main(
     import hydra
     from hydra.core.config_store import ConfigStore
 
-    from pipeline import config
+    from pipeline import config, hostile
 
     global _multirun
+    hostile.refuse_code()
     config.register()
     if schema:
         ConfigStore.instance().store(name=f"{config_name}_schema", node=schema)
@@ -122,7 +123,7 @@ def verdict_table(sweep: Path, found: dict[str, Any]) -> None:
 
 
 def _refuse_code(arguments: list[str]) -> None:
-    """Refuse what would let a command line name code to run, before Hydra reads it."""
+    """Refuse what would let a command line name code to run, before Hydra reads it (see hostile.py for files)."""
     for argument in arguments:
         if argument.startswith("--experimental-rerun"):
             raise InputError(f"{argument}: not supported; it would unpickle a file. Use dir=... to resume a run.")

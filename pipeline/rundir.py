@@ -8,11 +8,11 @@
     curves.png      learning curves and confusions
     invariance.json accuracy against rotation, scale and shift, where it was asked for; invariance.png shows it
     heartbeat       step/steps of a running run, a hint for progress lines
-    tracking.json   which MLflow run shows it, and how many rows that has
+    tracking.json   which MLflow run shows it, and what that has by now
     diverged.json   the batch whose loss was not finite, where one was
     lock            held by the process that trains the run, as long as it lives
 
-A sweep directory holds sweep.json, a lock of its own, and one run directory per job.
+A sweep directory holds sweep.json, status.json, tracking.json, lock and one run directory per job.
 """
 
 import contextlib
@@ -130,7 +130,7 @@ def locked(path: Path) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(path / "lock", timeout=0)
+    lock = FileLock(path / "lock", timeout=1)  # `alive` takes it for a moment
     try:
         lock.acquire()
     except Timeout:
@@ -149,12 +149,14 @@ class BusyError(InputError):
 
 def alive(path: Path) -> bool:
     """Whether a process holds the run or sweep at `path`."""
+    from filelock import FileLock, Timeout
+
     if not (path / "lock").exists():
         return False
     try:
-        with locked(path):
+        with FileLock(path / "lock", timeout=0):
             return False
-    except BusyError:
+    except Timeout:
         return True
 
 
@@ -162,7 +164,7 @@ def start(path: Path, run: dict[str, Any]) -> None:
     """Make the run directory of a new run: `run` becomes run.json, the status is running."""
     (path / "checkpoints").mkdir(parents=True, exist_ok=True)
     set_status(path, "running", **_attempt())
-    write_json(path / "run.json", run)
+    write_json(path / "run.json", {"uid": uid(path / "run.json"), **run})
 
 
 def resume(path: Path) -> None:
@@ -192,6 +194,12 @@ def left_behind(path: Path) -> bool:
         return False
     set_status(path, "interrupted", error="its process is gone")
     return True
+
+
+def uid(file: Path) -> str:
+    """What a run or a sweep is found by on MLflow: as its run.json or sweep.json says, or new where there is none."""
+    known = read_json(file) if file.exists() else {}
+    return known.get("uid") or secrets.token_hex(8)
 
 
 def set_status(path: Path, status: str, **facts: Any) -> None:

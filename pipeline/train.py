@@ -8,6 +8,8 @@ import contextlib
 import dataclasses
 import itertools
 import json
+import os
+import socket
 import sys
 import time
 from pathlib import Path
@@ -112,15 +114,16 @@ def make_ready(runs: list[Config]) -> list[data.Prepared]:
 
     A server is asked first, which leaves nothing here; a database is made last, when all else was found good.
     """
-    from pipeline.tracking import project
+    from pipeline.tracking import connect, project
 
     tracking, experiment = runs[0].tracking, runs[0].experiment.name
-    if tracking.remote:
-        project.check(tracking, experiment)
+    reached = tracking.remote and connect.check(tracking, experiment)
     names = [str((one.data, one.seed)) for one in runs]
     prepared = {name: data.prepare(one.data, one.seed) for name, one in dict(zip(names, runs, strict=True)).items()}
     if not tracking.remote:
-        project.check(tracking, experiment)
+        reached = connect.check(tracking, experiment)
+    if reached:
+        project.replay(Path(runs[0].runs_dir), tracking)
     return [prepared[name] for name in names]
 
 
@@ -282,7 +285,7 @@ def continues(path: Path, settings: Config, factors: list[str], jobs: list[Job])
     keys = {(json.dumps(job_.levels, default=str), job_.seed): job_.key for job_ in jobs}
     return (
         before.get("factors") == factors
-        and before.get("tracking") == settings.tracking.uri
+        and before.get("tracking", {}).get("uri") == settings.tracking.uri
         and all(keys.get((json.dumps(j["levels"], default=str), j["seed"])) == j.get("key") for j in before["jobs"])
     )
 
@@ -299,7 +302,6 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
     dirs = _directories(path, names, jobs)
     asks = {
         "experiment": config.to_dict(first)["experiment"],
-        "tracking": first.tracking.uri,
         "factors": factors,
         "jobs": [
             {
@@ -314,8 +316,10 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
         "warnings": design.warnings(factors, jobs),
     }
     facts = {"started": time.time(), "command": sys.argv[1:], "git_sha": environment.git_sha()}
+    facts |= {"uid": rundir.uid(path / "sweep.json"), "tracking": config.to_dict(first)["tracking"]}
     rundir.write_json(path / "sweep.json", asks | facts)
-    project.begin_sweep(path, first.tracking)
+    rundir.set_status(path, "running", pid=os.getpid(), host=socket.gethostname(), started=time.time())
+    project.begin_sweep(path, first.tracking, Path(first.runs_dir))
     states = [_state(directory) for directory in dirs]
     done = ("finished",) if first.retry else ("finished", "failed")
     open_ = [n for n, state in enumerate(states) if state not in done]
@@ -336,14 +340,17 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
         stopped = True
         print("stopped; the same command goes on from there", file=sys.stderr)
     except BaseException:
-        project.end_sweep(path, "interrupted")
+        rundir.set_status(path, "interrupted", ended=time.time())
+        project.end_sweep(path, first.tracking, "interrupted")
         raise
     outcomes = [document(d) for d in dirs]
     kinds = {outcome["status"] for outcome in outcomes}
     verdict = evidence.conclude(path)
     project.attach(path, evidence.artifacts(path), evidence.headline(verdict))
     stopped = stopped or bool(kinds & {"interrupted", "missing"})
-    project.end_sweep(path, "failed" if "failed" in kinds else "interrupted" if stopped else "finished")
+    status = "failed" if "failed" in kinds else "interrupted" if stopped else "finished"
+    rundir.set_status(path, status, ended=time.time())
+    project.end_sweep(path, first.tracking, "ended")
     result = {"sweep": str(path), "mlflow_run_id": project.run_id(path), "runs": outcomes, "verdict": verdict}
     cli.emit(first.output, result, lambda: cli.verdict_table(path, verdict))
     for outcome in outcomes:

@@ -132,7 +132,8 @@ def measured(
         torch.manual_seed(seed)
         random = networks.construct(first.section, first.plan, classes)
         network = networks.construct(first.section, first.plan, classes)
-    normalisation = networks.load(network, {"transfer": first.record() | {"source": networks.resolve(first, source)}})
+        begins = first.record() | {"source": networks.resolve(first, source)}
+        normalisation = networks.load(network, {"transfer": begins})
     assert normalisation is not None
     names = probe.ends(network, first.section)
     assert names
