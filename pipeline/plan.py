@@ -30,7 +30,7 @@ def job(cfg: DictConfig) -> int:
         for row, layer in zip(found["layers"], planned.layers, strict=True):
             row["transfer"] = made.of_layer(layer)
     if made.advice:
-        found["transfer_advice"] = made.advice
+        found.setdefault("transfer", {})["advice"] = made.advice
     found["memory"] = {
         "batch_size": settings.data.batch_size,
         "activation_bytes": planned.activation_bytes(settings.data.batch_size),
@@ -114,8 +114,8 @@ def layers_table(found: dict[str, Any]) -> None:
     )
     if starts:
         console.print(f"{total['trained']:,} parameters are trained, {total['frozen']:,} are frozen", highlight=False)
-    if "transfer_advice" in found:
-        console.print("\n" + "\n  ".join(transfer.sentences(found["transfer_advice"])), markup=False, highlight=False)
+    if advice := found.get("transfer", {}).get("advice"):
+        console.print("\n  ".join(transfer.sentences(advice)), markup=False, highlight=False)
     if "match" in found:
         console.print(f"match: {found['match']['note']}", markup=False, highlight=False)
     if found["advice"]:

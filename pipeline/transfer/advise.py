@@ -12,9 +12,10 @@ serve the target's classes.
   knows of its domain (Li et al. 2016, AdaBN). Squared distance of the target's mean and deviation to them, in units
   of the source's variance; the median over maps, the mean over layers. 0: the same; 1: off by a deviation.
 
-Similar is a target where more errors are avoided than there is distance. LEEP (Nguyen et al. 2020) would need the
-source's classifier, which published weights often lack, and a domain classifier the source's images; LogME (You et
-al. 2021) ranks sources for one target, and its value has no zero that means the same on another target.
+Similar is a target where more errors are avoided than there is distance, or as good as no distance. LEEP (Nguyen et
+al. 2020) would need the source's classifier, which published weights often lack, and a domain classifier the source's
+images; LogME (You et al. 2021) ranks sources for one target, and its value has no zero that means the same on another
+target.
 """
 
 import math
@@ -25,8 +26,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.architecture import Section
+from pipeline.architecture import Section, Timm
 from pipeline.data import Prepared
+from pipeline.errors import InputError
 from pipeline.transfer import network as networks
 from pipeline.transfer import probe
 from pipeline.transfer.config import Transfer
@@ -43,6 +45,11 @@ section 4.7)."""
 AVOIDED = 0.25
 """Where a network has no batch norm, and so no distance, similar is what avoids more than this share of errors. On the
 pairs that this was tuned on (docs/lab-notes.md), similar ones avoid 0.35 to 0.53, dissimilar ones at most 0.17."""
+
+SAME = 0.02
+"""Images no farther than this are the source's own kind, and similar whatever a probe says: a narrow last stage can
+show a probe less than random filters do. Fresh images of a source's own set measured 0.00 and 0.01; the nearest of
+another set, 0.04."""
 
 SAMPLE = 1000
 SAMPLE_MACS = 5e10
@@ -135,15 +142,16 @@ def measured(
         begins = first.record() | {"source": networks.resolve(first, source)}
         normalisation = networks.load(network, {"transfer": begins})
     assert normalisation is not None
-    names = probe.ends(network, first.section)
-    assert names
+    ends = ends_of(first)
+    if not ends.names:
+        raise InputError(f"transfer.source={source.named}: has nothing before its class layer to look at.")
     for one in (network, random):
         one.eval().to(memory_format=torch.channels_last)
     far: list[float] = []
     with probe.distances(network, far):
-        theirs = probe.features(network, names, x_NHWC, *normalisation)
+        theirs = probe.features(network, ends, x_NHWC, *normalisation)
     probe.settle(random, x_NHWC, *normalisation)
-    plain = probe.features(random, names, x_NHWC, *normalisation)
+    plain = probe.features(random, ends, x_NHWC, *normalisation)
     by_depth = [probe.probe(mean_ND, y_N) for mean_ND, _ in theirs]
     last = probe.probe(theirs[-1][1], y_N)
     at_random = max(probe.probe(grid_ND, y_N).accuracy for _, grid_ND in plain)
@@ -161,17 +169,37 @@ def measured(
     }
 
 
+def ends_of(made: Outline) -> probe.Ends:
+    """Where the stages of a network end, the head's left out."""
+    trunk = made.plan.layers[-1].stage
+    if not isinstance(made.section, Timm):
+        return probe.Ends([names[-1] for names in made.plan.stages[:trunk]])
+    from pipeline.architecture.backbone import channels_last, stage_ends  # timm takes seconds to import
+
+    prefix = "trunk." if made.depth is not None else ""
+    shape = made.plan.input_shape
+    return probe.Ends(
+        [prefix + name for name in stage_ends(made.section, shape)[:trunk]], channels_last(made.section, shape)
+    )
+
+
+def limit_of(found: Mapping[str, Any]) -> float:
+    """What share of errors must be avoided by a similar source."""
+    return AVOIDED if found["distance"] is None else found["distance"]
+
+
 def conclude(size: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
     """The advice: quadrant, strategy, depth, reasons in sentences, the numbers, and how near to another it was."""
-    limit = AVOIDED if found["distance"] is None else found["distance"]
-    domain = "similar" if found["avoided"] > limit else "dissimilar"
+    limit = limit_of(found)
+    same = found["distance"] is not None and found["distance"] <= SAME
+    domain = "similar" if same or found["avoided"] > limit else "dissimilar"
     strategy = QUADRANTS[size["word"], domain]
     # Explained variance, not accuracy: it moves with each example and not by whole ones.
     depth = 1 + int(np.argmax([one["explained"] for one in found["by_depth"]]))
     near = []
     if 0.5 < size["ratio"] < 2:
         near.append(f"size: {size['ratio']:.2f} times what separates small from large")
-    if abs(found["avoided"] - limit) < found["doubt"]:
+    if not same and abs(found["avoided"] - limit) < found["doubt"]:
         near.append(f"similarity: {found['avoided']:.2f} against {limit:.2f}, known to about {found['doubt']:.2f}")
     return {
         "quadrant": f"{size['word']}, {domain}",
@@ -193,8 +221,13 @@ def _reasons(size: Mapping[str, Any], found: Mapping[str, Any], domain: str, str
         f"source's last stage, and {found['accuracy_at_random']:.3f} by random weights: "
         + (f"{found['avoided']:.0%} of the errors are avoided" if found["avoided"] > 0 else "no error is avoided"),
     ]
-    more = "more" if domain == "similar" else "no more"
-    if found["distance"] is None:
+    more = "more" if found["avoided"] > limit_of(found) else "no more"
+    if found["distance"] is not None and found["distance"] <= SAME:
+        said.append(
+            f"{domain}: to the source's batch norms the images are of its own kind, {found['distance']:.3f} of the "
+            "variance that they know away"
+        )
+    elif found["distance"] is None:
         said.append(f"{domain}: that is {more} than {AVOIDED:.0%}; without batch norm there is no distance to judge by")
     else:
         said.append(

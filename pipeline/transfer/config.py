@@ -25,7 +25,7 @@ class Transfer:
     cache: bool = True  # features of a frozen trunk are computed once, where no image is augmented
 
     def __post_init__(self) -> None:
-        one_of("transfer.strategy", self.strategy, ("none", "auto", *STRATEGIES))
+        one_of("transfer.strategy", self.strategy, ("none", *STRATEGIES, "auto"))
         if self.depth is not None:
             at_least("transfer.depth", self.depth, 1)
         if not 0 < self.lr_decay <= 1:
@@ -36,7 +36,7 @@ class Transfer:
         if self.strategy == "none":
             for name in ("source", "weights"):
                 if (value := getattr(self, name)) is not None:
-                    allowed = ", ".join(("auto", *STRATEGIES))
+                    allowed = ", ".join((*STRATEGIES, "auto"))
                     raise InputError(
                         f"transfer.{name}={value}: nothing is loaded by transfer=none. Choose transfer={allowed}."
                     )
@@ -56,7 +56,7 @@ class Transfer:
 
     def _has_effect(self, name: str, given: bool, used: object) -> None:
         assert callable(used)
-        users = ["auto", *(word for word, strategy in STRATEGIES.items() if used(strategy))]
+        users = [*(word for word, strategy in STRATEGIES.items() if used(strategy)), "auto"]
         if given and self.strategy not in users:
             raise InputError(
                 f"transfer.{name}={getattr(self, name)}: has no effect with transfer={self.strategy}, "

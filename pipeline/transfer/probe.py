@@ -14,14 +14,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.architecture import Plan, Section, Timm
-
 LUMINANCE = (0.299, 0.587, 0.114)  # of RGB, as training makes grey of it
 PENALTIES = tuple(10.0**power for power in range(-4, 3))
 """Ridge penalties tried, as fractions of the trace of the features' Gram matrix."""
 GRID_UNITS = 512
 """A map is averaged down to a grid of as many cells as leave at most so many numbers: what lies where is kept."""
 BATCH = 64
+
+
+@dataclass(frozen=True)
+class Ends:
+    """The modules at the ends of a network's stages; `channels_last` says that their maps are [N, H, W, C]."""
+
+    names: Sequence[str]
+    channels_last: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,10 +47,12 @@ def probe(features_ND: np.ndarray, labels_N: np.ndarray) -> Probe:
     x_ND = torch.from_numpy(features_ND).double()  # torch's own algebra keeps to the threads that it was given
     x_ND = x_ND - x_ND.mean(0)
     deviation = x_ND.std(0, correction=0)
-    x_ND = x_ND[:, deviation > 1e-9 * deviation.max()]
-    x_ND = x_ND / x_ND.std(0, correction=0)
+    varies = deviation > 1e-9 * deviation.max()
+    x_ND = x_ND[:, varies] / deviation[varies]
     n, d = x_ND.shape
     classes, codes = np.unique(labels_N, return_inverse=True)
+    if d == 0 or len(classes) < 2:  # nothing to tell apart, or nothing to tell it by
+        return Probe(float(np.bincount(codes).max() / n), 0.0)
     y_NK = torch.eye(len(classes), dtype=torch.float64)[torch.from_numpy(codes)]
     centred_NK = y_NK - y_NK.mean(0)
     total = (centred_NK * n / (n - 1)).square().sum()  # of the shares among the others
@@ -81,34 +89,23 @@ def as_seen(images_NHWC: np.ndarray, mean_C: Tensor, std_C: Tensor) -> Tensor:
     return (x_NCHW - mean_C.reshape(-1, 1, 1)) / std_C.reshape(-1, 1, 1)
 
 
-def ends(network: nn.Module, own: Section) -> list[str]:
-    """The module at the end of each stage before the head."""
-    planned: Plan = network.plan  # type: ignore[assignment]  # nn.Module's stub knows tensors and modules alone
-    trunk = planned.layers[-1].stage
-    if isinstance(own, Timm):
-        from pipeline.architecture.backbone import stage_ends  # timm takes seconds to import
-
-        whole = stage_ends(own, planned.input_shape)
-        prefix = "trunk." if hasattr(network, "trunk") else ""
-        return [prefix + name for name in whole[:trunk]]
-    return [names[-1] for names in planned.stages[:trunk]]
-
-
 @torch.no_grad()
 def features(
-    network: nn.Module, names: Sequence[str], images_NHWC: np.ndarray, mean_C: Tensor, std_C: Tensor
+    network: nn.Module, ends: Ends, images_NHWC: np.ndarray, mean_C: Tensor, std_C: Tensor
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """For each module named: its mean over positions [N, C], and its map averaged to a grid [N, C * cells]."""
-    found: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in names}
+    """At each end: its map's mean over positions [N, C], and the map averaged to a grid [N, C * cells]."""
+    found: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in ends.names}
 
     def note(name: str) -> Callable[..., None]:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
             output = (output[-1] if isinstance(output, list | tuple) else output).float()
+            if ends.channels_last and output.ndim == 4:
+                output = output.permute(0, 3, 1, 2)
             found[name].append((pooled(output, 1), pooled(output, GRID_UNITS)))
 
         return hook
 
-    handles = [network.get_submodule(name).register_forward_hook(note(name)) for name in names]
+    handles = [network.get_submodule(name).register_forward_hook(note(name)) for name in ends.names]
     try:
         for start in range(0, len(images_NHWC), BATCH):
             network(as_seen(images_NHWC[start : start + BATCH], mean_C, std_C))
@@ -117,11 +114,13 @@ def features(
             handle.remove()
     return [
         (torch.cat([mean for mean, _ in found[name]]).numpy(), torch.cat([grid for _, grid in found[name]]).numpy())
-        for name in names
+        for name in ends.names
     ]
 
 
 def pooled(x: Tensor, units: int) -> Tensor:
+    """A map [N, C, H, W], averaged to a square grid of at most `units` numbers in all, [N, C * cells], at least one
+    cell. Tokens [N, T, C] are averaged to [N, C]; [N, C] stays."""
     if x.ndim == 2:
         return x
     if x.ndim == 3:
@@ -138,11 +137,13 @@ def distances(network: nn.Module, found: list[float]) -> Iterator[None]:
     median over maps, since a map that was constant on the source's images has a variance of nearly nothing.
     """
     sums: dict[str, tuple[int, Tensor, Tensor]] = {}
-    norms = {name: module for name, module in network.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    norms = {
+        name: module for name, module in network.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)
+    }
 
     def note(name: str) -> Callable[..., None]:
         def hook(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            x_NCP = inputs[0].double().flatten(2)
+            x_NCP = inputs[0].double().reshape(*inputs[0].shape[:2], -1)
             n, total, squares = sums.get(name, (0, torch.zeros(1), torch.zeros(1)))
             added = x_NCP.sum((0, 2)), x_NCP.square().sum((0, 2))
             sums[name] = n + x_NCP.shape[0] * x_NCP.shape[2], total + added[0], squares + added[1]
