@@ -38,13 +38,13 @@ from pipeline.transfer.strategies import STRATEGIES
 
 NEEDED = 1000
 NEEDED_PER_CLASS = 100
-"""Fewer training images are small, unless there are fewer parameters than that to train. On a few hundred images a
-classifier on frozen features does as well as fine-tuning, on a few thousand fine-tuning wins (Kornblith et al. 2019,
-section 4.7)."""
+"""Fewer training images are small, unless there are fewer parameters than that to train. What pretrained features are
+worth fades between some hundred and some thousand images (Kornblith et al. 2019, on dataset size); where in between is
+a convention, not a measurement: docs/lab-notes.md has what it cost."""
 
 AVOIDED = 0.25
 """Where a network has no batch norm, and so no distance, similar is what avoids more than this share of errors. On the
-pairs that this was tuned on (docs/lab-notes.md), similar ones avoid 0.35 to 0.53, dissimilar ones at most 0.17."""
+pairs that this was tuned on (docs/lab-notes.md), similar ones avoided 0.35 to 0.53, dissimilar ones at most 0.17."""
 
 SAME = 0.02
 """Images no farther than this are the source's own kind, and similar whatever a probe says: a narrow last stage can
@@ -53,7 +53,8 @@ another set, 0.04."""
 
 SAMPLE = 1000
 SAMPLE_MACS = 5e10
-"""Images looked at: at most so many, and so many multiply-accumulates by each of the two networks (2 s of a core)."""
+"""Images looked at: at most so many, and so many multiply-accumulates by each of the two networks (2 s of a core); but
+SAMPLE_LEAST of them, and two of each class."""
 SAMPLE_LEAST = 100
 
 QUADRANTS = {
@@ -152,6 +153,8 @@ def measured(
         theirs = probe.features(network, ends, x_NHWC, *normalisation)
     probe.settle(random, x_NHWC, *normalisation)
     plain = probe.features(random, ends, x_NHWC, *normalisation)
+    if not all(np.isfinite(grid_ND).all() for _, grid_ND in theirs):
+        raise InputError(f"transfer.source={source.named}: its weights make no finite numbers of the training images.")
     by_depth = [probe.probe(mean_ND, y_N) for mean_ND, _ in theirs]
     last = probe.probe(theirs[-1][1], y_N)
     at_random = max(probe.probe(grid_ND, y_N).accuracy for _, grid_ND in plain)

@@ -263,3 +263,52 @@ def test_what_a_strategy_has_no_use_for_is_left_out():
     assert settled(asked, "retrain", 1) == Transfer("retrain", source="x")
     assert settled(asked, "fine_tune") == Transfer("fine_tune", source="x", lr_decay=0.5, warmup_epochs=1)
     assert settled(asked, "early_layers", 1).depth == 3  # what the user says, where it matters
+
+
+@pytest.mark.parametrize(("name", "normed"), [("test_resnet", True), ("test_convnext", False)])
+def test_a_file_of_weights_for_timm(command, workdir, name, normed):
+    import timm
+
+    torch.manual_seed(0)
+    torch.save(timm.create_model(name).state_dict(), workdir / "weights.pth")
+    line = f"transfer=auto transfer.source=timm transfer.weights=weights.pth architecture=timm architecture.name={name}"
+    done = command("plan", f"{line} architecture.small_input=false data.size=32 data.limit_train=60 output=json")
+    assert done.code == 0, done.err
+    found = done.document["transfer"]["advice"]
+    assert found["size"]["word"] == "small"
+    assert (found["similarity"]["distance"] is not None) == normed
+    assert len(found["similarity"]["by_depth"]) >= 4
+    # Weights that nobody trained are worth what other such weights are.
+    assert found["quadrant"] == "small, dissimilar", found["reasons"]
+
+
+def test_weights_without_finite_features(command, workdir):
+    import timm
+
+    weights = {
+        k: v * float("nan") if v.is_floating_point() else v
+        for k, v in timm.create_model("test_resnet").state_dict().items()
+    }
+    torch.save(weights, workdir / "weights.pth")
+    line = "transfer=auto transfer.source=timm transfer.weights=weights.pth architecture=timm"
+    refused(command("plan", f"{line} architecture.name=test_resnet data.size=32"), "make no finite numbers")
+
+
+def test_shown_on_mlflow(command, workdir, taught):
+    from mlflow import MlflowClient
+
+    done = command(
+        "train",
+        f"transfer=auto transfer.source={taught} data.limit_train=60 trainer.max_epochs=1 output=json",
+    )
+    assert done.code == 0, done.err
+    shown = (
+        MlflowClient(f"sqlite:///{next((workdir / 'mlruns').glob('*.db'))}")
+        .get_run(done.document["mlflow_run_id"])
+        .data
+    )
+    assert shown.tags["transfer_quadrant"] == "small, similar"
+    assert shown.tags["transfer_strategy"] == "head_only"
+    assert "60 training images of 10 classes" in shown.tags["transfer_reasons"]
+    assert shown.params["transfer.strategy"] == "auto"
+    assert shown.metrics["advice/size_ratio"] == pytest.approx(0.06)
