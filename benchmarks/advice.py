@@ -110,7 +110,7 @@ def accuracies(pair: Pair, number: int, data: Path, work: Path) -> dict[str, lis
     place = work / f"pair{number}.json"
     if not place.exists():
         line = f"{asked(pair, data, work)} {pair.regret_data} trainer.max_epochs={pair.epochs} dir={work}/pair{number}"
-        made = command("train", f"-m {line} transfer={','.join((*STRATEGIES, 'auto'))} seed={SEEDS}")
+        made = command("train", f"-m {line} retry=true transfer={','.join((*STRATEGIES, 'auto'))} seed={SEEDS}")
         found: dict[str, list[float]] = {}
         for run in made["runs"]:
             strategy = json.loads((Path(run["run"]) / "run.json").read_text())["config"]["transfer"]["strategy"]
