@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from pipeline import architecture, cli, config, data
+from pipeline import architecture, cli, config, data, transfer
 from pipeline.architecture import Plan
 from pipeline.config import Config
 from pipeline.errors import InputError
@@ -31,6 +31,8 @@ def job(cfg: DictConfig) -> int:
         found["transfer"] = design.begins(settings, made)
         for row, layer in zip(found["layers"], planned.layers, strict=True):
             row["transfer"] = made.of_layer(layer)
+    if made.advice:
+        found.setdefault("transfer", {})["advice"] = made.advice
     found["memory"] = {
         "batch_size": settings.data.batch_size,
         "activation_bytes": planned.activation_bytes(settings.data.batch_size),
@@ -117,6 +119,8 @@ def layers_table(found: dict[str, Any]) -> None:
     )
     if starts:
         console.print(f"{total['trained']:,} parameters are trained, {total['frozen']:,} are frozen", highlight=False)
+    if advice := found.get("transfer", {}).get("advice"):
+        console.print("\n  ".join(transfer.sentences(advice)), markup=False, highlight=False)
     if "match" in found:
         console.print(f"match: {found['match']['note']}", markup=False, highlight=False)
     if found["advice"]:

@@ -174,7 +174,11 @@ def train_one(settings: Config, run: Path) -> None:
             rundir.resume(run)
         else:
             check_machine(settings)  # a launcher's may be another than that of the command
-            rundir.start(run, asked(settings, run))
+            begun = asked(settings, run)
+            rundir.start(run, begun)
+            if advice := begun["transfer"].get("advice"):
+                rundir.append_metrics(run, 0, transfer.numbers(advice))
+                print(*transfer.sentences(advice), sep="\n  ", file=sys.stderr)
         with project.live(run, settings.tracking):
             launch.train(run)
 
@@ -208,8 +212,8 @@ def begins_from(settings: Config, prepared: data.Prepared) -> tuple[transfer.Out
     """The network to train, and what run.json says of the weights that it begins with."""
     from pipeline.tracking import sources
 
-    source, classes = sources.find(settings), len(prepared.classes)
-    made = transfer.outline(settings.architecture, settings.transfer, prepared.input_shape, classes, source)
+    source = sources.find(settings)
+    made = transfer.settle(settings.architecture, settings.transfer, prepared, settings.data, settings.seed, source)
     begins = transfer.record(made, source)
     if own := pretrain.wanted(settings):
         begins["source"]["metrics"] = rundir.get_status(pretrain.place(own)).get("metrics", {})
@@ -217,12 +221,19 @@ def begins_from(settings: Config, prepared: data.Prepared) -> tuple[transfer.Out
 
 
 def key_of(settings: Config, prepared: data.Prepared, code: str) -> str:
-    """What identifies the run that `settings` asks for, of the code whose digest is `code`."""
-    if source := pretrain.wanted(settings):  # not trained yet, maybe
-        made = design.outline(settings)
-        begins: dict[str, Any] = {**made.record(), "source": {"key": pretrain.key(source)}}
+    """What identifies the run that `settings` asks for, of the code whose digest is `code`.
+
+    Of transfer=auto the question counts, not the answer: it follows from the same source, data and code.
+    """
+    from pipeline.tracking import sources
+
+    if own := pretrain.wanted(settings):  # not trained yet, maybe
+        made = design.outline(settings, settle=False)
+        begins: dict[str, Any] = {**made.record(), "source": {"key": pretrain.key(own)}}
     else:
-        made, begins = begins_from(settings, prepared)
+        source, classes = sources.find(settings), len(prepared.classes)
+        made = transfer.outline(settings.architecture, settings.transfer, prepared.input_shape, classes, source)
+        begins = transfer.record(made, source)
     plain = config.to_dict(dataclasses.replace(settings, architecture=made.section))
     return rundir.key(plain, prepared.digest, code, transfer.deciding(begins))
 
@@ -232,9 +243,9 @@ def asked(settings: Config, run: Path) -> dict[str, Any]:
     prepared = data.prepare(settings.data, settings.seed)
     splits = data.split(prepared, settings.data, settings.seed)
     made, begins = begins_from(settings, prepared)
-    settings.architecture = made.section
     code = rundir.code_digest()
-    key = rundir.key(config.to_dict(settings), prepared.digest, code, transfer.deciding(begins))
+    key = key_of(settings, prepared, code)
+    settings.architecture = made.section
     # From here on what was left open is settled, for this run and for whoever takes it up on another machine.
     if settings.trainer.precision == "auto":
         native = environment.native_bf16(settings.trainer.accelerator)

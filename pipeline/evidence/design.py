@@ -95,11 +95,17 @@ def _outline(settings: Config, outlines: dict[str, Outline]) -> Outline:
     return outlines[key]
 
 
-def outline(settings: Config) -> Outline:
-    """The network of a configuration, planned for the input and the classes of its data."""
+def outline(settings: Config, settle: bool = True) -> Outline:
+    """The network of a configuration, planned for the input and the classes of its data; as auto advises, to `settle`."""
     from pipeline.tracking import sources
 
-    source = sources.find(settings, weights=False)
+    own = pretrain.wanted(settings)
+    # What auto advises is known once there is a source to look through.
+    settle = settle and settings.transfer.strategy == "auto" and (own is None or pretrain.is_trained(own))
+    source = sources.find(settings, weights=settle)
+    if settle:
+        prepared = data.prepare(settings.data, settings.seed)
+        return transfer.settle(settings.architecture, settings.transfer, prepared, settings.data, settings.seed, source)
     shape, classes = pretrain.known(settings.data, settings.seed)
     return transfer.outline(settings.architecture, settings.transfer, shape, classes, source)
 

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import config, data, rundir
+from pipeline import config, data, rundir, transfer
 from pipeline.errors import InputError
 from pipeline.tracking import unsent
 from pipeline.tracking.config import Tracking
@@ -358,7 +358,11 @@ def _transfer(asked: dict[str, Any]) -> dict[str, str]:
     if not (begins := asked.get("transfer")):
         return {}
     counts = {f"parameters_{name}": str(n) for name, n in begins["parameters"].items()}
-    return counts | {"transfer_source_digest": begins["source"]["digest"] or "none"}
+    tags = counts | {"transfer_source_digest": begins["source"]["digest"] or "none"}
+    if advice := begins.get("advice"):
+        chosen = {"transfer_quadrant": advice["quadrant"], "transfer_strategy": advice["strategy"]}
+        tags |= chosen | {"transfer_reasons": "\n".join(transfer.sentences(advice))}
+    return tags
 
 
 def _card(prepared: str) -> list[Path]:
