@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline import config, transfer
+from pipeline import config, data, transfer
 from pipeline.architecture import Plan
 from pipeline.config import Config
 from pipeline.errors import InputError
@@ -96,7 +96,10 @@ def _outline(settings: Config, outlines: dict[str, Outline]) -> Outline:
 
 
 def outline(settings: Config, settle: bool = True) -> Outline:
-    """The network of a configuration, planned for the input and the classes of its data; as auto advises, to `settle`."""
+    """The network of a configuration, planned for the input and the classes of its data.
+
+    To `settle` is to look at the data where transfer=auto asks for it; else auto stands for head_only.
+    """
     from pipeline.tracking import sources
 
     own = pretrain.wanted(settings)
