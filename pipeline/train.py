@@ -362,11 +362,11 @@ def continues(path: Path, settings: Config, factors: list[str], jobs: list[Job])
     """Whether `jobs` are those of the sweep at `path`, each with the same key, and maybe more."""
     before = rundir.read_json(path / "sweep.json")
     keys = {(json.dumps(job_.levels, default=str), job_.seed): job_.key for job_ in jobs}
-    return (
-        before.get("factors") == factors
-        and before.get("tracking", {}).get("uri") == settings.tracking.uri
-        and all(keys.get((json.dumps(j["levels"], default=str), j["seed"])) == j.get("key") for j in before["jobs"])
-    )
+    if before.get("factors") != factors:
+        return False
+    if any(keys.get((json.dumps(j["levels"], default=str), j["seed"])) != j.get("key", "") for j in before["jobs"]):
+        return False
+    return before["tracking"]["uri"] == settings.tracking.uri
 
 
 def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) -> int:

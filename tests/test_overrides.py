@@ -58,7 +58,7 @@ GROUP = st.sampled_from(sorted(GROUPS)).flatmap(
 OVERRIDES = st.lists(st.one_of(GROUP, st.builds(lambda key, value: f"{key}={value}", KEY, PLAIN)), max_size=3)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(line=OVERRIDES)
 def test_the_command_plans_or_says_why_not(line, command, workdir):
     if any(word.startswith("-") for word in line):  # an option, not an override

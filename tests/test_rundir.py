@@ -187,7 +187,7 @@ VOLATILE = {
     *(path for path in paths(asked()) if path[0] in ("tracking", "experiment")),
     *((name,) for name in ("runs_dir", "dir", "output", "preview", "resume", "retry")),
     *(("data", name) for name in ("root", "manifest", "max_pixels", "prepared_dir", "num_workers")),
-    *(("transfer", name) for name in ("source", "weights")),  # the digest of the weights stands for them
+    *(("transfer", name) for name in ("source", "weights", "pretrain")),  # the digest of the weights stands for them
     *(("trainer", name) for name in ("threads", "checkpoint_every_s", "max_restarts", "loader_timeout_s")),
 } - {("experiment", "invariance")}
 

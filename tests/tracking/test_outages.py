@@ -19,6 +19,8 @@ from pipeline.tracking import connect, project
 from pipeline.tracking.config import Tracking
 from pipeline.training import fit
 
+pytestmark = pytest.mark.slow  # each trains networks, sources first
+
 HERE = TINY.replace("tracking=none", "tracking=server")
 
 

@@ -18,6 +18,8 @@ from pipeline import rundir
 from pipeline.tracking import project, unsent
 from pipeline.tracking.config import Tracking
 
+pytestmark = pytest.mark.slow  # each trains networks, sources first
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):

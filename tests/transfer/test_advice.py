@@ -11,6 +11,8 @@ from pipeline.transfer import probe
 from pipeline.transfer.advise import amount, conclude, sample, settled
 from pipeline.transfer.config import Transfer
 
+pytestmark = pytest.mark.slow  # each trains networks, sources first
+
 ALWAYS = "tracking=none trainer.threads=1 trainer.precision=32-true output=json"
 # Parameters on 8x8 grey images: block1 8*(9+1) + 16 = 96, block2 16*(9*8+1) + 32 = 1200, head 10*(2*2*16+1) = 650.
 NETWORK = "architecture.block=CNAP architecture.filters=[8,16]"
@@ -141,7 +143,10 @@ def test_a_table_for_people(command, workdir, taught):
     ("line", "said"),
     [
         ("transfer=auto", "transfer.source=None: transfer=auto needs a network to start from"),
-        ("transfer.strategy=outo", "must be one of none, head_only, early_layers, fine_tune, retrain, auto. Did you"),
+        (
+            "transfer.strategy=outo",
+            "must be one of none, head_only, early_layers, fine_tune, retrain, random_features, first_layers, auto. Did you",
+        ),
         ("transfer=auto transfer.source=nowhere", "transfer.source=nowhere: no such run"),
         ("transfer=auto transfer.source={s} data.size=16 architecture.filters=[2]", "architecture: is another one"),
     ],

@@ -13,6 +13,8 @@ from pipeline.training import quiet
 from pipeline.training.module import Classifier
 from pipeline.transfer import network as networks
 
+pytestmark = pytest.mark.slow  # each trains networks, sources first
+
 
 @pytest.fixture
 def asked(command, workdir, source):

@@ -8,6 +8,8 @@ from transfer_runs import FROZEN, SOURCE, TARGET, of_layers, same, state
 from pipeline import rundir
 from pipeline.tracking import project
 
+pytestmark = pytest.mark.slow  # each trains networks, sources first
+
 
 @pytest.mark.parametrize("registered", [False, True])
 def test_a_run_of_mlflow_is_fetched_and_started_from(registered, command, workdir):
