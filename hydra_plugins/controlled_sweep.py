@@ -21,6 +21,7 @@ from omegaconf import DictConfig, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.errors import InputError
+from pipeline.training import launchers
 
 
 class ControlledSweeper(Sweeper):
@@ -32,6 +33,11 @@ class ControlledSweeper(Sweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.config = config
         self.hydra_context = hydra_context
+        target = str(config.hydra.launcher.get("_target_"))
+        if not Plugins.instance().is_in_toplevel_plugins_module(target):
+            raise InputError(f"hydra.launcher._target_={target}: a configuration cannot name code to run.")
+        if target not in Plugins.instance().class_name_to_class:
+            raise launchers.missing(target)
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
@@ -56,7 +62,7 @@ class ControlledSweeper(Sweeper):
                 jobs=BasicSweeper.split_arguments(overrides, max_batch_size=None)[0],
                 swept=[key for key in swept if last[key].is_sweep_override()],
                 compose=_composer(loader, master),
-                launch=lambda jobs: launcher.launch(jobs, initial_job_idx=0),
+                launcher=launcher,
             )
         )
 

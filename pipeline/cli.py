@@ -31,7 +31,7 @@ class Sweep:
     jobs: list[list[str]]  # per job, its overrides
     swept: list[str]  # the keys that vary, in the order given
     compose: Callable[[list[str]], DictConfig]  # a job's overrides -> its configuration
-    launch: Callable[[list[list[str]]], Any]  # run these jobs by the launcher that was chosen
+    launcher: Any  # Hydra's, that was chosen to run them
 
 
 _exit_code = DONE
@@ -47,6 +47,11 @@ def multirun(sweep: Sweep) -> None:
     _exit_code = _multirun(sweep)
 
 
+def sweeping() -> bool:
+    """Whether this process runs the sweep itself, and is none that a launcher started for one of its jobs."""
+    return _multirun is not None
+
+
 def main(
     config_name: str,
     job: Callable[[DictConfig], int],
@@ -60,10 +65,12 @@ def main(
     """
     import hydra
     from hydra.core.config_store import ConfigStore
+    from hydra.core.hydra_config import HydraConfig
 
-    from pipeline import config
+    from pipeline import config, hostile
 
     global _multirun
+    hostile.refuse_code()
     config.register()
     if schema:
         ConfigStore.instance().store(name=f"{config_name}_schema", node=schema)
@@ -75,6 +82,8 @@ def main(
     def task(cfg: DictConfig) -> None:
         global _exit_code, _error
         try:
+            # A launcher's process may stand elsewhere; relative paths mean what they mean where the command was given.
+            os.chdir(HydraConfig.get().runtime.cwd)
             _exit_code = job(cfg)
         except Exception as error:  # kept from Hydra, which would print a line of its own about it
             _error = error
@@ -122,7 +131,7 @@ def verdict_table(sweep: Path, found: dict[str, Any]) -> None:
 
 
 def _refuse_code(arguments: list[str]) -> None:
-    """Refuse what would let a command line name code to run, before Hydra reads it."""
+    """Refuse what would let a command line name code to run, before Hydra reads it (see hostile.py for files)."""
     for argument in arguments:
         if argument.startswith("--experimental-rerun"):
             raise InputError(f"{argument}: not supported; it would unpickle a file. Use dir=... to resume a run.")

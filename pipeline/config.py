@@ -64,26 +64,37 @@ class Config:
     def __post_init__(self) -> None:
         within("seed", self.seed, 0, 2**32 - 1)
         one_of("output", self.output, ("table", "json"))
-        devices = self.trainer.devices
+        trainer = self.trainer
         for key, images in (("data", self.data), ("transfer.pretrain", self.transfer.pretrain)):
-            size = images.batch_size if images else devices
-            if size % devices:
+            size = images.batch_size if images else trainer.processes
+            if size % trainer.processes:
+                hosts = f" on each host of trainer.num_nodes={trainer.num_nodes}" if trainer.num_nodes > 1 else ""
                 raise InputError(
                     f"{key}.batch_size={size}: the global batch must divide evenly among the processes of "
-                    f"trainer.devices={devices}; try {size // devices * devices or devices}."
+                    f"trainer.devices={trainer.devices}{hosts}; "
+                    f"try {size // trainer.processes * trainer.processes or trainer.processes}."
                 )
         if self.transfer.network is not None and self.data.class_half != "b":
             raise InputError(
                 f"data.class_half={self.data.class_half}: transfer.network={self.transfer.network} is a network for "
                 "half B of the classes; say data.class_half=b."
             )
+        if trainer.num_nodes > 1 and not self.dir:
+            raise InputError(
+                f"trainer.num_nodes={trainer.num_nodes}: needs dir=, the run's directory, in a folder that all see."
+            )
 
 
 def register() -> None:
     """Tell Hydra the schemas that the files in conf/ are checked against."""
     from hydra.core.config_store import ConfigStore
+    from hydra.core.plugins import Plugins
 
     store = ConfigStore.instance()
+    Plugins.instance()
+    # Packages bring launchers under the names of our presets; Hydra warns where a file meets a schema of its name.
+    for name in ("joblib.yaml", "ray.yaml"):
+        store.repo["hydra"].get("launcher", {}).pop(name, None)
     store.store(name="schema", node=Config)
     # Only this section has several types; each file in conf/architecture names its own.
     for name, node in architecture.SCHEMAS.items():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from pipeline import architecture, cli, config, data
+from pipeline import architecture, cli, config, data, transfer
 from pipeline.architecture import Plan
 from pipeline.config import Config
 from pipeline.errors import InputError
@@ -26,10 +26,13 @@ def job(cfg: DictConfig) -> int:
     made = design.outline(settings)
     planned = made.plan
     found = planned.to_dict()
-    found["total"] |= made.parameters
     if made.tuning:
+        found["total"] |= made.parameters
+        found["transfer"] = design.begins(settings, made)
         for row, layer in zip(found["layers"], planned.layers, strict=True):
             row["transfer"] = made.of_layer(layer)
+    if made.advice:
+        found.setdefault("transfer", {})["advice"] = made.advice
     found["memory"] = {
         "batch_size": settings.data.batch_size,
         "activation_bytes": planned.activation_bytes(settings.data.batch_size),
@@ -47,7 +50,8 @@ def sweep(asked: cli.Sweep) -> int:
         "arms": [
             {
                 "levels": a.levels,
-                "total": {"params": a.planned.params, "macs": a.planned.macs} | a.outline.parameters,
+                "total": {"params": a.planned.params, "macs": a.planned.macs}
+                | (a.outline.parameters if a.outline.tuning else {}),
             }
             | ({"match": a.planned.match.to_dict()} if a.planned.match else {})
             for a in arms
@@ -115,6 +119,8 @@ def layers_table(found: dict[str, Any]) -> None:
     )
     if starts:
         console.print(f"{total['trained']:,} parameters are trained, {total['frozen']:,} are frozen", highlight=False)
+    if advice := found.get("transfer", {}).get("advice"):
+        console.print("\n  ".join(transfer.sentences(advice)), markup=False, highlight=False)
     if "match" in found:
         console.print(f"match: {found['match']['note']}", markup=False, highlight=False)
     if found["advice"]:

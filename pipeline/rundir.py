@@ -8,15 +8,17 @@
     curves.png      learning curves and confusions
     invariance.json accuracy against rotation, scale and shift, where it was asked for; invariance.png shows it
     heartbeat       step/steps of a running run, a hint for progress lines
-    tracking.json   which MLflow run shows it, and how many rows that has
+    tracking.json   which MLflow run shows it, and what that has by now
     diverged.json   the batch whose loss was not finite, where one was
     lock            held by the process that trains the run, as long as it lives
 
-A sweep directory holds sweep.json, a lock of its own, and one run directory per job.
+A sweep directory holds sweep.json, status.json, tracking.json, lock and one run directory per job; `stop` asks the
+processes that a launcher started for it to stop.
 """
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -37,7 +39,14 @@ VOLATILE = ("tracking", "experiment", "runs_dir", "dir", "output", "preview", "r
 # The data digest stands for the files, whichever list named them and whatever was put aside.
 VOLATILE_DATA = ("root", "manifest", "max_pixels", "prepared_dir", "num_workers")
 # Threads change the last bits and are dealt out by the launcher; a run keeps those that it began with.
-VOLATILE_TRAINER = ("threads", "checkpoint_every_s", "max_restarts", "loader_timeout_s")
+VOLATILE_TRAINER = (
+    "threads",
+    "checkpoint_every_s",
+    "max_restarts",
+    "rdzv_endpoint",
+    "sync_timeout_s",
+    "loader_timeout_s",
+)
 # So does the digest of the source's weights for the place that they came from, or its key for what it is trained on.
 VOLATILE_TRANSFER = ("source", "weights", "pretrain")
 
@@ -123,24 +132,48 @@ def _remove_empty(folders: list[Path]) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, wait_s: float = 5) -> Iterator[None]:
     """Hold the run or sweep at `path`, as long as this process lives at most: the kernel lets go of a killed one's.
 
-    Raises BusyError where another process holds it.
+    Raises BusyError where another process holds it, after `wait_s`: one that was killed just now may take that long.
     """
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(path / "lock", timeout=0)
+    descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        lock.acquire()
-    except Timeout:
-        status = get_status(path)
-        who = f"process {status['pid']} on {status.get('host', 'this machine')}" if "pid" in status else "a process"
-        raise BusyError(f"{path}: {who} is at work in it.") from None
-    try:
+        end = time.monotonic() + wait_s
+        while not _taken(descriptor):
+            if time.monotonic() > end:
+                status = get_status(path)
+                who = (
+                    f"process {status['pid']} on {status.get('host', 'this machine')}" if "pid" in status else "another"
+                )
+                raise BusyError(f"{path}: {who} is at work in it.")
+            time.sleep(0.05)
+        _held.add(descriptor)
         yield
     finally:
-        lock.release()
+        _held.discard(descriptor)
+        os.close(descriptor)
+
+
+_held: set[int] = set()
+
+
+def _let_go() -> None:
+    """In a forked process, such as a loader's worker: it shares its parent's locks, and would keep them alive."""
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
+
+
+def _taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 class BusyError(InputError):
@@ -149,20 +182,21 @@ class BusyError(InputError):
 
 def alive(path: Path) -> bool:
     """Whether a process holds the run or sweep at `path`."""
-    if not (path / "lock").exists():
+    try:
+        descriptor = os.open(path / "lock", os.O_RDWR)
+    except FileNotFoundError:
         return False
     try:
-        with locked(path):
-            return False
-    except BusyError:
-        return True
+        return not _taken(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def start(path: Path, run: dict[str, Any]) -> None:
     """Make the run directory of a new run: `run` becomes run.json, the status is running."""
     (path / "checkpoints").mkdir(parents=True, exist_ok=True)
     set_status(path, "running", **_attempt())
-    write_json(path / "run.json", run)
+    write_json(path / "run.json", {"uid": uid(path / "run.json"), **run})
 
 
 def resume(path: Path) -> None:
@@ -192,6 +226,12 @@ def left_behind(path: Path) -> bool:
         return False
     set_status(path, "interrupted", error="its process is gone")
     return True
+
+
+def uid(file: Path) -> str:
+    """What a run or a sweep is found by on MLflow: as its run.json or sweep.json says, or new where there is none."""
+    known = read_json(file) if file.exists() else {}
+    return known.get("uid") or secrets.token_hex(8)
 
 
 def set_status(path: Path, status: str, **facts: Any) -> None:

@@ -8,6 +8,8 @@ import contextlib
 import dataclasses
 import itertools
 import json
+import os
+import socket
 import sys
 import time
 from pathlib import Path
@@ -32,14 +34,7 @@ def job(cfg: DictConfig) -> int:
         train_source(source, path)
         return cli.DONE
     if settings.dir and of_sweep(path):
-        try:
-            # It is there already, unless the code was changed since.
-            if source and settings.transfer.how.loads:
-                train_source(source, pretrain.place(source))
-            train_one(settings, path)
-        except Exception as error:  # the sweep goes on, and reads the outcome from the run directory
-            rundir.fail(path, error)
-        return cli.DONE
+        return _job_of_sweep(settings, path, source)
     check(settings)
     from pipeline.training import progress, stopping
 
@@ -63,7 +58,28 @@ def job(cfg: DictConfig) -> int:
         with contextlib.suppress(OSError):  # nothing was written there
             run.rmdir()
     cli.emit(settings.output, outcome, lambda: table(outcome))
-    return EXIT_CODES[outcome["status"]]
+    return EXIT_CODES.get(outcome["status"], cli.INTERRUPTED)  # running: on the other hosts of the run
+
+
+def _job_of_sweep(settings: Config, path: Path, source: Config | None) -> int:
+    """A run of a sweep, in the sweep's own process or in one that a launcher started."""
+    from pipeline.training import launchers
+
+    def work() -> None:
+        if source and settings.transfer.how.loads:  # it is there already, unless the code was changed since
+            train_source(source, pretrain.place(source))
+        train_one(settings, path)
+
+    try:
+        if cli.sweeping():
+            work()
+        else:
+            launchers.in_worker(path.parent, work)
+    except rundir.BusyError as error:  # a launcher's process that outlived its sweep
+        print(error, file=sys.stderr)
+    except Exception as error:  # the sweep goes on, and reads the outcome from the run directory
+        rundir.fail(path, error)
+    return cli.DONE
 
 
 EXIT_CODES = {"finished": cli.DONE, "failed": cli.FAILED, "interrupted": cli.INTERRUPTED}
@@ -129,15 +145,16 @@ def make_ready(runs: list[Config]) -> list[data.Prepared]:
 
     A server is asked first, which leaves nothing here; a database is made last, when all else was found good.
     """
-    from pipeline.tracking import project
+    from pipeline.tracking import connect, project
 
     tracking, experiment = runs[0].tracking, runs[0].experiment.name
-    if tracking.remote:
-        project.check(tracking, experiment)
+    reached = tracking.remote and connect.check(tracking, experiment)
     names = [str((one.data, one.seed)) for one in runs]
     prepared = {name: data.prepare(one.data, one.seed) for name, one in dict(zip(names, runs, strict=True)).items()}
     if not tracking.remote:
-        project.check(tracking, experiment)
+        reached = connect.check(tracking, experiment)
+    if reached:
+        project.replay(Path(runs[0].runs_dir), tracking)
     return [prepared[name] for name in names]
 
 
@@ -147,13 +164,21 @@ def train_one(settings: Config, run: Path) -> None:
     from pipeline.training import launch
 
     run.mkdir(parents=True, exist_ok=True)
-    with rundir.locked(run):
+    with launch.leading(run, settings.trainer) as leads:
+        if not leads:  # another of its hosts does
+            launch.follow(run)
+            return
         if rundir.get_status(run)["status"] == "finished":  # by another process, a moment ago
             return
         if (run / "run.json").exists():
             rundir.resume(run)
         else:
-            rundir.start(run, asked(settings, run))
+            check_machine(settings)  # a launcher's may be another than that of the command
+            begun = asked(settings, run)
+            rundir.start(run, begun)
+            if advice := begun["transfer"].get("advice"):
+                rundir.append_metrics(run, 0, transfer.numbers(advice))
+                print(*transfer.sentences(advice), sep="\n  ", file=sys.stderr)
         with project.live(run, settings.tracking):
             launch.train(run)
 
@@ -187,8 +212,8 @@ def begins_from(settings: Config, prepared: data.Prepared) -> tuple[transfer.Out
     """The network to train, and what run.json says of the weights that it begins with."""
     from pipeline.tracking import sources
 
-    source, classes = sources.find(settings), len(prepared.classes)
-    made = transfer.outline(settings.architecture, settings.transfer, prepared.input_shape, classes, source)
+    source = sources.find(settings)
+    made = transfer.settle(settings.architecture, settings.transfer, prepared, settings.data, settings.seed, source)
     begins = transfer.record(made, source)
     if own := pretrain.wanted(settings):
         begins["source"]["metrics"] = rundir.get_status(pretrain.place(own)).get("metrics", {})
@@ -196,12 +221,19 @@ def begins_from(settings: Config, prepared: data.Prepared) -> tuple[transfer.Out
 
 
 def key_of(settings: Config, prepared: data.Prepared, code: str) -> str:
-    """What identifies the run that `settings` asks for, of the code whose digest is `code`."""
-    if source := pretrain.wanted(settings):  # not trained yet, maybe
-        made = design.outline(settings)
-        begins: dict[str, Any] = {**made.record(), "source": {"key": pretrain.key(source)}}
+    """What identifies the run that `settings` asks for, of the code whose digest is `code`.
+
+    Of transfer=auto the question counts, not the answer: it follows from the same source, data and code.
+    """
+    from pipeline.tracking import sources
+
+    if own := pretrain.wanted(settings):  # not trained yet, maybe
+        made = design.outline(settings, settle=False)
+        begins: dict[str, Any] = {**made.record(), "source": {"key": pretrain.key(own)}}
     else:
-        made, begins = begins_from(settings, prepared)
+        source, classes = sources.find(settings), len(prepared.classes)
+        made = transfer.outline(settings.architecture, settings.transfer, prepared.input_shape, classes, source)
+        begins = transfer.record(made, source)
     plain = config.to_dict(dataclasses.replace(settings, architecture=made.section))
     return rundir.key(plain, prepared.digest, code, transfer.deciding(begins))
 
@@ -211,15 +243,15 @@ def asked(settings: Config, run: Path) -> dict[str, Any]:
     prepared = data.prepare(settings.data, settings.seed)
     splits = data.split(prepared, settings.data, settings.seed)
     made, begins = begins_from(settings, prepared)
-    settings.architecture = made.section
     code = rundir.code_digest()
-    key = rundir.key(config.to_dict(settings), prepared.digest, code, transfer.deciding(begins))
+    key = key_of(settings, prepared, code)
+    settings.architecture = made.section
     # From here on what was left open is settled, for this run and for whoever takes it up on another machine.
     if settings.trainer.precision == "auto":
         native = environment.native_bf16(settings.trainer.accelerator)
         settings.trainer.precision = "bf16-mixed" if native else "32-true"
     settings.trainer.threads = settings.trainer.cpu_threads(
-        made.plan.macs * settings.data.batch_size // settings.trainer.devices
+        made.plan.macs * settings.data.batch_size // settings.trainer.processes
     )
     mine = of_sweep(run)
     return {
@@ -278,9 +310,18 @@ def sweep(asked: cli.Sweep) -> int:
     The same sweep again goes on in the same directory: finished runs are kept, interrupted ones taken up, failed
     ones tried again with retry=true, and what is new in it is run.
     """
+    from pipeline.training import launchers
+
     factors, jobs = design.expand(asked)
-    for job_ in jobs:
-        check_machine(job_.settings)
+    if (hosts := max(job_.settings.trainer.num_nodes for job_ in jobs)) > 1:
+        raise InputError(
+            f"trainer.num_nodes={hosts}: several hosts train one run at a time; leave -m out, or let a launcher "
+            "give each run a host of its own (hydra/launcher=slurm)."
+        )
+    if not launchers.elsewhere(asked.launcher):
+        for job_ in jobs:
+            check_machine(job_.settings)
+    launchers.ready(asked.launcher)
     design.check_sources(jobs)
     first = jobs[0].settings
     parent = Path(first.runs_dir) / first.experiment.name
@@ -321,17 +362,17 @@ def continues(path: Path, settings: Config, factors: list[str], jobs: list[Job])
     """Whether `jobs` are those of the sweep at `path`, each with the same key, and maybe more."""
     before = rundir.read_json(path / "sweep.json")
     keys = {(json.dumps(job_.levels, default=str), job_.seed): job_.key for job_ in jobs}
-    return (
-        before.get("factors") == factors
-        and before.get("tracking") == settings.tracking.uri
-        and all(keys.get((json.dumps(j["levels"], default=str), j["seed"])) == j.get("key") for j in before["jobs"])
-    )
+    if before.get("factors") != factors:
+        return False
+    if any(keys.get((json.dumps(j["levels"], default=str), j["seed"])) != j.get("key", "") for j in before["jobs"]):
+        return False
+    return before["tracking"]["uri"] == settings.tracking.uri
 
 
 def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) -> int:
     from pipeline.evidence import sweep as evidence
     from pipeline.tracking import project
-    from pipeline.training import progress
+    from pipeline.training import launchers, progress
     from pipeline.training.stopping import Stopped
 
     first = jobs[0].settings
@@ -339,7 +380,6 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
     dirs = _directories(path, names, jobs)
     asks = {
         "experiment": config.to_dict(first)["experiment"],
-        "tracking": first.tracking.uri,
         "factors": factors,
         "jobs": [
             {
@@ -354,8 +394,10 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
         "warnings": design.warnings(factors, jobs),
     }
     facts = {"started": time.time(), "command": sys.argv[1:], "git_sha": environment.git_sha()}
+    facts |= {"uid": rundir.uid(path / "sweep.json"), "tracking": config.to_dict(first)["tracking"]}
     rundir.write_json(path / "sweep.json", asks | facts)
-    project.begin_sweep(path, first.tracking)
+    rundir.set_status(path, "running", pid=os.getpid(), host=socket.gethostname(), started=time.time())
+    project.begin_sweep(path, first.tracking, Path(first.runs_dir))
     states = [_state(directory) for directory in dirs]
     done = ("finished",) if first.retry else ("finished", "failed")
     open_ = [n for n, state in enumerate(states) if state not in done]
@@ -366,25 +408,41 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
     for name, state in zip(names, states, strict=True):
         if state != "new":
             print(f"{name}: {BEFORE[state if state in done else f'{state}, open']}", file=sys.stderr)
-    places = [[f"dir={_quoted(d)}", f"hydra.sweep.dir={_quoted(path)}"] for d in dirs]
+    places = [[f"dir={_quoted(d)}", f"hydra.sweep.dir={_quoted(path.absolute())}"] for d in dirs]
     stopped = False
     try:
         _train_sources(asked, path, [jobs[n] for n in open_])
         with progress.shown([(names[n], dirs[n]) for n in open_]):
             if open_:
-                asked.launch([jobs[n].overrides + places[n] for n in open_])
+                launchers.launch(
+                    asked.launcher, [jobs[n].overrides + places[n] for n in open_], path, [dirs[n] for n in open_]
+                )
     except (Stopped, KeyboardInterrupt):
         stopped = True
-        print("stopped; the same command goes on from there", file=sys.stderr)
+    except launchers.LauncherError as error:
+        stopped = True
+        print(f"the launcher gave up ({error})", file=sys.stderr)
     except BaseException:
-        project.end_sweep(path, "interrupted")
+        rundir.set_status(path, "interrupted", ended=time.time())
+        project.end_sweep(path, first.tracking, "interrupted")
         raise
+    for directory in dirs:
+        rundir.left_behind(directory)  # by a process of the launcher that was killed
     outcomes = [document(d) for d in dirs]
     kinds = {outcome["status"] for outcome in outcomes}
+    if stopped:  # whoever asked may not wait long: no verdict, no plots
+        rundir.set_status(path, "interrupted", ended=time.time())
+        project.end_sweep(path, first.tracking, "interrupted")
+        print("stopped; the same command goes on from there", file=sys.stderr)
+        result: dict[str, Any] = {"sweep": str(path), "mlflow_run_id": project.run_id(path), "runs": outcomes}
+        cli.emit(first.output, result | {"verdict": None}, lambda: None)
+        return cli.INTERRUPTED
     verdict = evidence.conclude(path)
     project.attach(path, evidence.artifacts(path), evidence.headline(verdict))
-    stopped = stopped or bool(kinds & {"interrupted", "missing"})
-    project.end_sweep(path, "failed" if "failed" in kinds else "interrupted" if stopped else "finished")
+    stopped = bool(kinds & {"interrupted", "missing", "running"})
+    status = "failed" if "failed" in kinds else "interrupted" if stopped else "finished"
+    rundir.set_status(path, status, ended=time.time())
+    project.end_sweep(path, first.tracking, "ended")
     result = {"sweep": str(path), "mlflow_run_id": project.run_id(path), "runs": outcomes, "verdict": verdict}
     cli.emit(first.output, result, lambda: cli.verdict_table(path, verdict))
     for outcome in outcomes:
@@ -395,7 +453,7 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
 
 def _train_sources(asked: cli.Sweep, path: Path, jobs: list[Job]) -> None:
     """By the launcher, as jobs: a job whose directory is its source's place trains that instead of itself."""
-    from pipeline.training import progress
+    from pipeline.training import launchers, progress
 
     todo = {pretrain.place(source): (source, job_) for source, job_ in design.sources_of(jobs)}
     todo = {place: pair for place, pair in todo.items() if _state(place) != "finished"}
@@ -404,12 +462,11 @@ def _train_sources(asked: cli.Sweep, path: Path, jobs: list[Job]) -> None:
     plural = "" if len(todo) == 1 else "s"
     print(f"first {len(todo)} source{plural} to start from, in {next(iter(todo)).parent}", file=sys.stderr)
     with progress.shown([(pretrain.label(source), place) for place, (source, _) in todo.items()]):
-        asked.launch(
-            [
-                [*job_.overrides, f"dir={_quoted(place)}", f"hydra.sweep.dir={_quoted(path)}"]
-                for place, (_, job_) in todo.items()
-            ]
-        )
+        lines = [
+            [*job_.overrides, f"dir={_quoted(place)}", f"hydra.sweep.dir={_quoted(path.absolute())}"]
+            for place, (_, job_) in todo.items()
+        ]
+        launchers.launch(asked.launcher, lines, path, list(todo))
 
 
 BEFORE = {

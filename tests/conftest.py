@@ -28,7 +28,8 @@ def workdir(tmp_path, monkeypatch):
 def command(workdir, monkeypatch, capfd):
     """Run `python -m pipeline.<module> <line>` in this process: command("train", "seed=1") -> Done."""
     # What commands set for their process is put back after the test.
-    for name in ("HYDRA_FULL_ERROR", "GLOO_SOCKET_IFNAME", "MLFLOW_HTTP_REQUEST_MAX_RETRIES"):
+    ours = ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT")
+    for name in ("HYDRA_FULL_ERROR", "GLOO_SOCKET_IFNAME", *ours):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
 

@@ -1,6 +1,8 @@
 import json
 import multiprocessing
 import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import datetime
@@ -185,7 +187,7 @@ VOLATILE = {
     *(path for path in paths(asked()) if path[0] in ("tracking", "experiment")),
     *((name,) for name in ("runs_dir", "dir", "output", "preview", "resume", "retry")),
     *(("data", name) for name in ("root", "manifest", "max_pixels", "prepared_dir", "num_workers")),
-    *(("transfer", name) for name in ("source", "weights")),  # the digest of the weights stands for them
+    *(("transfer", name) for name in ("source", "weights", "pretrain")),  # the digest of the weights stands for them
     *(("trainer", name) for name in ("threads", "checkpoint_every_s", "max_restarts", "loader_timeout_s")),
 } - {("experiment", "invariance")}
 
@@ -332,7 +334,9 @@ def test_a_folder_that_may_not_be_written_is_named(tmp_path):
 
 def test_a_new_run_is_running(tmp_path):
     rundir.start(tmp_path / "run", {"key": "k"})
-    assert rundir.read_json(tmp_path / "run" / "run.json") == {"key": "k"}
+    asked = rundir.read_json(tmp_path / "run" / "run.json")
+    assert asked == {"uid": asked["uid"], "key": "k"}
+    assert len(asked["uid"]) == 16
     status = rundir.get_status(tmp_path / "run")
     assert (status["status"], status["pid"]) == ("running", os.getpid())
     assert (tmp_path / "run" / "checkpoints").is_dir()
@@ -378,3 +382,33 @@ def test_a_run_is_found_by_its_folder(tmp_path):
     assert rundir.find_run(str(tmp_path / "run")) == tmp_path / "run"
     with pytest.raises(InputError, match=r"run=.*: not a run directory; it holds no run.json"):
         rundir.find_run(str(tmp_path))
+
+
+def test_a_run_that_is_begun_again_keeps_its_uid_and_no_two_share_one(tmp_path):
+    rundir.start(tmp_path / "run", {"key": "k"})
+    first = rundir.read_json(tmp_path / "run" / "run.json")["uid"]
+    rundir.start(tmp_path / "run", {"key": "k"})
+    assert rundir.read_json(tmp_path / "run" / "run.json")["uid"] == first
+    rundir.start(tmp_path / "other", {"key": "k"})
+    assert rundir.read_json(tmp_path / "other" / "run.json")["uid"] != first
+
+
+def test_a_run_is_alive_for_as_long_as_its_process_holds_it(tmp_path):
+    assert not rundir.alive(tmp_path)
+    code = """if True:
+        import sys, time
+        from pathlib import Path
+        from pipeline import rundir
+        with rundir.locked(Path(sys.argv[1])):
+            print("held", flush=True)
+            time.sleep(60)
+    """
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        assert rundir.alive(tmp_path)
+        holder.kill()
+        holder.wait()
+        assert not rundir.alive(tmp_path)
+    with rundir.locked(tmp_path):
+        assert rundir.alive(tmp_path)
+    assert not rundir.alive(tmp_path)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline import config, transfer
+from pipeline import config, data, transfer
 from pipeline.architecture import Plan
 from pipeline.config import Config
 from pipeline.errors import InputError
@@ -95,11 +95,20 @@ def _outline(settings: Config, outlines: dict[str, Outline]) -> Outline:
     return outlines[key]
 
 
-def outline(settings: Config) -> Outline:
-    """The network of a configuration, planned for the input and the classes of its data."""
+def outline(settings: Config, settle: bool = True) -> Outline:
+    """The network of a configuration, planned for the input and the classes of its data.
+
+    To `settle` is to look at the data where transfer=auto asks for it; else auto stands for head_only.
+    """
     from pipeline.tracking import sources
 
-    source = sources.find(settings, weights=False)
+    own = pretrain.wanted(settings)
+    # What auto advises is known once there is a source to look through.
+    settle = settle and settings.transfer.strategy == "auto" and (own is None or pretrain.is_trained(own))
+    source = sources.find(settings, weights=settle)
+    if settle:
+        prepared = data.prepare(settings.data, settings.seed)
+        return transfer.settle(settings.architecture, settings.transfer, prepared, settings.data, settings.seed, source)
     shape, classes = pretrain.known(settings.data, settings.seed)
     return transfer.outline(settings.architecture, settings.transfer, shape, classes, source)
 
@@ -111,6 +120,19 @@ def sources_of(jobs: Sequence[Job]) -> list[tuple[Config, Job]]:
         if (source := pretrain.wanted(job.settings)) and job.outline.loads:
             found.setdefault(str(source), (source, job))
     return list(found.values())
+
+
+def begins(settings: Config, made: Outline) -> dict[str, Any]:
+    """What a run would take from its source, for people. Weights that would have to be downloaded are left alone.
+
+    Raises InputError where the weights do not fit.
+    """
+    from pipeline.tracking import sources
+
+    published = settings.transfer.source == "timm" and settings.transfer.weights is None
+    source = sources.find(settings, weights=not published)
+    found = made.record() if published else transfer.record(made, source)
+    return {k: v for k, v in found.items() if k != "tuning"}
 
 
 def check_sources(jobs: Sequence[Job]) -> None:

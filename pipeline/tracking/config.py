@@ -16,6 +16,7 @@ class Tracking:
     uri: str | None = "sqlite:///mlruns/mlflow.db"  # null: track nothing; the run directory has it all
     artifacts: str | None = "mlruns/artifacts"  # a server decides by itself: null
     push_every_s: float = 5.0  # how often a running run shows its news
+    wait_s: float = 10.0  # how long the end of a run may wait for a server; what is left, pipeline.sync sends
 
     def __post_init__(self) -> None:
         if self.uri is not None and not self.uri.startswith(("sqlite:///", "http://", "https://")):
@@ -27,8 +28,9 @@ class Tracking:
             self.uri = f"sqlite:///{Path(self.uri.removeprefix('sqlite:///')).absolute()}"
         if self.artifacts is not None:
             self.artifacts = str(Path(self.artifacts).absolute())
-        if not self.push_every_s > 0:
-            raise InputError(f"tracking.push_every_s={self.push_every_s}: must be greater than 0.")
+        for key in ("push_every_s", "wait_s"):
+            if not getattr(self, key) > 0:
+                raise InputError(f"tracking.{key}={getattr(self, key)}: must be greater than 0.")
 
     @property
     def remote(self) -> bool:

@@ -1,23 +1,31 @@
-"""Show run directories on MLflow. They are the truth; what stands here can be made again from them.
+"""Show run and sweep directories on MLflow. They are the truth; what stands there can be made again from them.
 
-Nothing in this module stops a run: a tracking server that fails costs a warning, and what it missed is sent
-at the next push. Every row keeps the time at which it was recorded, so that sending it twice adds nothing.
+`send` brings MLflow up to what a directory says, and can be called by any process, at any time, after any kill:
+- A directory has a `uid`, which its MLflow run carries as a tag. Where it may be that a run was made and not
+  written down, it is looked for before one is made.
+- Metric rows keep the time at which they were recorded, so MLflow drops the ones that it has already.
+- tracking.json says what is there, and says so only after it was sent.
+
+Nothing here stops a run, or holds up its end for longer than `tracking.wait_s` when a server does not answer.
 """
 
 import contextlib
+import json
 import logging
-import os
 import re
+import sys
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import config, data, rundir
+from pipeline import config, data, rundir, transfer
 from pipeline.errors import InputError
+from pipeline.tracking import unsent
 from pipeline.tracking.config import Tracking
+from pipeline.tracking.connect import away, busy, connect, experiment, ready, reason, within
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -25,110 +33,370 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED", "running": "RUNNING"}
+LAST = (
+    "metrics.jsonl",
+    "status.json",
+    "predictions.npz",
+    "error.txt",
+    "diverged.json",
+    "curves.png",
+    "invariance.json",
+    "invariance.png",
+)
+# A database on this machine does not go away; with others at it, it takes its time.
+LOCAL_WAIT_S = 60.0
+STOP_WAIT_S = 5.0  # whoever stopped it may kill it soon
+SWEEP_WAIT_S = 60.0  # for all runs of a sweep that missed something; a server that does not answer ends it earlier
 
 
-def connect(tracking: Tracking, experiment: str) -> tuple["MlflowClient", str]:
-    """The client and the experiment's id; database, tables and experiment are made where they are missing.
+# Servers that did not answer at the end of the last run: two hundred short runs would otherwise wait for each.
+_hanging: set[str] = set()
 
-    Called once before the first job of a sweep: made by several processes at once, the tables collide.
+
+class GaveUpError(Exception):
+    """Whoever asked waits no longer."""
+
+
+@dataclass
+class Sent:
+    """What one call of `send` sent."""
+
+    run_id: str = ""
+    rows: int = 0
+    files: int = 0
+    status: str = ""  # as MLflow shows it now; "" where that was not changed
+
+
+@dataclass
+class Shown:
+    """What MLflow is to show of a directory."""
+
+    uid: str
+    experiment: str
+    started: float
+    tags: dict[str, str]
+    params: dict[str, str]
+    first: list[Path]  # files that are known from the start
+    last: list[Path]  # and at the end
+    dataset: dict[str, Any] | None = None
+    metrics: dict[str, float] = field(default_factory=dict)  # besides the rows of metrics.jsonl
+
+
+def send(
+    path: Path,
+    tracking: Tracking | None = None,
+    *,
+    mine: bool = False,
+    again: bool = False,
+    go_on: Callable[[], bool] = lambda: True,
+) -> Sent:
+    """Send what MLflow does not have yet of the run or sweep at `path`. Raises what kept it from that.
+
+    `mine`: this process trains it. `again` sends all, whatever tracking.json says. `go_on` is asked before each file.
     """
+    tracking = tracking or tracking_of(path)
+    assert tracking.uri
+    with _locked(path):
+        state = _state(path, tracking, again)
+        wanted = wanted_end(path, mine)
+        sent = Sent(state.get("mlflow_run_id") or "")
+        if wanted and state.get("ended") == wanted:
+            return sent
+        shown = _shown(path)
+        try:
+            client = connect(tracking)
+            run_id = sent.run_id = _begun(client, path, state, shown, tracking)
+            try:
+                _news(client, run_id, path, state, shown, wanted, sent, go_on)
+            except Exception as error:
+                if not _deleted(client, run_id, error):
+                    raise
+                # By a person, on the dashboard: there it stays deleted.
+                sent.status = "deleted there"
+                state["ended"] = wanted
+        finally:
+            if state["tries"] or state["mlflow_run_id"]:  # else it was not reached, and what is known stays
+                rundir.write_json(path / "tracking.json", state)
+    if wanted:
+        unsent.remove(path, shown.uid)
+    return sent
+
+
+def _news(
+    client: "MlflowClient",
+    run_id: str,
+    path: Path,
+    state: dict[str, Any],
+    shown: Shown,
+    wanted: list[Any] | None,
+    sent: Sent,
+    go_on: Callable[[], bool],
+) -> None:
+    """Rows, status and files that are not there yet."""
+    sent.rows = _rows(client, run_id, path, state, shown)
+    if not wanted:
+        if state["status"] != "RUNNING":  # it was taken up again
+            client.update_run(run_id, status="RUNNING")
+            sent.status = state["status"] = "RUNNING"
+            state["ended"] = None
+        return
+    _drop_doubles(client, run_id, state, shown)
+    client.set_terminated(run_id, wanted[0], end_time=wanted[1])
+    sent.status = state["status"] = wanted[0]
+    for file in sorted(filter(Path.exists, shown.last), key=lambda f: f.stat().st_size):
+        sent.files += _file(client, run_id, path, file, state, go_on)
+    state["ended"] = wanted
+
+
+def _deleted(client: "MlflowClient", run_id: str, error: Exception) -> bool:
+    """Whether `error` came about because the MLflow run was deleted."""
+    return "must be in the 'active' state" in str(error) and client.get_run(run_id).info.lifecycle_stage == "deleted"
+
+
+def _locked(path: Path) -> Any:
+    """No two processes make the MLflow run of one directory."""
     from filelock import FileLock
 
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it would report use to MLflow's makers
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    # The first connection otherwise prints a line per table migration.
-    for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # a line per retry, before our own message
-    from mlflow import MlflowClient
-
-    assert tracking.uri is not None
-    lock: Any = contextlib.nullcontext()
-    if tracking.uri.startswith("sqlite:///"):
-        folder = Path(tracking.uri.removeprefix("sqlite:///")).resolve().parent
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
-    with lock:
-        client = MlflowClient(tracking_uri=tracking.uri)
-        found = client.get_experiment_by_name(experiment)
-        if found and found.lifecycle_stage == "deleted":
-            raise ValueError(
-                f"experiment {experiment} was deleted there; restore it, or choose another experiment.name"
-            )
-        if found:
-            return client, found.experiment_id
-        place = Path(tracking.artifacts).resolve().as_uri() if tracking.artifacts else None
-        # The kind keeps the page from opening in its view for language models.
-        kind = {"mlflow.experimentKind": "custom_model_development"}
-        return client, client.create_experiment(experiment, artifact_location=place, tags=kind)
+    return FileLock(path / "tracking.lock", timeout=5)
 
 
-def check(tracking: Tracking, experiment: str) -> None:
-    """Raise InputError when the tracking database or server cannot be used, before any time is spent."""
-    if tracking.uri is None:
-        return
+def tracking_of(path: Path) -> Tracking:
+    """Where the run or sweep at `path` is shown: as tracking.json says, or as it was asked for."""
+    if (known := _read(path).get("tracking")) is None:
+        if (path / "sweep.json").exists():
+            known = rundir.read_json(path / "sweep.json").get("tracking", {"uri": None})
+        else:
+            known = rundir.read_json(path / "run.json")["config"]["tracking"]
+    return Tracking(**known)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """tracking.json. What it says can be found out again: a damaged one is none."""
     try:
-        connect(tracking, experiment)
-    except Exception as error:
-        raise InputError(
-            f"tracking.uri={tracking.uri}: cannot be used ({' '.join(str(error).split())[:200]}). "
-            "Start the server, or choose tracking=local or tracking=none."
-        ) from None
+        found = rundir.read_json(path / "tracking.json")
+    except InputError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
-def begin_sweep(sweep: Path, tracking: Tracking) -> None:
-    """Make the parent run of a sweep."""
-    if tracking.uri is None:
-        return
-    from mlflow.entities import RunTag
-
-    asked = rundir.read_json(sweep / "sweep.json")
-    client, experiment = connect(tracking, asked["experiment"]["name"])
-    tags = {
-        "sweep": sweep.name,
-        "factors": ", ".join(asked["factors"]),
-        "mlflow.note.content": asked["experiment"]["question"],
-        "mlflow.source.git.commit": asked["git_sha"] or "",
+def _state(path: Path, tracking: Tracking, again: bool = False) -> dict[str, Any]:
+    """What MLflow at `tracking.uri` has of the directory, as far as is written down."""
+    state = _read(path)
+    where = state.get("tracking")
+    if again or (where and where["uri"] != tracking.uri):  # what another MLflow has does not count here
+        state = {"attached": state["attached"]} if "attached" in state else {}
+    fresh: dict[str, Any] = {
+        "mlflow_run_id": None,
+        "tries": 0,
+        "begun": False,
+        "rows": 0,
+        "files": {},
+        "status": "RUNNING",
     }
-    run_id = client.create_run(experiment, tags=tags, run_name=f"sweep {sweep.name}").info.run_id
+    return {**fresh, "ended": None, **state, "tracking": asdict(tracking)}
+
+
+def wanted_end(path: Path, mine: bool = False) -> list[Any] | None:
+    """[status, end time in ms] that MLflow has to show; None while the run or sweep is under way."""
+    found = rundir.get_status(path)
+    status = found["status"]
+    if status == "missing" and (path / "verdict.json").exists():  # a sweep from before they had a status.json
+        return ["FINISHED", int((path / "verdict.json").stat().st_mtime * 1000)]
+    if status in ("running", "missing"):
+        if mine or rundir.alive(path):
+            return None
+        # Killed where it stood: what it wrote last tells when.
+        marks = [path / name for name in ("heartbeat", "metrics.jsonl", "status.json", "run.json", "sweep.json")]
+        return ["KILLED", int(max(f.stat().st_mtime for f in marks if f.exists()) * 1000)]
+    return [STATUS[status], int(found.get("ended", time.time()) * 1000)]
+
+
+def _begun(client: "MlflowClient", path: Path, state: dict[str, Any], shown: Shown, tracking: Tracking) -> str:
+    """The MLflow run of the directory, with all that is known from the start."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
+
+    if state["begun"]:
+        return state["mlflow_run_id"]
+    tags = shown.tags | {"uid": shown.uid}
+    if (path.parent / "sweep.json").exists():
+        tags |= {"mlflow.parentRunId": _parent(client, path.parent, tracking), "sweep": path.parent.name}
+    if state["mlflow_run_id"]:
+        has = client.get_run(state["mlflow_run_id"]).data.params
+    else:
+        where = experiment(client, tracking, shown.experiment)
+        # A try that is not written down as done may have been: killed, or given up before the server answered.
+        found = _by_uid(client, where, shown.uid)
+        if not found:
+            state["tries"] += 1
+            rundir.write_json(path / "tracking.json", state)
+            started = int(shown.started * 1000)
+            found = [client.create_run(where, start_time=started, tags=tags, run_name=path.name)]
+        state["mlflow_run_id"], has = found[0].info.run_id, found[0].data.params
+        rundir.write_json(path / "tracking.json", state)
+    run_id = state["mlflow_run_id"]
+    params = [Param(k, v[:6000]) for k, v in shown.params.items() if k not in has]  # a changed one is an error there
+    for start in range(0, len(params) or 1, 100):  # the server's limit for one batch
+        client.log_batch(run_id, params=params[start : start + 100], tags=[RunTag(k, v) for k, v in tags.items()])
+    if shown.dataset:
+        made = Dataset(**shown.dataset)
+        client.log_inputs(run_id, [DatasetInput(made, [InputTag("mlflow.data.context", "training")])])
+    for file in shown.first:
+        _file(client, run_id, path, file, state, lambda: True)
+    # Not before all of this is there: a server that dies in between gets it again.
+    state["begun"] = True
+    rundir.write_json(path / "tracking.json", state)
+    return run_id
+
+
+def _by_uid(client: "MlflowClient", experiment: str, uid: str) -> list[Any]:
+    """The MLflow runs that carry `uid`, the one made first at the front."""
+    return client.search_runs([experiment], f"tags.uid = '{uid}'", order_by=["attributes.start_time ASC"])
+
+
+def _parent(client: "MlflowClient", sweep: Path, tracking: Tracking) -> str:
+    """The MLflow run of a sweep. Whoever needs it first makes it: the sweep may have begun without the server."""
+    with _locked(sweep):
+        return _begun(client, sweep, _state(sweep, tracking), _shown(sweep), tracking)
+
+
+def _drop_doubles(client: "MlflowClient", run_id: str, state: dict[str, Any], shown: Shown) -> None:
+    """Delete what an earlier try made after all, when it had been given up: a single try made a single run."""
+    if state["tries"] == 1:
+        return
+    where = client.get_run(run_id).info.experiment_id
+    for run in _by_uid(client, where, shown.uid):
+        if run.info.run_id != run_id:
+            client.delete_run(run.info.run_id)
+
+
+def _rows(client: "MlflowClient", run_id: str, path: Path, state: dict[str, Any], shown: Shown) -> int:
+    """Send the metric rows that are not there yet; how many these are."""
+    from mlflow.entities import Metric
+
+    if shown.metrics:
+        # The time of the sweep, not of the look at it: shown again, a verdict stands there once.
+        when = int(shown.started * 1000)
+        client.log_batch(run_id, metrics=[Metric(k, v, when, 0) for k, v in shown.metrics.items()])
+    known = state["rows"]
+    # The last row that was sent is read as well: where it is another one now, the file was begun anew.
+    rows = list(rundir.metric_rows(path, skip=max(0, known - 1)))
+    if known and "last_row" in state and (not rows or rundir.digest(rows[0]) != state["last_row"]):
+        known, rows = 0, list(rundir.metric_rows(path))
+    elif known:
+        rows = rows[1:]
+    metrics = [Metric(k, v, row["time_ms"], row["step"]) for row in rows for k, v in row["metrics"].items()]
+    for start in range(0, len(metrics), 1000):  # the server's limit for one batch
+        client.log_batch(run_id, metrics=metrics[start : start + 1000])
+    if rows:
+        state |= {"rows": known + len(rows), "last_row": rundir.digest(rows[-1])}
+        rundir.write_json(path / "tracking.json", state)
+    return len(rows)
+
+
+def _file(
+    client: "MlflowClient", run_id: str, path: Path, file: Path, state: dict[str, Any], go_on: Callable[[], bool]
+) -> int:
+    """Attach a file, unless it is there as it is now; how many were sent."""
+    name = str(file.relative_to(path)) if file.is_relative_to(path) else file.name
+    stamp = file.stat().st_mtime_ns
+    if state["files"].get(name) == stamp:
+        return 0
+    if not go_on():
+        raise GaveUpError(f"no time left to send {name}")
+    folder = "checkpoints" if file.parent.name == "checkpoints" else None
+    client.log_artifact(run_id, str(file), folder)
+    state["files"][name] = stamp
+    return 1
+
+
+# ---- what is shown
+
+
+def _shown(path: Path) -> Shown:
+    return _of_sweep(path) if (path / "sweep.json").exists() else _of_run(path)
+
+
+def _of_run(run: Path) -> Shown:
+    asked = rundir.read_json(run / "run.json")
+    flat = config.flat(asked["config"])
+    dataset = asked["dataset"]
+    profile = {"num_examples": sum(dataset["counts"].values()), "classes": len(dataset["classes"])}
+    alone = not (run.parent / "sweep.json").exists()  # the runs of a sweep share its card, which the parent has
+    return Shown(
+        uid=asked.get("uid") or rundir.digest([asked["key"], run.name])[:16],
+        experiment=asked["config"]["experiment"]["name"],
+        started=rundir.get_status(run).get("started", (run / "run.json").stat().st_mtime),
+        tags={
+            "seed": str(asked["config"]["seed"]),
+            "arm": asked["arm"],
+            "run_dir": str(run),
+            "run_key": asked["key"],
+            "data_digest": dataset["digest"],
+            "parameters": str(asked["parameters"]),
+            "macs": str(asked["macs"]),
+            **_transfer(asked),
+            "mlflow.source.name": "pipeline.train",
+            "mlflow.source.git.commit": asked["git_sha"] or "",
+        },
+        params={
+            k: str(v) for k, v in flat.items() if k.split(".")[0] not in ("tracking", "experiment", "dir", "output")
+        },
+        first=[run / "run.json", *(_card(dataset["dir"]) if alone else ())],
+        last=[run / name for name in LAST] + [run / "checkpoints" / name for name in ("best.ckpt", "last.ckpt")],
+        dataset={
+            "name": dataset["name"],
+            "digest": dataset["digest"][:12],
+            "source_type": "local",
+            "source": dataset["dir"],
+            "profile": json.dumps(profile),
+        },
+    )
+
+
+def _transfer(asked: dict[str, Any]) -> dict[str, str]:
+    """What the run began with, as tags."""
+    if not (begins := asked.get("transfer")):
+        return {}
+    counts = {f"parameters_{name}": str(n) for name, n in begins["parameters"].items()}
+    tags = counts | {"transfer_source_digest": begins["source"]["digest"] or "none"}
+    if advice := begins.get("advice"):
+        chosen = {"transfer_quadrant": advice["quadrant"], "transfer_strategy": advice["strategy"]}
+        tags |= chosen | {"transfer_reasons": "\n".join(transfer.sentences(advice))}
+    return tags
+
+
+def _card(prepared: str) -> list[Path]:
+    """The page that describes the data; nothing where the prepared set is gone by now."""
+    return [Path(data.card(data.open_prepared(prepared)))] if Path(prepared).exists() else []
+
+
+def _of_sweep(sweep: Path) -> Shown:
+    asked = rundir.read_json(sweep / "sweep.json")
     levels = {
         f"levels.{k}": ", ".join(dict.fromkeys(str(j["levels"].get(k)) for j in asked["jobs"]))
         for k in asked["factors"]
     }
-    client.log_batch(run_id, tags=[RunTag("runs", str(len(asked["jobs"])))])
-    for name, value in levels.items():
-        client.log_param(run_id, name, value[:6000])
-    rundir.write_json(sweep / "tracking.json", {"mlflow_run_id": run_id, "tracking": asdict(tracking)})
+    attached = _read(sweep).get("attached", {"files": [], "metrics": {}})
+    return Shown(
+        uid=asked.get("uid") or rundir.digest([sweep.name, asked["started"]])[:16],
+        experiment=asked["experiment"]["name"],
+        started=asked["started"],
+        tags={
+            "sweep": sweep.name,
+            "factors": ", ".join(asked["factors"]),
+            **levels,  # no parameters, which could never change: a sweep may be given more levels later
+            "runs": str(len(asked["jobs"])),
+            "mlflow.note.content": asked["experiment"]["question"],
+            "mlflow.source.git.commit": asked["git_sha"] or "",
+        },
+        params={},
+        first=[],
+        last=[sweep / name for name in attached["files"]],
+        metrics=attached["metrics"],
+    )
 
 
-def attach(sweep: Path, artifacts: list[Path], metrics: dict[str, float]) -> None:
-    """Attach what the sweep found to its parent run, where it has one."""
-    if not (parent := run_id(sweep)):
-        return
-    with _warned("the verdict"):
-        from mlflow.entities import Metric
-
-        client = _sweep_client(sweep)
-        # The time of the sweep, not of the look at it: shown again, a verdict stands there once.
-        when = int(rundir.read_json(sweep / "sweep.json")["started"] * 1000)
-        named = {re.sub(r"[^\w\-. :/]+", "_", f"verdict/{k}").rstrip("_"): v for k, v in metrics.items()}
-        client.log_batch(parent, metrics=[Metric(k, v, when, 0) for k, v in named.items()])
-        for path in artifacts:
-            client.log_artifact(parent, str(path))
-
-
-def end_sweep(sweep: Path, status: str) -> None:
-    """Close the parent run: finished, failed or interrupted."""
-    if parent := run_id(sweep):
-        with _warned("the sweep's end"):
-            _sweep_client(sweep).set_terminated(parent, STATUS[status])
-
-
-def _sweep_client(sweep: Path) -> "MlflowClient":
-    shown = rundir.read_json(sweep / "tracking.json")
-    name = rundir.read_json(sweep / "sweep.json")["experiment"]["name"]
-    return connect(Tracking(**shown["tracking"]), name)[0]
+# ---- while a run or a sweep is under way
 
 
 @contextlib.contextmanager
@@ -137,139 +405,151 @@ def live(run: Path, tracking: Tracking) -> Iterator[None]:
     if tracking.uri is None:
         yield
         return
-    stop = threading.Event()
+    ready(tracking)
+    asked = rundir.read_json(run / "run.json")
+    unsent.add(run, asked["uid"], Path(asked["config"]["runs_dir"]), tracking.uri)
+    stop, enough = threading.Event(), threading.Event()
+    problem: list[Exception] = []
 
     def pusher() -> None:
-        while not stop.wait(tracking.push_every_s):
-            with _warned("a push"):
-                push(run)
+        while not enough.is_set():
+            last = stop.is_set()
+            try:
+                send(run, tracking, mine=True, go_on=lambda: not enough.is_set())
+                problem.clear()
+            except Exception as error:  # whatever it is, it is no reason to stop training
+                problem[:] = [error]
+            # At the end a database that is busy is tried again; a server that does not answer now is not.
+            if last and not (problem and not tracking.remote and busy(problem[0])):
+                return
+            enough.wait(0.3) if last else stop.wait(tracking.push_every_s)
 
-    with _warned("the run's start"):
-        begin(run)
     thread = threading.Thread(target=pusher, daemon=True)
     thread.start()
+    wait_s = LOCAL_WAIT_S if not tracking.remote else 0.5 if tracking.uri in _hanging else tracking.wait_s
     try:
         yield
+    except BaseException:
+        wait_s = min(wait_s, STOP_WAIT_S)
+        raise
     finally:
         stop.set()
-        thread.join()
-        with _warned("the run's end"):
-            push(run)
-            end(run)
+        thread.join(wait_s)
+        enough.set()
+        if thread.is_alive():
+            _hanging.add(tracking.uri)
+        elif not problem:
+            _hanging.discard(tracking.uri)
+        # The end of a sweep sends what its runs missed, and speaks for all of them.
+        if (thread.is_alive() or problem) and not (run.parent / "sweep.json").exists():
+            why = problem[0] if problem else TimeoutError("no answer in time")
+            _warn(run, tracking, "the run", why)
 
 
-@contextlib.contextmanager
-def _warned(what: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        log.warning("tracking: %s could not be shown on MLflow: %s", what, " ".join(str(error).split())[:200])
-
-
-def begin(run: Path) -> None:
-    """Make the MLflow run of a run directory: parameters, tags, the data set, the full configuration."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
-
-    asked = rundir.read_json(run / "run.json")
-    settings = config.of_run(run)
-    client, experiment = connect(settings.tracking, settings.experiment.name)
-    tags = {
-        "seed": str(settings.seed),
-        "arm": asked["arm"],
-        "run_dir": str(run),
-        "run_key": asked["key"],
-        "data_digest": asked["dataset"]["digest"],
-        "mlflow.source.name": "pipeline.train",
-        "mlflow.source.git.commit": asked["git_sha"] or "",
-    }
-    if (parent := run.parent / "tracking.json").exists():
-        tags["mlflow.parentRunId"] = rundir.read_json(parent)["mlflow_run_id"]
-        tags["sweep"] = run.parent.name
-    known = rundir.read_json(run / "tracking.json") if (run / "tracking.json").exists() else {}
-    run_id = known.get("mlflow_run_id") or client.create_run(experiment, tags=tags, run_name=run.name).info.run_id
-    # Not begun until all of this is there: a server that dies in between gets it again at the next push.
-    state = {"mlflow_run_id": run_id, "begun": False, "rows": 0}
-    rundir.write_json(run / "tracking.json", state)
-    flat = config.flat(asked["config"])
-    shown = {k: v for k, v in flat.items() if k.split(".")[0] not in ("tracking", "experiment", "dir", "output")}
-    params = [Param(k, str(v)[:6000]) for k, v in shown.items()]
-    for start in range(0, len(params), 100):  # the server's limit for one batch
-        client.log_batch(run_id, params=params[start : start + 100])
-    client.log_batch(run_id, tags=[RunTag("parameters", str(asked["parameters"])), RunTag("macs", str(asked["macs"]))])
-    if begins := asked.get("transfer"):
-        counts = {f"parameters_{name}": str(n) for name, n in begins["parameters"].items()}
-        begun = counts | {"transfer_source_digest": begins["source"]["digest"] or "none"}
-        client.log_batch(run_id, tags=[RunTag(k, v) for k, v in begun.items()])
-    dataset = asked["dataset"]
-    profile = f'{{"num_examples": {sum(dataset["counts"].values())}, "classes": {len(dataset["classes"])}}}'
-    client.log_inputs(
-        run_id,
-        [
-            DatasetInput(
-                Dataset(
-                    name=dataset["name"],
-                    digest=dataset["digest"][:12],
-                    source_type="local",
-                    source=dataset["dir"],
-                    profile=profile,
-                ),
-                [InputTag("mlflow.data.context", "training")],
-            )
-        ],
+def _warn(path: Path, tracking: Tracking, what: str, error: BaseException) -> None:
+    log.warning(
+        "tracking: %s could not be shown on MLflow whole (%s: %s). Nothing is lost: "
+        "`python -m pipeline.sync runs_dir=%s` sends what is missing.",
+        what,
+        tracking.uri,
+        reason(error),
+        path,
     )
-    client.log_artifact(run_id, str(run / "run.json"))
-    if not parent.exists():  # the runs of a sweep share its card, which the parent run has
-        client.log_artifact(run_id, data.card(data.open_prepared(dataset["dir"])))
-    rundir.write_json(run / "tracking.json", {**state, "begun": True})
 
 
-def push(run: Path) -> None:
-    """Send the metric rows that MLflow does not have yet."""
-    from mlflow.entities import Metric
+def begin_sweep(sweep: Path, tracking: Tracking, runs_dir: Path) -> None:
+    """Note that the sweep has to be shown; its first run makes the parent."""
+    if tracking.uri is not None:
+        with _locked(sweep):
+            if state := _read(sweep):  # it goes on, maybe with more levels than its tags say
+                rundir.write_json(sweep / "tracking.json", state | {"begun": False})
+        unsent.add(sweep, rundir.read_json(sweep / "sweep.json")["uid"], runs_dir, tracking.uri)
 
-    asked = rundir.read_json(run / "run.json")
-    if not (run / "tracking.json").exists() or not rundir.read_json(run / "tracking.json")["begun"]:
-        begin(run)
-    shown = rundir.read_json(run / "tracking.json")
-    rows = list(rundir.metric_rows(run, skip=shown["rows"]))
-    if not rows:
+
+def attach(sweep: Path, artifacts: list[Path], metrics: dict[str, float]) -> None:
+    """Show what the sweep found on its parent run, where it is tracked; at its end while it is still under way."""
+    tracking = tracking_of(sweep)
+    if tracking.uri is None:
         return
-    metrics = [Metric(k, v, row["time_ms"], row["step"]) for row in rows for k, v in row["metrics"].items()]
-    client, _ = _client(asked)
-    for start in range(0, len(metrics), 1000):  # the server's limit for one batch
-        client.log_batch(shown["mlflow_run_id"], metrics=metrics[start : start + 1000])
-    rundir.write_json(run / "tracking.json", {**shown, "rows": shown["rows"] + len(rows)})
+    named = {re.sub(r"[^\w\-. :/]+", "_", f"verdict/{k}").rstrip("_"): v for k, v in metrics.items()}
+    files = [str(f.relative_to(sweep)) if f.is_relative_to(sweep) else str(f.absolute()) for f in artifacts]
+    with _locked(sweep):
+        state = _state(sweep, tracking) | {"attached": {"files": files, "metrics": named}, "ended": None}
+        rundir.write_json(sweep / "tracking.json", state)
+    if wanted_end(sweep):
+        _bounded("the verdict", sweep, tracking, [sweep], _patience(tracking))
 
 
-def end(run: Path) -> None:
-    """Attach the run's files and set its final status."""
-    asked = rundir.read_json(run / "run.json")
-    status = rundir.get_status(run)
-    run_id = rundir.read_json(run / "tracking.json")["mlflow_run_id"]
-    client, _ = _client(asked)
-    for name in (
-        "metrics.jsonl",
-        "status.json",
-        "predictions.npz",
-        "error.txt",
-        "curves.png",
-        "invariance.json",
-        "invariance.png",
-    ):
-        if (run / name).exists():
-            client.log_artifact(run_id, str(run / name))
-    for checkpoint in sorted((run / "checkpoints").glob("*.ckpt")):
-        client.log_artifact(run_id, str(checkpoint), "checkpoints")
-    ended = int(status.get("ended", time.time()) * 1000)
-    client.set_terminated(run_id, STATUS[status["status"]], end_time=ended)
+def end_sweep(sweep: Path, tracking: Tracking, status: str) -> None:
+    """Send the end of the sweep, and what its runs have missed."""
+    if tracking.uri is None:
+        return
+    dirs = [sweep / job["dir"] for job in rundir.read_json(sweep / "sweep.json")["jobs"]]
+    runs = [run for run in dirs if (run / "run.json").exists()]
+    seconds = STOP_WAIT_S if status == "interrupted" else max(SWEEP_WAIT_S, _patience(tracking))
+    _bounded("the sweep", sweep, tracking, [*runs, sweep], seconds)
 
 
-def _client(asked: dict[str, Any]) -> tuple["MlflowClient", str]:
-    tracking, experiment = asked["config"]["tracking"], asked["config"]["experiment"]["name"]
-    return connect(Tracking(**tracking), experiment)
+def _patience(tracking: Tracking) -> float:
+    return tracking.wait_s if tracking.remote else LOCAL_WAIT_S
+
+
+def _bounded(what: str, path: Path, tracking: Tracking, dirs: list[Path], seconds: float) -> None:
+    """Send what `dirs` owe, for so long and no longer; one warning where that was not all."""
+    ready(tracking)
+    deadline = time.monotonic() + seconds
+
+    def work() -> bool:
+        for one in dirs:
+            while owes(one, tracking):
+                try:
+                    send(one, tracking, go_on=lambda: time.monotonic() < deadline)
+                except Exception as error:
+                    if tracking.remote or not busy(error) or time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.3)
+        return True
+
+    try:
+        within(seconds, work)
+    except Exception as error:
+        _warn(path, tracking, what, error)
+
+
+def owes(path: Path, tracking: Tracking) -> bool:
+    """Whether MLflow does not show yet how the run or sweep at `path` ended; one under way sends by itself."""
+    wanted = wanted_end(path)
+    return bool(wanted) and _state(path, tracking)["ended"] != wanted
+
+
+def replay(runs_dir: Path, tracking: Tracking, seconds: float = 10.0) -> None:
+    """Send what earlier runs under `runs_dir` missed to the same MLflow, for so long and no longer."""
+    deadline = time.monotonic() + seconds
+    done: list[Path] = []
+
+    def work() -> bool:
+        for path, uid in unsent.listed(runs_dir, tracking.uri):
+            if time.monotonic() > deadline:
+                break
+            try:
+                if not wanted_end(path):
+                    continue
+                if owes(path, tracking):
+                    send(path, tracking, go_on=lambda: time.monotonic() < deadline)
+                    done.append(path)
+                unsent.remove(path, uid)
+            except Exception as error:
+                if tracking.remote and away(error):
+                    break
+                log.warning("tracking: %s could not be shown on MLflow: %s", path, reason(error))
+        return True
+
+    with contextlib.suppress(TimeoutError):
+        within(seconds + tracking.wait_s / 2, work)
+    if done:
+        print(f"tracking: sent what {len(done)} earlier runs under {runs_dir} had missed", file=sys.stderr)
 
 
 def run_id(run: Path) -> str | None:
     """The MLflow run that shows this run or sweep directory; None while there is none."""
-    path = run / "tracking.json"
-    return rundir.read_json(path)["mlflow_run_id"] if path.exists() else None
+    return _read(run).get("mlflow_run_id")

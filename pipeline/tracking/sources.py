@@ -56,10 +56,10 @@ def _from_mlflow(settings: Config, named: str, folder: Path, weights: bool) -> P
     # A database that is not there yet holds no run, and is not made for this.
     if uri is None or (uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists()):
         raise InputError(f"transfer.source={named}: is looked up on MLflow, and tracking.uri={uri} has no runs.")
-    from pipeline.tracking.project import connect
+    from pipeline.tracking.connect import connect
 
     try:
-        client, _ = connect(settings.tracking, settings.experiment.name)
+        client = connect(settings.tracking)
         run_id = named
         if model := MODEL.fullmatch(named):
             name, version, alias = model.groups()

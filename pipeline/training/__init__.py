@@ -19,4 +19,5 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
     warnings.filterwarnings("ignore", ".*your dataloader is not resumable.*")  # the sampler is, see go_on
     warnings.filterwarnings("ignore", ".*GPU available but not used.*")
+    warnings.filterwarnings("ignore", ".*module.s. in eval mode at the start of training.*")  # what is frozen
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")

@@ -1,22 +1,47 @@
-"""Start a run: here in this process, or in several under torchrun's elastic agent.
+"""Start a run: here in this process, or in several under torchrun's elastic agent, on one host or on more.
 
 The processes are started from the run directory. Left to Lightning, each would run the command line again,
 and inside a Hydra multirun the whole sweep with it.
+
+Of several hosts, the one that gets the run's lock leads: it writes run.json, shows the run on MLflow and sets how
+it ended. The others wait for run.json and start their processes as it says.
 """
 
+import contextlib
 import errno
 import os
+import re
 import signal
+import socket
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pipeline import config, rundir
-from pipeline.training import stopping
+from pipeline.training import devices, stopping
 from pipeline.training.stopping import Stopped
 
 # What ends a run without being its fault: it goes on from its last checkpoint once there is room again.
 ENVIRONMENT = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENOMEM, errno.ESTALE}
+
+# For all hosts to be there: at the start, and where max_restarts lets the others wait for one that died.
+HOSTS_S = 600
+
+# For another host to say why it ended the run, or for the leading one to write down how it did.
+SETTLED_S = 30
+
+# How a process fails when another one is gone: what gloo, NCCL and torch's store say.
+GONE = re.compile(
+    r"closed by peer|reset by peer|Connection refused|Broken pipe|Timed out waiting|remote process exited|"
+    r"ncclRemoteError|collective operation timeout|DistNetworkError|DistStoreError|connectFullMesh",
+    re.I,
+)
+
+
+class LostProcessError(RuntimeError):
+    """A process of the run was killed from outside, or its host is gone."""
 
 
 def train(path: Path) -> str:
@@ -27,57 +52,146 @@ def train(path: Path) -> str:
     trainer = config.of_run(path).trainer
     try:
         with stopping.interruptible():
-            if trainer.devices == 1:
-                from pipeline.training.fit import fit
-
-                fit(path)
-            else:
-                _elastic(path, trainer)
+            _train(path, trainer, leads=True)
     except Exception as error:
         rundir.fail(path, error, "interrupted" if _outside(error) else "failed")
     except BaseException as stop:
-        rundir.set_status(path, "interrupted", ended=time.time(), error=f"stopped by {stop or type(stop).__name__}")
+        reason = str(stop) or type(stop).__name__
+        rundir.set_status(path, "interrupted", ended=time.time(), error=f"stopped by {reason}")
         raise
     return rundir.get_status(path)["status"]
 
 
-class LostProcessError(RuntimeError):
-    """A process of the run was killed from outside."""
+def _train(path: Path, trainer: config.Trainer, leads: bool) -> None:
+    with devices.dealt(trainer.devices if trainer.accelerator == "gpu" else 0) as gpus:
+        if trainer.processes == 1:
+            from pipeline.training.fit import fit
+
+            fit(path, *gpus)
+            return
+        # Left to itself torchrun says OMP_NUM_THREADS=1 where a host has several processes, and nothing where it has
+        # one; the last bits of a run of two processes differed by that between one host and two.
+        with _environment(devices.visible(gpus) | {"OMP_NUM_THREADS": str(trainer.threads or 1)}):
+            # torchrun's own restart takes a dead host for one of the new round, and fails 60 s later.
+            restarts = trainer.max_restarts if trainer.num_nodes > 1 else 0
+            while True:
+                attempt = rundir.get_status(path).get("resumed", 0)
+                try:
+                    return _elastic(path, trainer, attempt)
+                except LostProcessError as error:
+                    if not restarts:
+                        raise
+                    restarts -= 1
+                    print(f"{path}: starts again from its checkpoint: {error}", file=sys.stderr, flush=True)
+                    _again(path, attempt, leads, error)
+
+
+def _again(path: Path, attempt: int, leads: bool, error: LostProcessError) -> None:
+    """Begin the next attempt on the host that leads, or wait for it elsewhere. Raises `error` where there is none."""
+    if leads:
+        rundir.resume(path)
+        return
+    end = time.monotonic() + 2 * SETTLED_S
+    while rundir.get_status(path).get("resumed", 0) == attempt:
+        if time.monotonic() > end or not rundir.alive(path):
+            raise error
+        time.sleep(0.2)
+
+
+@contextlib.contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Within, processes that are started find `values` in their environment."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, old in before.items():
+            if old is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = old
+
+
+@contextlib.contextmanager
+def leading(path: Path, trainer: config.Trainer) -> Iterator[bool]:
+    """Hold the run at `path`. False where another of its hosts does, and has begun.
+
+    Raises BusyError where a run on one host is held by another process.
+    """
+    with contextlib.ExitStack() as held:
+        leads = False
+        while not leads:
+            try:
+                held.enter_context(rundir.locked(path, 5 if trainer.num_nodes == 1 else 0))
+                leads = True
+            except rundir.BusyError:
+                if trainer.num_nodes == 1:
+                    raise
+                if rundir.get_status(path)["status"] == "running" and (path / "run.json").exists():
+                    break
+                time.sleep(0.2)
+        yield leads
+
+
+def follow(path: Path) -> None:
+    """Train this host's part of the run at `path`, which another host leads, and wait until it says how it ended."""
+    trainer = config.of_run(path).trainer
+    try:
+        with stopping.interruptible():
+            _train(path, trainer, leads=False)
+    except Exception as error:
+        print(f"{path}: {' '.join(str(error).split())[:300]}", file=sys.stderr)
+    finally:
+        end = time.monotonic() + SETTLED_S
+        while time.monotonic() < end and rundir.get_status(path)["status"] == "running" and rundir.alive(path):
+            time.sleep(0.5)
+        rundir.left_behind(path)  # the leading host is gone
 
 
 def _outside(error: Exception) -> bool:
     """Whether the cause lies outside of the run: a full disk, a killed process of it, a loader that hangs."""
     if isinstance(error, OSError) and error.errno in ENVIRONMENT:
         return True
-    return isinstance(error, LostProcessError) or (isinstance(error, RuntimeError) and "DataLoader" in str(error))
+    return isinstance(error, LostProcessError | devices.NoGPUError) or (
+        isinstance(error, RuntimeError) and "DataLoader" in str(error)
+    )
 
 
-def _elastic(path: Path, trainer: config.Trainer) -> None:
+def _elastic(path: Path, trainer: config.Trainer, attempt: int) -> None:
+    from torch.distributed import DistError
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.elastic.rendezvous import RendezvousError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     logs = path / "ranks"
     logs.mkdir(exist_ok=True)
-    if trainer.accelerator == "cpu":
+    several = trainer.num_nodes > 1
+    meeting: dict[str, Any] = {"rdzv_endpoint": "localhost:0"}
+    if several:
+        meeting = _meeting(trainer)
+        (logs / "failure.json").unlink(missing_ok=True)
+    elif trainer.accelerator == "cpu":
         # gloo otherwise asks the resolver for this host's name, and fails or hangs where that has no address.
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     agent = elastic_launch(
         LaunchConfig(
-            min_nodes=1,
-            max_nodes=1,
+            min_nodes=trainer.num_nodes,
+            max_nodes=trainer.num_nodes,
             nproc_per_node=trainer.devices,
-            run_id=path.name,
+            run_id=f"{path.name}-{attempt}",
             rdzv_backend="c10d",
-            rdzv_endpoint="localhost:0",
-            max_restarts=trainer.max_restarts,
+            max_restarts=0 if several else trainer.max_restarts,
             # Standard output is kept for the result document; what ranks say is in RUN/ranks.
             logs_specs=DefaultLogsSpecs(log_dir=str(logs), redirects=Std.ALL),
+            **meeting,
         ),
         entrypoint=sys.executable,
     )
     try:
-        agent("-m", "pipeline.training", str(path.resolve()), str(os.getpid()))
+        with _signals_to_ranks() if several else contextlib.nullcontext():
+            agent("-m", "pipeline.training", str(path.resolve()), str(os.getpid()))
     except SignalException as stop:  # the agent passed the signal on and waited for its processes
         raise Stopped(stop.sigval.name) from None
     except ChildFailedError as error:
@@ -85,8 +199,104 @@ def _elastic(path: Path, trainer: config.Trainer) -> None:
         rank, failure = error.get_first_failure()
         if failure.exitcode < 0:
             name = signal.Signals(-failure.exitcode).name
-            raise LostProcessError(f"process {rank} was killed by {name} (see {logs})") from error
-        kind = LostProcessError if "DataLoader" in failure.message else RuntimeError
-        raise kind(f"process {rank}: {failure.message} (see {logs})") from error
+            found: RuntimeError = LostProcessError(f"process {rank} was killed by {name} (see {logs})")
+        else:
+            # A process that could write down its error has it in a dictionary, with its traceback.
+            message = str(failure.message["message"] if isinstance(failure.message, dict) else failure.message)
+            gone = several and GONE.search(message)
+            kind = LostProcessError if gone or "DataLoader" in message else RuntimeError
+            found = kind(f"process {rank}: {message} (see {logs})")
+            if gone:
+                _told(logs, found)
+        if several and not (logs / "failure.json").exists():
+            rundir.write_json(logs / "failure.json", {"error": str(found), "lost": isinstance(found, LostProcessError)})
+        raise found from error
+    except (RendezvousError, DistError, ConnectionError) as error:
+        if rundir.get_status(path)["status"] != "finished":
+            raise LostProcessError(f"a host is gone, or did not come within {HOSTS_S} s: {error}") from error
     if rundir.get_status(path)["status"] != "finished":
         raise Stopped("a signal to one of its processes")
+
+
+def _told(logs: Path, found: RuntimeError) -> None:
+    """Raise what another host says was the cause of `found`, where one says so soon."""
+    end = time.monotonic() + SETTLED_S / 3
+    while time.monotonic() < end:
+        if (logs / "failure.json").exists():
+            said = rundir.read_json(logs / "failure.json")
+            raise (LostProcessError if said["lost"] else RuntimeError)(said["error"]) from found
+        time.sleep(0.2)
+
+
+def _meeting(trainer: config.Trainer) -> dict[str, Any]:
+    """Where the hosts meet, and by which of its addresses this one is reached: what LaunchConfig is told of it."""
+    import psutil
+
+    assert trainer.rdzv_endpoint
+    host, _, port = trainer.rdzv_endpoint.rpartition(":")
+    found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+    family, _, _, _, address = found[0]
+    # The way to the endpoint is the way to the others. No packet is sent.
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect(address)
+        own = probe.getsockname()[0]
+    interfaces = {a.address.partition("%")[0]: name for name, all_ in psutil.net_if_addrs().items() for a in all_}
+    if own in interfaces:
+        # Otherwise gloo asks the resolver for this host's name, which many answer with a loopback address.
+        for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
+            os.environ.setdefault(name, interfaces[own])
+    is_host = any(one[4][0] in interfaces for one in found)  # torch's own guess goes by the host's name
+    if not is_host:
+        _wait_for(address)
+    timeouts = {"timeout": HOSTS_S, "join_timeout": HOSTS_S, "is_host": is_host}
+    # The ranks' signals are ours to pass on, see _signals_to_ranks.
+    return {
+        "rdzv_endpoint": trainer.rdzv_endpoint,
+        "rdzv_configs": timeouts,
+        "local_addr": own,
+        "signals_to_handle": "SIGHUP,SIGQUIT",
+    }
+
+
+def _wait_for(address: Any) -> None:
+    """Until the host at `address` listens. Raises LostProcessError after HOSTS_S."""
+    began, said = time.monotonic(), False
+    while True:
+        try:
+            socket.create_connection(address[:2], timeout=5).close()
+            return
+        except OSError as error:
+            if time.monotonic() - began > HOSTS_S:
+                where = f"{address[0]}:{address[1]}"
+                raise LostProcessError(f"trainer.rdzv_endpoint={where}: nobody there in {HOSTS_S} s") from error
+        if not said:
+            said = True
+            print(f"waiting for the host at {address[0]}:{address[1]}", file=sys.stderr, flush=True)
+        time.sleep(0.5)
+
+
+@contextlib.contextmanager
+def _signals_to_ranks() -> Iterator[None]:
+    """Within, SIGTERM and SIGINT go to this host's ranks, which agree with those of the other hosts and all end well.
+
+    The agent's own way is to leave at once: the other hosts' agents then wait 300 s for it at their end.
+    """
+    import psutil
+
+    asked: list[int] = []
+
+    def handler(number: int, _frame: Any) -> None:
+        ranks = [child for child in psutil.Process().children() if "pipeline.training" in child.cmdline()]
+        if asked or not ranks:
+            raise Stopped(signal.Signals(number).name)
+        asked.append(number)
+        for rank in ranks:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                rank.send_signal(signal.SIGTERM)
+        signal.alarm(stopping.GRACE_S + 10)
+
+    with stopping.handled(handler):
+        try:
+            yield
+        finally:
+            signal.alarm(0)

@@ -38,6 +38,7 @@ class Classifier(pl.LightningModule):
         self.register_buffer("std", std.reshape(-1, 1, 1).float())
         self.options, self.tuning = optimizer, tuning
         self.waiting: list[torch.Tensor] = []  # what is not yet trained in this epoch
+        self.cached = False  # batches are the features of a frozen trunk, not images: see features.py
         self.train_loss = MeanMetric(nan_strategy="disable")  # NaN is news, not something to leave out
         self.val_loss = MeanMetric()
         self.val_acc = MulticlassAccuracy(classes, average="micro", validate_args=False)
@@ -57,6 +58,13 @@ class Classifier(pl.LightningModule):
             else:
                 x_BCHW = torch.einsum("bchw,c->bhw", x_BCHW, x_BCHW.new_tensor(LUMINANCE)).unsqueeze(1)
         return (x_BCHW - self.mean) / self.std
+
+    def head(self, features: torch.Tensor) -> torch.Tensor:
+        """Logits [B, classes] of what the trunk gives: the new layers at the network's end, one after the other."""
+        assert self.tuning is not None
+        for name in self.tuning.head:
+            features = self.network.get_submodule(name)(features)
+        return features
 
     def train(self, mode: bool = True) -> "Classifier":
         """Training mode for what learns in this epoch; all else behaves as in evaluation, whoever calls this.
@@ -89,16 +97,16 @@ class Classifier(pl.LightningModule):
             weights.grad = None  # the optimizer passes it by: no step, no moments, no weight decay
 
     def training_step(self, batch: Batch, _: int) -> torch.Tensor:
-        x_BCHW, y, _ids = batch
-        loss = F.cross_entropy(self(x_BCHW), y)
+        x, y, _ids = batch
+        loss = F.cross_entropy(self.head(x) if self.cached else self(x), y)
         self.train_loss.update(loss.detach(), len(y))
         return loss
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        x_BCHW, y, _ids = batch
+        x, y, _ids = batch
         # In full precision, so that a metric is what the checkpoint gives on any machine.
         with torch.autocast(self.device.type, enabled=False):
-            logits = self(x_BCHW)
+            logits = self.head(x) if self.cached else self(x)
         self.val_loss.update(F.cross_entropy(logits, y), len(y))
         self.val_acc.update(logits, y)
 

@@ -64,6 +64,11 @@ def place(source: Config) -> Path:
     return Path(source.runs_dir) / source.experiment.name / "sources" / key(source)[:16]
 
 
+def is_trained(source: Config) -> bool:
+    """Whether the run is there whole."""
+    return rundir.get_status(place(source))["status"] == "finished"
+
+
 def label(source: Config) -> str:
     """The run in a word, for progress lines."""
     half = f"/{source.data.class_half}" if source.data.class_half else ""

@@ -18,7 +18,10 @@ from typing import Any
 # kill after 30 s and more.
 GRACE_S = 20
 
+# Kept until the command ends: an exception that is raised wherever the signal finds us may be swallowed there, by
+# a destructor or a callback from C. Then the next batch, or the next run, notices.
 _asked = False
+_depth = 0
 
 
 class Stopped(BaseException):
@@ -32,17 +35,24 @@ def asked() -> bool:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Within, SIGTERM and SIGINT raise Stopped at once."""
-    with _handled(_interrupt):
-        yield
+    """Within, SIGTERM and SIGINT raise Stopped at once. The outermost one begins with nothing asked."""
+    global _asked, _depth
+    if _depth == 0:
+        _asked = False
+    _depth += 1
+    try:
+        with handled(_interrupt):
+            yield
+    finally:
+        _depth -= 1
 
 
 @contextlib.contextmanager
 def cooperative() -> Iterator[None]:
     """Within, the first signal only sets what `asked` says. The second one, or GRACE_S, raises Stopped."""
-    global _asked
-    _asked = False
-    with _handled(_ask):
+    if _asked:
+        raise Stopped("a signal before")
+    with handled(_ask):
         try:
             yield
         finally:
@@ -51,7 +61,8 @@ def cooperative() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _handled(handler: Any) -> Iterator[None]:
+def handled(handler: Any) -> Iterator[None]:
+    """Within, `handler` answers SIGTERM and SIGINT; an alarm raises Stopped."""
     if threading.current_thread() is not threading.main_thread():  # Python allows handlers nowhere else
         yield
         return
@@ -65,6 +76,8 @@ def _handled(handler: Any) -> Iterator[None]:
 
 
 def _interrupt(number: int, _frame: Any) -> None:
+    global _asked
+    _asked = True
     raise Stopped(signal.Signals(number).name)
 
 

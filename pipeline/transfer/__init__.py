@@ -2,6 +2,7 @@
 
     source = of_run(run, named) or of_timm(section, weights)
     made = outline(section, transfer, input_shape, classes, source)    # plans: no torch, no weights
+    made = settle(section, transfer, prepared, data, seed, source)     # the same, where auto looks at the data
     record(made, source)                                               # reads the weights; goes into run.json
 
 and, from run.json alone (`pipeline.transfer.network`, which imports torch):
@@ -11,8 +12,9 @@ and, from run.json alone (`pipeline.transfer.network`, which imports torch):
 Importing this package imports no torch.
 """
 
+from pipeline.transfer.advice import numbers, sentences
 from pipeline.transfer.config import Transfer
-from pipeline.transfer.outline import Outline, deciding, outline, record
+from pipeline.transfer.outline import Outline, deciding, outline, record, settle
 from pipeline.transfer.source import Source, of_run, of_timm
 from pipeline.transfer.strategies import NETWORKS, STRATEGIES, Part, Tuning
 
@@ -25,8 +27,11 @@ __all__ = [
     "Transfer",
     "Tuning",
     "deciding",
+    "numbers",
     "of_run",
     "of_timm",
     "outline",
     "record",
+    "sentences",
+    "settle",
 ]

@@ -16,7 +16,7 @@ class Transfer:
     A key that the strategy has no use for is refused: a sweep over it would compare equals.
     """
 
-    strategy: str = "none"  # none, or a key of strategies.STRATEGIES
+    strategy: str = "none"  # none, auto (see advise.py), or a key of strategies.STRATEGIES
     source: str | None = None  # see SOURCES
     weights: str | None = None  # of source=timm: a local file (safetensors or a state dict); null: the published ones
     pretrain: Data | None = None  # in place of source: the data of one that is trained first, see training/pretrain.py
@@ -28,7 +28,7 @@ class Transfer:
     cache: bool = True  # features of a frozen trunk are computed once, where no image is augmented
 
     def __post_init__(self) -> None:
-        one_of("transfer.strategy", self.strategy, ("none", *STRATEGIES))
+        one_of("transfer.strategy", self.strategy, ("none", *STRATEGIES, "auto"))
         if self.depth is not None:
             at_least("transfer.depth", self.depth, 1)
         if not 0 < self.lr_decay <= 1:
@@ -40,7 +40,7 @@ class Transfer:
             for name in ("source", "weights", "pretrain"):
                 if (value := getattr(self, name)) is not None:
                     shown = value.name if isinstance(value, Data) else value
-                    allowed = ", ".join(STRATEGIES)
+                    allowed = ", ".join((*STRATEGIES, "auto"))
                     raise InputError(
                         f"transfer.{name}={shown}: nothing is loaded by transfer=none. Choose transfer={allowed}."
                     )
@@ -75,13 +75,13 @@ class Transfer:
 
     @property
     def how(self) -> Strategy:
-        """What the strategy does; not of none."""
-        found = STRATEGIES[self.strategy]
+        """What the strategy does; not of none. What auto will do is not known yet: it stands for head_only."""
+        found = STRATEGIES["head_only" if self.strategy == "auto" else self.strategy]
         return found if self.network is None else replace(found, frozen=not self.network.endswith("+"))
 
     def _has_effect(self, name: str, given: bool, used: object) -> None:
         assert callable(used)
-        users = [word for word, strategy in STRATEGIES.items() if used(strategy)]
+        users = [*(word for word, strategy in STRATEGIES.items() if used(strategy)), "auto"]
         if given and self.strategy not in users:
             raise InputError(
                 f"transfer.{name}={getattr(self, name)}: has no effect with transfer={self.strategy}, "

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.architecture import Layer, Plan, Section, Timm
+from pipeline.data import Data, Prepared, split
 from pipeline.errors import InputError
 from pipeline.transfer.config import Transfer
 from pipeline.transfer.source import Source, planned, same
@@ -29,6 +30,7 @@ class Outline:
     tuning: Tuning | None = None
     head: tuple[str, ...] = ()
     sizes: Mapping[str, int] = field(default_factory=dict)
+    advice: Mapping[str, Any] | None = None  # of transfer=auto: see advise.py
 
     @property
     def parameters(self) -> dict[str, int]:
@@ -66,6 +68,7 @@ class Outline:
             "frozen": by_role.get("frozen", []),
             "new": by_role.get("new", []),
             "parameters": self.parameters,
+            **({"advice": self.advice} if self.advice else {}),
         }
 
 
@@ -74,7 +77,8 @@ def outline(
 ) -> Outline:
     """The network that `asked` makes of `source` for images [C, H, W] of so many classes.
 
-    `own` is the architecture section, which must be the default or the source's own where the source is a run.
+    `own` is the architecture section, which must be the default or the source's own where the source is a run. What
+    auto will choose is not known before the data is looked at (see advise.advised): it stands for head_only here.
 
     Raises:
         InputError: an architecture of one's own beside a run's, channels that cannot be brought together, an input
@@ -83,6 +87,8 @@ def outline(
     shape = (input_shape[0], input_shape[1], input_shape[2])
     if asked.strategy == "none":
         return Outline(own, planned(own, shape, classes))
+    if asked.strategy == "auto":
+        asked = Transfer(strategy="head_only", source=asked.source, weights=asked.weights, cache=asked.cache)
     assert source is not None
     if source.is_run and not same(own, source):
         raise InputError(
@@ -108,6 +114,18 @@ def outline(
         parts(made, sizes, strategy, depth, head), asked.lr_decay, asked.warmup_epochs, asked.unfreeze_every
     )
     return Outline(source.section, made, cut, asked.strategy, tuning, head, sizes)
+
+
+def settle(
+    own: Section, asked: Transfer, prepared: Prepared, cut: Data, seed: int, source: Source | None = None
+) -> Outline:
+    """`outline` for prepared data; of transfer=auto, what its training split (by `cut` and `seed`) asks for."""
+    if asked.strategy != "auto":
+        return outline(own, asked, prepared.input_shape, len(prepared.classes), source)
+    from pipeline.transfer.advise import advised  # torch: only for who looks at data
+
+    assert source is not None
+    return advised(own, asked, prepared, split(prepared, cut, seed)["train"], seed, source)
 
 
 def record(made: Outline, source: Source | None) -> dict[str, Any]:

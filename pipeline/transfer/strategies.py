@@ -62,6 +62,11 @@ class Tuning:
     warmup_epochs: int = 0
     unfreeze_every: int | None = None
 
+    @property
+    def head(self) -> tuple[str, ...]:
+        """The modules that are new at the network's end, in the order in which they run."""
+        return tuple(part.name for part in self.parts if part.group == 0)
+
     def part(self, name: str) -> Part | None:
         """The part that a module or parameter belongs to; None for one that holds several."""
         inside = [part for part in self.parts if _within(name, part.name)]
@@ -112,12 +117,12 @@ def parts(
     )
     found = []
     for layer in planned.layers:
-        loaded = strategy.loads and (depth is None or layer.stage < depth)
+        loaded = strategy.loads and (depth is None or strategy.drops or layer.stage < depth)
         role = (FROZEN if strategy.frozen else TRAINED) if loaded else NEW
         if strategy.frozen and not strategy.loads:
             role = FROZEN  # as it was drawn
         # A layer without weights goes with the nearest stage before it that has some.
-        group = next((i for i, stage in enumerate(weighty, start=1) if stage <= layer.stage), len(weighty))
+        group = next((i for i, stage in enumerate(weighty, start=1) if stage <= layer.stage), max(1, len(weighty)))
         found += [Part(name, role, group) for name in _names(layer) if name not in head]
     return (*found, *trunk.parts)
 

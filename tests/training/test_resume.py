@@ -86,6 +86,7 @@ def test_stopped_at_any_batch_it_goes_on_to_the_same_bits(step, workers, undistu
     assert rundir.get_status(workdir / "run")["resumed"] == 1
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_like_sigterm(undisturbed, command, workdir, monkeypatch):
     expected = undisturbed()
     signalled(monkeypatch, 5, signal.SIGINT)
@@ -154,6 +155,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(damage, undisturbed, 
     assert state(workdir / "run") == expected
 
 
+@pytest.mark.slow
 def test_all_checkpoints_damaged_begin_again(undisturbed, command, workdir, monkeypatch):
     expected = undisturbed()
     signalled(monkeypatch, 9)
@@ -164,6 +166,7 @@ def test_all_checkpoints_damaged_begin_again(undisturbed, command, workdir, monk
     assert state(workdir / "run") == expected
 
 
+@pytest.mark.slow
 def test_a_long_epoch_is_saved_on_its_way(undisturbed, command, workdir, monkeypatch):
     expected, saved = undisturbed(), []
     original = kept.Keep.save
@@ -201,6 +204,7 @@ def test_the_same_command_finds_its_interrupted_run(command, workdir, monkeypatc
     assert len(list((workdir / "runs/train").iterdir())) == 3
 
 
+@pytest.mark.slow
 def test_resume_false_begins_anew(command, workdir, monkeypatch):
     signalled(monkeypatch, 2)
     assert command("train", LINE).code == 75
@@ -251,6 +255,7 @@ def test_a_diverged_run_names_the_batch_and_keeps_the_last_good_checkpoint(comma
     assert state(run) == state(workdir / "undisturbed")
 
 
+@pytest.mark.slow
 def test_weights_that_overflow_are_never_saved(command, workdir, monkeypatch):
     original = kept.Keep.save
 
@@ -319,6 +324,7 @@ def test_the_same_sweep_goes_on_in_its_directory(command, workdir, monkeypatch):
     assert len(list((workdir / "runs/train").iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_a_new_level_and_a_new_seed_run_alone(command, workdir):
     first = command("train", f"{SWEEP} output=json").document
     began = {path: path.stat().st_mtime_ns for path in (workdir / "runs").glob("**/run.json")}
@@ -332,6 +338,7 @@ def test_a_new_level_and_a_new_seed_run_alone(command, workdir):
     assert done.document["verdict"]["factors"]["architecture.kernel_size"]["levels"][0]["n"] == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", ["trainer.max_epochs=1", "optimizer.lr=0.01", "resume=false"])
 def test_another_sweep_gets_another_directory(other, command):
     line = SWEEP.replace("seed=0,1", "seed=0").replace("3,5", "3,2")
@@ -345,6 +352,7 @@ def test_a_sweep_directory_that_holds_another_is_refused(command):
     assert (done.code, "dir=here: holds another sweep" in done.err) == (2, True)
 
 
+@pytest.mark.slow
 def test_failed_runs_are_tried_again_on_request_alone(command, monkeypatch):
     original = guard.Guard.on_before_backward
 

@@ -15,6 +15,8 @@ from running import REPOSITORY, TINY, call, refused
 from pipeline import rundir
 from pipeline.training import guard
 
+pytestmark = pytest.mark.slow  # each trains networks, sources first
+
 # Two blocks with batch norm; 64 of about 630 digits of five classes, two steps an epoch.
 LINE = f"{TINY} architecture.block=CNAP trainer.precision=32-true trainer.max_epochs=2 data.class_half=b"
 ON_A = "data@transfer.pretrain=digits transfer.pretrain.class_half=a transfer.pretrain.limit_train=64"

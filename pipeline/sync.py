@@ -1,0 +1,156 @@
+"""Send to MLflow what it missed of the runs and sweeps under a folder, and set right how they ended.
+
+python -m pipeline.sync
+python -m pipeline.sync runs_dir=runs/kernel_size uri=http://HOST:PORT
+"""
+
+import dataclasses
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from pipeline import cli, config
+from pipeline.errors import InputError, one_of
+from pipeline.tracking.config import Tracking
+
+
+@dataclass
+class Sync:
+    """What `python -m pipeline.sync` takes."""
+
+    runs_dir: str = "runs"  # a folder of runs and sweeps, or one of them
+    uri: str | None = None  # another MLflow to show them on from now on; null: where each one is shown
+    artifacts: str | None = None  # with uri=sqlite:///...: the folder for files; null: artifacts, beside the database
+    again: bool = False  # all there is, not only what is known to be missing: for an MLflow that lost something
+    output: str = "table"  # table | json
+
+    def __post_init__(self) -> None:
+        one_of("output", self.output, ("table", "json"))
+        if self.artifacts is not None and not (self.uri or "").startswith("sqlite:///"):
+            raise InputError(f"artifacts={self.artifacts}: only with uri=sqlite:///...; a server has its own place.")
+
+    @property
+    def tracking(self) -> Tracking | None:
+        """The other MLflow, if one is named."""
+        if self.uri is None:
+            return None
+        try:
+            found = Tracking(uri=self.uri, artifacts=self.artifacts)
+        except InputError as error:
+            raise InputError(str(error).removeprefix("tracking.")) from None
+        if not found.remote and found.artifacts is None:
+            found.artifacts = str(Path(found.uri.removeprefix("sqlite:///")).parent / "artifacts")  # type: ignore
+        return found
+
+
+def job(cfg: DictConfig) -> int:
+    """Go through the directories, send what each one owes, say what was sent."""
+    asked = config.typed(cfg, Sync)
+    other, root = asked.tracking, Path(asked.runs_dir)
+    if not root.is_dir():
+        raise InputError(f"runs_dir={asked.runs_dir}: no such folder.")
+    # Nobody waits for the end of a run here: big files may take their time.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+    if other:
+        usable(other)
+    found = list(tracked(root, other))
+    owing = [(path, where) for path, where in found if asked.again or owes(path, where)]
+    rows = list(send(owing, again=asked.again))
+    failed = [row for row in rows if row["error"]]
+    document = {
+        "runs_dir": asked.runs_dir,
+        "tracked": len(found),
+        "sent": len(rows) - len(failed),
+        "failed": len(failed),
+        "runs": rows,
+    }
+    cli.emit(asked.output, document, lambda: table(document))
+    return cli.FAILED if failed else cli.DONE
+
+
+def usable(other: Tracking) -> None:
+    """Raise InputError if this is no MLflow, or one that refuses; one that is away may come back."""
+    from pipeline.tracking import connect
+
+    try:
+        connect.connect(other).search_experiments(max_results=1)
+    except Exception as error:
+        if not (other.remote and connect.away(error)):
+            raise InputError(f"uri={other.uri}: cannot be used ({connect.reason(error)}).") from None
+
+
+def tracked(root: Path, other: Tracking | None) -> Iterator[tuple[Path, Tracking]]:
+    """Every run and sweep directory under `root` and the MLflow that it is to be shown on."""
+    from pipeline.tracking import project
+
+    for folder, folders, files in os.walk(root):
+        run, sweep = "run.json" in files, "sweep.json" in files
+        folders[:] = [] if run else sorted(name for name in folders if not name.startswith("."))
+        if run or sweep:
+            where = other or project.tracking_of(Path(folder))
+            if where.uri:
+                yield Path(folder), where
+
+
+def owes(path: Path, tracking: Tracking) -> bool:
+    """Whether MLflow lacks something; a run under way, which sends by itself, owes nothing."""
+    from pipeline.tracking import project
+
+    return project.owes(path, tracking)
+
+
+def send(owing: list[tuple[Path, Tracking]], again: bool) -> Iterator[dict[str, Any]]:
+    """Send run after run, with a line for each; past one that is away, nothing more is tried there."""
+    from pipeline.tracking import connect, project
+
+    away: dict[str, str] = {}
+    for number, (path, where) in enumerate(owing, 1):
+        uri = str(where.uri)
+        row: dict[str, Any] = {"run": str(path), "uri": uri, "rows": 0, "files": 0, "status": "", "error": None}
+        try:
+            if uri in away:
+                row["error"] = away[uri]
+            elif not project.wanted_end(path):
+                row["status"] = "RUNNING"  # begun since we looked
+            else:
+                connect.ready(where)
+                row |= dataclasses.asdict(project.send(path, where, again=again))
+        except Exception as error:
+            row["error"] = connect.reason(error)
+            if where.remote and connect.away(error):
+                away[uri] = row["error"]
+        row["mlflow_run_id"] = row.pop("run_id", None) or project.run_id(path)
+        print(f"[{number:>{len(str(len(owing)))}}/{len(owing)}] {line(row)}", file=sys.stderr)
+        yield row
+
+
+def line(row: dict[str, Any]) -> str:
+    """What was sent of one run."""
+    if row["error"]:
+        return f"{row['run']}: not sent: {row['uri']}: {row['error']}"
+    return f"{row['run']}: {row['rows']} rows, {row['files']} files, {row['status']}"
+
+
+def table(document: dict[str, Any]) -> None:
+    """The sum of it for people."""
+    if not document["runs"]:
+        print(f"Nothing to send: MLflow has all {document['tracked']} tracked runs and sweeps under it.")
+        return
+    rows = sum(row["rows"] for row in document["runs"])
+    print(f"Sent what {document['sent']} of {document['tracked']} runs and sweeps had missed: {rows} metric rows.")
+    if document["failed"]:
+        print(f"{document['failed']} could not be sent. The run directories keep all; say it again later.")
+
+
+def main() -> None:
+    """The command."""
+    cli.main("sync", job, schema=Sync)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,380 @@
+"""Sweeps by joblib's processes, on a local Ray cluster and through submitit give what one process gives."""
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from running import REPOSITORY, TINY, Done, call, left_in, refused
+
+from pipeline import rundir
+from pipeline.training import config, launchers
+
+TRACKED = TINY.replace("tracking=none", "tracking=local")
+JOBLIB = "hydra/launcher=joblib hydra.launcher.n_jobs=2"
+RAY = "hydra/launcher=ray hydra.launcher.ray.init.num_cpus=2"
+LOCAL = "hydra/launcher=submitit_local"  # submitit's own stand-in for a scheduler
+
+# A run of some seconds after the first epoch, to stop and to kill.
+LONG = f"{TINY} trainer.max_epochs=150 architecture.block=CNAP"
+
+
+def state(run):
+    """All that training leaves that another training could differ in."""
+    found = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    return {
+        "weights": {name: value.tolist() for name, value in found["state_dict"].items()},
+        "optimizer": str(found["optimizer_states"]),
+        "rows": [(row["step"], own(row["metrics"])) for row in rundir.metric_rows(run)],
+        "metrics": rundir.get_status(run)["metrics"],
+        "logits": np.load(run / "predictions.npz")["logits"].tolist(),
+    }
+
+
+def own(metrics):
+    """Those that the run decides, and not the machine."""
+    return {k: v for k, v in metrics.items() if not k.startswith(("time/", "system/"))}
+
+
+def states(sweep):
+    return {run.parent.name: state(run.parent) for run in sorted(sweep.glob("*/run.json"))}
+
+
+def tracked(folder):
+    """What the tracking database says: statuses, parents, and each run's metrics by step."""
+    with sqlite3.connect(folder / "mlruns" / "mlflow.db") as base:
+        runs = base.execute("select name, status from runs where name not like 'sweep %' order by name").fetchall()
+        parents = base.execute("select count(distinct value) from tags where key = 'mlflow.parentRunId'").fetchone()
+        rows = base.execute(
+            "select r.name, m.key, m.step, m.value from metrics m join runs r using (run_uuid) "
+            "where r.name not like 'sweep %' and m.key not like 'time/%' and m.key not like 'system/%' order by 1, 2, 3"
+        ).fetchall()
+    base.close()
+    return {"runs": runs, "parents": parents, "rows": rows}
+
+
+def means(verdict):
+    """What a verdict says of each level, without what the runs cost."""
+    keys = ("level", "n", "mean", "sd", "difference", "low", "high", "verdict")
+    return [[level[key] for key in keys] for one in verdict["factors"].values() for level in one["levels"]]
+
+
+def all_alike(folder, line, runs, engines):
+    """The sweep `line` by one process and by each of `engines`, in folders of their own: all there, all equal."""
+    found = {}
+    for name, engine in {"serial": "", **engines}.items():
+        (folder / name).mkdir()
+        began = time.monotonic()
+        done = call(folder / name, "train", f"-m {line} dir=sweep output=json {engine}", 1100)
+        print(f"{name}: {runs} runs in {time.monotonic() - began:.0f} s")
+        assert done.code == 0, done.err
+        assert [run["status"] for run in done.document["runs"]] == ["finished"] * runs
+        assert done.err.count("test/acc 0.") == runs  # the progress line of each
+        assert sorted(path.name for path in (folder / name).iterdir()) == ["mlruns", "prepared", "sweep"]
+        ledger = tracked(folder / name)
+        assert len(ledger["runs"]) == runs
+        assert {status for _, status in ledger["runs"]} == {"FINISHED"}
+        assert ledger["parents"] == (1,)
+        found[name] = (states(folder / name / "sweep"), ledger, means(done.document["verdict"]))
+    for name in engines:
+        assert found[name] == found["serial"], name
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.slow
+def test_each_launcher_gives_what_one_process_gives(tmp_path):
+    line = f"{TRACKED} trainer.max_epochs=2 architecture.kernel_size=3,5 seed=0,1,2"
+    all_alike(
+        tmp_path, line, 6, {"joblib": JOBLIB, "ray": RAY, "submitit": f"{LOCAL} ++hydra.launcher.cpus_per_task=1"}
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_sweep_of_200_runs(tmp_path):
+    seeds = ",".join(map(str, range(50)))
+    line = f"{TRACKED} architecture.kernel_size=3,5 architecture.padding=same,valid seed={seeds}"
+    all_alike(tmp_path, line, 200, {"joblib": JOBLIB, "ray": RAY})
+
+
+def start(folder, line):
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline.train", *line.split()],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def both_train(process, sweep):
+    """Until two runs of the sweep have a checkpoint."""
+    end = time.monotonic() + 200
+    while len(list(sweep.glob("*/checkpoints/last.ckpt"))) < 2:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def statuses(sweep):
+    return {path.parent.name: rundir.get_status(path.parent)["status"] for path in sorted(sweep.glob("*/status.json"))}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(
+    ("engine", "other", "number", "group"),
+    [
+        (JOBLIB, "", signal.SIGTERM, False),
+        (JOBLIB, RAY, signal.SIGINT, True),  # Ctrl-C
+        (RAY, JOBLIB, signal.SIGTERM, False),
+        (LOCAL, "", signal.SIGTERM, False),
+    ],
+    ids=["joblib", "joblib-ctrl-c", "ray", "submitit"],
+)
+def test_stopped_and_taken_up_by_another_launcher(engine, other, number, group, workdir):
+    line = f"-m {LONG} seed=0,1,2 output=json"
+    process = start(workdir, f"{line} dir=sweep {engine}")
+    both_train(process, workdir / "sweep")
+    began = time.monotonic()
+    os.killpg(process.pid, number) if group else process.send_signal(number)
+    out, err = process.communicate(timeout=100)
+    took = time.monotonic() - began
+    print(f"ended {took:.1f} s after the signal")
+    assert took < launchers.PATIENCE_S + 15
+    assert process.returncode == 75, err
+    found = statuses(workdir / "sweep")
+    assert set(found.values()) == {"interrupted"}, found
+    assert json.loads(out)["runs"][0]["status"] == "interrupted"
+    saved = torch.load(workdir / "sweep/000_seed-0/checkpoints/last.ckpt", weights_only=True)["global_step"]
+    assert 0 < saved < 150 * 2
+    done = call(workdir, "train", f"{line} dir=sweep {other}", 600)
+    assert done.code == 0, done.err
+    assert "goes on" in done.err
+    assert call(workdir, "train", f"{line} dir=undisturbed", 600).code == 0
+    assert states(workdir / "sweep") == states(workdir / "undisturbed")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("engine", [JOBLIB, RAY], ids=["joblib", "ray"])
+def test_a_killed_worker_ends_the_sweep_and_the_next_command_goes_on(engine, workdir):
+    line = f"-m {LONG} seed=0,1,2 dir=sweep output=json {engine}"
+    process = start(workdir, line)
+    both_train(process, workdir / "sweep")
+    began = time.monotonic()
+    os.kill(rundir.get_status(workdir / "sweep/000_seed-0")["pid"], signal.SIGKILL)
+    out, err = process.communicate(timeout=300)
+    print(f"ended {time.monotonic() - began:.1f} s after the kill")
+    done = Done(process.returncode, out, err)
+    assert done.code == 75, err
+    assert "the launcher gave up" in err
+    assert "Traceback" not in err
+    assert done.document["runs"][0]["status"] == "interrupted"
+    done = call(workdir, "train", line, 600)
+    assert done.code == 0, done.err
+    assert [run["status"] for run in done.document["runs"]] == ["finished"] * 3
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_workers_end_with_their_sweep(workdir):
+    process = start(workdir, f"-m {LONG} trainer.max_epochs=4000 seed=0,1 dir=sweep {JOBLIB}")
+    both_train(process, workdir / "sweep")
+    workers = [rundir.get_status(run)["pid"] for run in sorted((workdir / "sweep").glob("00*"))]
+    process.kill()
+    process.communicate()
+    _, alive = psutil.wait_procs([psutil.Process(pid) for pid in workers if psutil.pid_exists(pid)], timeout=45)
+    held = [run for run in (workdir / "sweep").glob("00*") if rundir.alive(run)]
+    assert held == [], alive
+    assert set(statuses(workdir / "sweep").values()) == {"interrupted"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_relative_folders_mean_what_they_mean_here(workdir):
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images, labels = digits.images.astype(np.uint8) * 15, digits.target
+    (workdir / "mine").mkdir()
+    np.savez(
+        workdir / "mine" / "set.npz",
+        x_train=images[:1400], y_train=labels[:1400], x_test=images[1400:], y_test=labels[1400:],
+    )  # fmt: skip
+    line = f"-m {TINY} data=npz data.root=mine/set.npz data.size=8 runs_dir=here seed=0,1 output=json"
+    done = call(workdir, "train", f"{line} {RAY}", 300)
+    assert done.code == 0, done.err
+    assert [run["status"] for run in done.document["runs"]] == ["finished", "finished"]
+    assert sorted(path.name for path in workdir.iterdir()) == ["here", "mine", "prepared"]
+
+
+# Stand-ins for SLURM's own commands: sbatch runs the array's jobs one after the other, in the background.
+SBATCH = """#!{python}
+import os, re, subprocess, sys
+script = open(sys.argv[-1]).read()
+open("{folder}/sbatch.log", "a").write(script)
+jobs = int(re.search(r"--array=0-([0-9]+)", script)[1]) + 1
+if os.fork() == 0:
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in range(3):
+        os.dup2(null, number)
+    for task in range(jobs):
+        more = dict(SLURM_JOB_ID=str(100 + task), SLURM_ARRAY_JOB_ID="77", SLURM_ARRAY_TASK_ID=str(task),
+                    SLURM_NTASKS="1", SLURM_JOB_NUM_NODES="1", SLURM_NODEID="0", SLURM_PROCID="0", SLURM_LOCALID="0",
+                    SLURM_JOB_NODELIST="node1")
+        subprocess.run(["bash", sys.argv[-1]], env=os.environ | more)
+    os._exit(0)
+print("Submitted batch job 77")
+"""
+SRUN = """#!{python}
+import os, sys
+command = sys.argv[1:]
+while command and command[0].startswith("-"):
+    del command[: 2 if command[0] in ("--output", "--error") and "=" not in command[0] else 1]
+os.execvp(command[0], command)
+"""
+SACCT = """#!{python}
+print("JobID|State|NodeList")
+for task in range(4):
+    print(f"77_{{task}}|COMPLETED|node1")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_slurm_up_to_the_scheduler(workdir, tmp_path, monkeypatch):
+    """Real submitit and real jobs; only the scheduler's four commands are made up."""
+    (tmp_path / "bin").mkdir()
+    for name, text in {"sbatch": SBATCH, "srun": SRUN, "sacct": SACCT, "scancel": "#!/bin/sh\n"}.items():
+        (tmp_path / "bin" / name).write_text(text.format(python=sys.executable, folder=tmp_path))
+        (tmp_path / "bin" / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    line = f"-m {TINY} seed=0,1 dir=sweep output=json hydra/launcher=slurm hydra.launcher.partition=short"
+    done = call(workdir, "train", line, 500)
+    assert done.code == 0, done.err
+    assert [run["status"] for run in done.document["runs"]] == ["finished", "finished"]
+    said = (tmp_path / "sbatch.log").read_text()
+    for wanted in ("--partition=short", "--cpus-per-task=2", "--array=0-1%64", "--signal=USR2@60", "--time=240"):
+        assert wanted in said, said
+    assert (workdir / "sweep" / "submitit").is_dir()
+    assert "submitit" not in left_in(workdir)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_job_at_its_time_limit_is_queued_again(workdir):
+    """submitit sends SIGUSR2 before the scheduler ends the job; its stand-in for a scheduler starts it again."""
+    process = start(workdir, f"-m {LONG} seed=0 dir=sweep output=json {LOCAL}")
+    run = workdir / "sweep" / "000_seed-0"
+    end = time.monotonic() + 200
+    while not (run / "checkpoints" / "last.ckpt").exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    os.kill(rundir.get_status(run)["pid"], signal.SIGUSR2)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert (rundir.get_status(run)["status"], rundir.get_status(run)["resumed"]) == ("finished", 1)
+
+
+# ---- refused, at once
+
+
+@pytest.mark.parametrize("name", ["joblib", "slurm", "ray"])
+def test_a_missing_package_is_named_with_what_installs_it(name, command, workdir, monkeypatch):
+    from hydra.core.plugins import Plugins
+
+    kept = {k: v for k, v in Plugins.instance().class_name_to_class.items() if f"hydra_{name}" not in k}
+    kept = {k: v for k, v in kept.items() if "submitit" not in k}
+    monkeypatch.setattr(Plugins.instance(), "class_name_to_class", kept)
+    done = command("train", f"-m {TINY} seed=0,1 hydra/launcher={name}")
+    refused(done, f"hydra/launcher={name}", f"pip install 'convtrial[{name}]'")
+    assert left_in(workdir) == []
+
+
+def test_slurm_without_sbatch(command, workdir, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    refused(command("train", f"-m {TINY} seed=0,1 hydra/launcher=slurm"), "no sbatch here")
+    assert left_in(workdir) == []
+
+
+@pytest.mark.parametrize("count", ["0", "many", "null", "1.5"])
+def test_a_number_of_processes_that_is_none(count, command, workdir):
+    done = command("train", f"-m {TINY} seed=0,1 hydra/launcher=joblib hydra.launcher.n_jobs={count}")
+    refused(done, "hydra.launcher.n_jobs=")
+    assert left_in(workdir) == []
+
+
+def test_several_hosts_train_one_run_at_a_time(command, workdir):
+    line = f"-m {TINY} seed=0,1 trainer.num_nodes=2 trainer.rdzv_endpoint=localhost:29500 dir=here"
+    refused(command("train", line), "trainer.num_nodes=2", "leave -m out")
+    assert left_in(workdir) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("trainer.num_nodes=2 dir=run", ["trainer.rdzv_endpoint=None", "HOST:PORT"]),
+        ("trainer.num_nodes=2 dir=run trainer.rdzv_endpoint=host", ["trainer.rdzv_endpoint=host", "HOST:PORT"]),
+        ("trainer.num_nodes=2 trainer.rdzv_endpoint=h:1", ["trainer.num_nodes=2", "dir="]),
+        ("trainer.num_nodes=0", ["trainer.num_nodes=0", "at least 1"]),
+        (
+            "trainer.num_nodes=3 trainer.devices=2 dir=run trainer.rdzv_endpoint=h:1",
+            ["data.batch_size=32", "trainer.devices=2 on each host of trainer.num_nodes=3", "try 30"],
+        ),
+    ],
+)
+def test_hosts_that_cannot_be(line, said, command, workdir):
+    refused(command("train", f"{TINY} {line}"), *said)
+    assert left_in(workdir) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("_target_: os.system\n", "os.system"),
+        ("_target_: hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher\n"
+         "ray: {init: {_target_: os.system, command: touch owned}, remote: {}}\n", "hydra.launcher.ray.init"),
+    ],
+)  # fmt: skip
+def test_a_launcher_of_ones_own_cannot_name_code(text, said, command, workdir):
+    folder = workdir / "conf/hydra/launcher"
+    folder.mkdir(parents=True)
+    (folder / "evil.yaml").write_text(text)
+    refused(command("train", f"--config-dir conf -m {TINY} seed=0,1 hydra/launcher=evil"), said)
+    assert left_in(workdir) == ["conf", "conf/hydra", "conf/hydra/launcher", "conf/hydra/launcher/evil.yaml"]
+
+
+def test_cores_are_those_that_were_granted(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(6)))
+    assert config.granted_cores() == 6
+    monkeypatch.setenv("OMP_NUM_THREADS", "4,1")
+    assert config.granted_cores() == 4
+    assert config.Trainer(devices=2).cpu_threads(10**9) == 2
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert config.Trainer(devices=2).cpu_threads(10**9) == 1
+
+
+def test_the_presets_say_all_that_their_launchers_take():
+    """They stand in for the packages' own schemas, whose keys could not be set otherwise."""
+    import yaml
+    from hydra_plugins.hydra_joblib_launcher.config import JobLibLauncherConf
+    from hydra_plugins.hydra_submitit_launcher.config import SlurmQueueConf
+
+    for name, schema in {"joblib": JobLibLauncherConf, "slurm": SlurmQueueConf}.items():
+        preset = yaml.safe_load((Path(REPOSITORY) / f"conf/hydra/launcher/{name}.yaml").read_text())
+        assert set(preset) == set(schema.__dataclass_fields__)
+        assert preset["_target_"] == schema._target_
