@@ -88,7 +88,7 @@ def outline(
     if asked.strategy == "none":
         return Outline(own, planned(own, shape, classes))
     if asked.strategy == "auto":
-        asked = Transfer(strategy="head_only", source=asked.source, weights=asked.weights, cache=asked.cache)
+        asked = Transfer("head_only", asked.source, asked.weights, asked.pretrain, cache=asked.cache)
     assert source is not None
     if source.is_run and not same(own, source):
         raise InputError(

@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import rundir
+from pipeline.evidence.quadrants import TABLE
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SHORT = "trainer.max_epochs=1 trainer.threads=1 tracking=none dir=sweep output=json"
@@ -32,7 +35,7 @@ def test_transfer(command):
     line = f"-m experiment=transfer data.limit_train=32,64 transfer.pretrain.limit_train=64 seed=0 {SHORT}"
     done = command("train", line)
     assert done.code == 0, done.err
-    assert len(done.document["runs"]) == 20
+    assert len(done.document["runs"]) == 24
     found = done.document["verdict"]["quadrants"]
     assert [(cell["size"], cell["source"], cell["table"]) for cell in found["cells"]] == [
         ("small", "similar", "head_only"),
@@ -41,7 +44,14 @@ def test_transfer(command):
         ("large", "dissimilar", "retrain"),
     ]
     assert found["cells"][1]["levels"] == {"data.limit_train": 32, "data@transfer.pretrain": "photo_patches"}
-    assert "table" in found["regret"]
+    assert {"table", "auto", "always fine_tune"} <= found["regret"].keys()
+    # the advisor does what its choice does
+    for cell, run in zip(found["cells"], done.document["runs"][-4:], strict=True):
+        chosen = rundir.read_json(Path(run["run"]) / "run.json")["transfer"]["strategy"]
+        assert chosen in TABLE.values()
+        if chosen != "early_layers":  # of which the advisor also chooses the depth
+            means = {one["level"]: one["mean"] for one in cell["strategies"]}
+            assert means["auto"] == means[chosen]
     assert "Which strategy in which quadrant" in Path("sweep/report.html").read_text()
     assert Path("sweep/plots/quadrants.png").exists()
     assert len(list(Path("runs/transfer/sources").iterdir())) == 2
