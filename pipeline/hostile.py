@@ -15,10 +15,7 @@ from pipeline.errors import InputError
 
 # The only places where Hydra's own section names a class, and the classes that may stand there.
 PLUGINS = {
-    "hydra.sweeper._target_": (
-        "hydra_plugins.controlled_sweep.ControlledSweeper",
-        "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
-    ),
+    "hydra.sweeper._target_": ("hydra_plugins.controlled_sweep.ControlledSweeper",),
     "hydra.launcher._target_": (
         "hydra._internal.core_plugins.basic_launcher.BasicLauncher",
         "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher",

@@ -83,6 +83,7 @@ def restored_torch():
 @contextlib.contextmanager
 def hydra_reset():
     """Hydra and our command line as in a fresh process."""
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
     from hydra.core.global_hydra import GlobalHydra
 
     from pipeline import cli
@@ -92,5 +93,7 @@ def hydra_reset():
     try:
         yield
     finally:
+        load = ConfigLoaderImpl.load_configuration
+        ConfigLoaderImpl.load_configuration = getattr(load, "__wrapped__", load)  # see hostile.refuse_code
         GlobalHydra.instance().clear()
         cli._exit_code, cli._error, cli._multirun = cli.DONE, None, None

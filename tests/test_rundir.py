@@ -189,6 +189,7 @@ VOLATILE = {
     *(("data", name) for name in ("root", "manifest", "max_pixels", "prepared_dir", "num_workers")),
     *(("transfer", name) for name in ("source", "weights", "pretrain")),  # the digest of the weights stands for them
     *(("trainer", name) for name in ("threads", "checkpoint_every_s", "max_restarts", "loader_timeout_s")),
+    *(("trainer", name) for name in ("rdzv_endpoint", "sync_timeout_s")),
 } - {("experiment", "invariance")}
 
 

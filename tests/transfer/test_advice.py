@@ -145,7 +145,7 @@ def test_a_table_for_people(command, workdir, taught):
         ("transfer=auto", "transfer.source=None: transfer=auto needs a network to start from"),
         (
             "transfer.strategy=outo",
-            "must be one of none, head_only, early_layers, fine_tune, retrain, random_features, first_layers, auto. Did you",
+            "must be one of none, head_only, early_layers, fine_tune, retrain, random_features, first_layers, auto.",
         ),
         ("transfer=auto transfer.source=nowhere", "transfer.source=nowhere: no such run"),
         ("transfer=auto transfer.source={s} data.size=16 architecture.filters=[2]", "architecture: is another one"),
