@@ -26,7 +26,7 @@ demo: $(READY) ## kernel size x padding x pool order on handwritten digits, 24 r
 test: $(READY) ## the quick tests (under 5 minutes)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-slow: $(READY) ## the slow tests: real servers, browsers, kills
+test-slow: $(READY) ## the slow tests: real servers, browsers, kills, hosts (over an hour on two cores)
 	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile
 
 lint: $(READY) ## style and types

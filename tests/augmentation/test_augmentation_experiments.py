@@ -6,6 +6,8 @@ from running import TINY
 from pipeline import rundir
 from pipeline.augmentation import Augment
 
+pytestmark = pytest.mark.slow  # whole sweeps
+
 SMALL = f"{TINY} data.size=8 optimizer.lr=0.01"
 
 

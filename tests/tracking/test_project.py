@@ -241,6 +241,7 @@ def test_a_run_that_was_never_shown_is_made_by_a_push(home, client, local, comma
 # ---- ends
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_failed(client, local, command, monkeypatch):
     def broken(path):
         rundir.append_metrics(path, 1, {"train/loss": 2.5})
@@ -254,6 +255,7 @@ def test_a_failed_run_is_failed(client, local, command, monkeypatch):
     assert "error.txt" in {file.path for file in client.list_artifacts(run.info.run_id)}
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_is_killed(client, local, command, monkeypatch):
     def stopped(path):
         raise KeyboardInterrupt
@@ -264,6 +266,7 @@ def test_an_interrupted_run_is_killed(client, local, command, monkeypatch):
     assert run.info.status == "KILLED"
 
 
+@pytest.mark.slow
 def test_a_sweep_with_a_failed_run_is_failed(client, local, command):
     line = f"-m {LINE} {local} experiment.name=mixed optimizer.lr=0.01,1e30 dir=sweep output=json"
     done = command("train", line)
@@ -275,6 +278,7 @@ def test_a_sweep_with_a_failed_run_is_failed(client, local, command):
     assert {run["mlflow_run_id"] for run in done.document["runs"]} == {run.info.run_id for run in children}
 
 
+@pytest.mark.slow
 def test_an_interrupted_sweep_does_not_stay_running(client, local, command, monkeypatch):
     def stopped(path):
         raise KeyboardInterrupt
@@ -286,6 +290,7 @@ def test_an_interrupted_sweep_does_not_stay_running(client, local, command, monk
     assert parent.info.status == "KILLED"
 
 
+@pytest.mark.slow
 def test_levels_of_any_kind_reach_the_parent(client, local, command, caplog):
     line = f"-m {LINE} {local} experiment.name=lists architecture.filters=[4],[4,8] seed=0,1 dir=sweep"
     assert command("train", line).code == 0
@@ -311,6 +316,7 @@ def test_comparing_again_shows_the_verdict_once(home, client, command):
     ]
 
 
+@pytest.mark.slow
 def test_an_experiment_deleted_on_the_dashboard_is_said_so(client, local, command, workdir):
     experiment = client.create_experiment("gone")
     client.delete_experiment(experiment)
@@ -325,6 +331,7 @@ def test_an_experiment_deleted_on_the_dashboard_is_said_so(client, local, comman
 # ---- without, and with one that is away
 
 
+@pytest.mark.slow
 def test_without_tracking_mlflow_is_not_even_imported(process, workdir, tmp_path):
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(

@@ -137,6 +137,7 @@ def test_killed_between_two_writes(owner, name, after, time, undisturbed, comman
     assert state(workdir / "run") == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage", ["flipped", *(pytest.param(how, marks=SLOW) for how in ("truncated", "empty", "gone"))]
 )
@@ -181,6 +182,7 @@ def test_a_long_epoch_is_saved_on_its_way(undisturbed, command, workdir, monkeyp
     assert state(workdir / "run") == expected
 
 
+@pytest.mark.slow
 def test_a_run_that_stopped_early_does_not_train_on(command, workdir, monkeypatch):
     line = f"{TINY} trainer.max_epochs=20 optimizer.lr=1e-9 trainer.early_stopping_patience=1"
     assert command("train", f"{line} dir=undisturbed").code == 0
@@ -270,6 +272,7 @@ def test_weights_that_overflow_are_never_saved(command, workdir, monkeypatch):
     assert kept.newest(workdir / "run")[1]["global_step"] == BATCHES
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_a_run_that_can_go_on(undisturbed, command, workdir, monkeypatch):
     expected, original = undisturbed(), kept.Durable.save_checkpoint
 
@@ -346,6 +349,7 @@ def test_another_sweep_gets_another_directory(other, command):
     assert command("train", f"{line} {other} output=json").document["sweep"] != first
 
 
+@pytest.mark.slow
 def test_a_sweep_directory_that_holds_another_is_refused(command):
     assert command("train", f"{SWEEP} dir=here").code == 0
     done = command("train", f"{SWEEP} optimizer.lr=0.01 dir=here")

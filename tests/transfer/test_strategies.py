@@ -9,6 +9,8 @@ from transfer_runs import FROZEN, TARGET, of_layers, same, state
 
 from pipeline import rundir
 
+pytestmark = pytest.mark.slow  # each trains networks, sources first
+
 
 @pytest.fixture
 def train(command, workdir, source):

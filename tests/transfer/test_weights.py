@@ -40,6 +40,7 @@ def ask(command, workdir):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["plain", "nested", "prefixed", "safetensors"])
 def test_every_form_of_file_gives_the_same_weights(form, ask, workdir, tensors):
     if form == "safetensors":
@@ -59,6 +60,7 @@ def test_every_form_of_file_gives_the_same_weights(form, ask, workdir, tensors):
     assert found["mean"].flatten().tolist() == pytest.approx(mean)
 
 
+@pytest.mark.slow
 def test_early_layers_of_a_timm_model(ask, command, workdir, tensors):
     torch.save(tensors, "weights")
     done = ask("early_layers", "transfer.depth=3 dir=run output=json")
@@ -75,6 +77,7 @@ def test_early_layers_of_a_timm_model(ask, command, workdir, tensors):
     assert "network.trunk.blocks.0.0.conv.weight" not in state(workdir / "r2")
 
 
+@pytest.mark.slow
 def test_fine_tune_of_a_timm_model_moves_every_weight(ask, workdir, tensors):
     torch.save(tensors, "weights")
     done = ask("fine_tune", "transfer.warmup_epochs=0 transfer.unfreeze_every=null dir=run")
