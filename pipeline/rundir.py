@@ -66,6 +66,15 @@ def write_json(path: Path, document: Any) -> None:
         raise
 
 
+def sync_folder(folder: Path) -> None:
+    """Have the names in `folder` outlive a power cut, as fsync does for what a file holds."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def read_json(path: Path) -> Any:
     """The document at `path`. Raises InputError where there is none or it is not JSON."""
     try:

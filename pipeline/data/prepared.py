@@ -33,6 +33,7 @@ from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 
+from pipeline import rundir
 from pipeline.data.config import Data
 from pipeline.data.fetch import missing_folders, remove_empty
 from pipeline.data.messy import messy
@@ -301,7 +302,7 @@ def _write(config: Data, files: list[Path], raw: Raw, folder: Path) -> None:
     with (folder / "manifest.json").open("x") as file:
         json.dump(manifest, file, indent=1)
         _sync(file)
-    _sync_folder(folder)
+    rundir.sync_folder(folder)
 
 
 def _write_images(
@@ -448,17 +449,9 @@ def _publish(temporary: Path, directory: Path) -> None:
             shutil.rmtree(aside, ignore_errors=True)
     else:
         raise FileExistsError(errno.EEXIST, "in use by other processes", str(directory))
-    _sync_folder(directory.parent)
+    rundir.sync_folder(directory.parent)
 
 
 def _sync(file: BinaryIO | TextIO) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -16,6 +16,7 @@ import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
 
+from pipeline import rundir
 from pipeline.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ class Durable(TorchCheckpointIO):
         except BaseException:
             beside.unlink(missing_ok=True)
             raise
-        _sync_folder(path.parent)
+        rundir.sync_folder(path.parent)
 
 
 class Keep(Checkpoint):
@@ -149,11 +150,3 @@ def restore_best(run: Path, checkpoint: Path, found: dict[str, Any]) -> None:
         beside.unlink(missing_ok=True)
         os.link(checkpoint, beside)
         os.replace(beside, run / "checkpoints" / "best.ckpt")
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
