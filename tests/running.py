@@ -51,6 +51,19 @@ def call(folder, module, line="", timeout_s=280, **env):
     return Done(done.returncode, done.stdout, done.stderr)
 
 
+def begin(folder, line, *before, **env):
+    """Start `python -m pipeline.train <line>` in `folder`, in a process group of its own; `before` stands before it."""
+    return subprocess.Popen(
+        [*before, sys.executable, "-m", "pipeline.train", *line.split()],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
 def refused(done, *said):
     """One line on stderr, which says all of `said`; exit code 2."""
     assert done.err.startswith("error: "), done.err

@@ -15,6 +15,25 @@ Augment = Callable[[np.ndarray, int, np.ndarray], np.ndarray]  # uint8 images [B
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # images [B, C, H, W] uint8, labels [B], indices [B]
 
 
+LUMINANCE = (0.299, 0.587, 0.114)  # of RGB: ITU-R BT.601
+
+
+def normalised(x_BCHW: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
+    """What a network with such a normalisation [C, 1, 1] takes of uint8 images: floats, with its channels.
+
+    Grey into an RGB network is repeated; RGB into a grey one becomes its luminance.
+    """
+    x_BCHW = x_BCHW.float() / 255
+    given, wanted = x_BCHW.shape[1], mean.shape[0]
+    if given != wanted:
+        assert {given, wanted} == {1, 3}
+        if given == 1:
+            x_BCHW = x_BCHW.expand(-1, 3, -1, -1)
+        else:
+            x_BCHW = torch.einsum("bchw,c->bhw", x_BCHW, x_BCHW.new_tensor(LUMINANCE)).unsqueeze(1)
+    return (x_BCHW - mean) / std
+
+
 class Images(Dataset):
     """The prepared arrays; an item is a whole batch, asked for by its indices."""
 

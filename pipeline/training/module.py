@@ -9,11 +9,9 @@ from torch.nn import functional as F
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
-from pipeline.data.loader import Batch
+from pipeline.data.loader import Batch, normalised
 from pipeline.training.config import Optimizer
 from pipeline.transfer import Tuning
-
-LUMINANCE = (0.299, 0.587, 0.114)  # of RGB: ITU-R BT.601
 
 
 class Classifier(pl.LightningModule):
@@ -47,17 +45,8 @@ class Classifier(pl.LightningModule):
         return self.network(self.normalised(x_BCHW))
 
     def normalised(self, x_BCHW: torch.Tensor) -> torch.Tensor:
-        """What the network takes: floats, with its channels. Grey into an RGB network is repeated; RGB into a grey
-        one becomes its luminance."""
-        x_BCHW = x_BCHW.float() / 255
-        given, wanted = x_BCHW.shape[1], self.mean.shape[0]
-        if given != wanted:
-            assert {given, wanted} == {1, 3}
-            if given == 1:
-                x_BCHW = x_BCHW.expand(-1, 3, -1, -1)
-            else:
-                x_BCHW = torch.einsum("bchw,c->bhw", x_BCHW, x_BCHW.new_tensor(LUMINANCE)).unsqueeze(1)
-        return (x_BCHW - self.mean) / self.std
+        """What the network takes of uint8 images [B, C, H, W]."""
+        return normalised(x_BCHW, self.mean, self.std)
 
     def head(self, features: torch.Tensor) -> torch.Tensor:
         """Logits [B, classes] of what the trunk gives: the new layers at the network's end, one after the other."""

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-LUMINANCE = (0.299, 0.587, 0.114)  # of RGB, as training makes grey of it
+from pipeline.data.loader import normalised
+
 PENALTIES = tuple(10.0**power for power in range(-4, 3))
 """Ridge penalties tried, as fractions of the trace of the features' Gram matrix."""
 GRID_UNITS = 512
@@ -80,13 +81,8 @@ def probe(features_ND: np.ndarray, labels_N: np.ndarray) -> Probe:
 
 def as_seen(images_NHWC: np.ndarray, mean_C: Tensor, std_C: Tensor) -> Tensor:
     """uint8 images as a network with such a normalisation takes them: [N, C, H, W], grey or RGB as it wants."""
-    x_NCHW = torch.from_numpy(np.ascontiguousarray(images_NHWC)).permute(0, 3, 1, 2).float() / 255
-    given, wanted = x_NCHW.shape[1], mean_C.numel()
-    if given == 1 and wanted == 3:
-        x_NCHW = x_NCHW.expand(-1, 3, -1, -1)
-    elif given == 3 and wanted == 1:
-        x_NCHW = torch.einsum("nchw,c->nhw", x_NCHW, x_NCHW.new_tensor(LUMINANCE)).unsqueeze(1)
-    return (x_NCHW - mean_C.reshape(-1, 1, 1)) / std_C.reshape(-1, 1, 1)
+    x_NCHW = torch.from_numpy(np.ascontiguousarray(images_NHWC)).permute(0, 3, 1, 2)
+    return normalised(x_NCHW, mean_C.reshape(-1, 1, 1), std_C.reshape(-1, 1, 1))
 
 
 @torch.no_grad()

@@ -4,12 +4,11 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import psutil
-from running import REPOSITORY, Done
+from running import Done, begin
 
 BOUND_S = 60  # for a command that was signalled to be gone
 
@@ -50,15 +49,7 @@ def interrupted(folder, line, times, chance):
 
 
 def start(folder, line):
-    return subprocess.Popen(
-        [sys.executable, "-m", "pipeline.train", *line.split()],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONFAULTHANDLER": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    return begin(folder, line, PYTHONFAULTHANDLER="1")
 
 
 def wait_for_training(folder, process):

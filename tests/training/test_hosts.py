@@ -5,14 +5,13 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import numpy as np
 import psutil
 import pytest
 import torch
-from running import REPOSITORY, Done, call
+from running import Done, begin, call
 
 from pipeline import rundir
 
@@ -56,15 +55,7 @@ def hosts():
 
 def start(folder, name, line):
     """`python -m pipeline.train <line>` on the host `name`."""
-    return subprocess.Popen(
-        ["ip", "netns", "exec", name, sys.executable, "-m", "pipeline.train", *line.split()],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    return begin(folder, line, "ip", "netns", "exec", name)
 
 
 def ended(process, timeout_s=300):

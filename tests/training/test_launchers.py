@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import sqlite3
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from running import REPOSITORY, TINY, Done, call, left_in, refused
+from running import REPOSITORY, TINY, Done, begin, call, left_in, refused
 
 from pipeline import rundir
 from pipeline.training import config, launchers
@@ -106,18 +105,6 @@ def test_a_sweep_of_200_runs(tmp_path):
     all_alike(tmp_path, line, 200, {"joblib": JOBLIB, "ray": RAY})
 
 
-def start(folder, line):
-    return subprocess.Popen(
-        [sys.executable, "-m", "pipeline.train", *line.split()],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
 def both_train(process, sweep):
     """Until two runs of the sweep have a checkpoint."""
     end = time.monotonic() + 200
@@ -145,7 +132,7 @@ def statuses(sweep):
 )
 def test_stopped_and_taken_up_by_another_launcher(engine, other, number, group, workdir):
     line = f"-m {LONG} seed=0,1,2 output=json"
-    process = start(workdir, f"{line} dir=sweep {engine}")
+    process = begin(workdir, f"{line} dir=sweep {engine}")
     both_train(process, workdir / "sweep")
     began = time.monotonic()
     os.killpg(process.pid, number) if group else process.send_signal(number)
@@ -171,7 +158,7 @@ def test_stopped_and_taken_up_by_another_launcher(engine, other, number, group, 
 @pytest.mark.parametrize("engine", [JOBLIB, RAY], ids=["joblib", "ray"])
 def test_a_killed_worker_ends_the_sweep_and_the_next_command_goes_on(engine, workdir):
     line = f"-m {LONG} seed=0,1,2 dir=sweep output=json {engine}"
-    process = start(workdir, line)
+    process = begin(workdir, line)
     both_train(process, workdir / "sweep")
     began = time.monotonic()
     os.kill(rundir.get_status(workdir / "sweep/000_seed-0")["pid"], signal.SIGKILL)
@@ -190,7 +177,7 @@ def test_a_killed_worker_ends_the_sweep_and_the_next_command_goes_on(engine, wor
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_workers_end_with_their_sweep(workdir):
-    process = start(workdir, f"-m {LONG} trainer.max_epochs=4000 seed=0,1 dir=sweep {JOBLIB}")
+    process = begin(workdir, f"-m {LONG} trainer.max_epochs=4000 seed=0,1 dir=sweep {JOBLIB}")
     both_train(process, workdir / "sweep")
     workers = [rundir.get_status(run)["pid"] for run in sorted((workdir / "sweep").glob("00*"))]
     process.kill()
@@ -276,7 +263,7 @@ def test_slurm_up_to_the_scheduler(workdir, tmp_path, monkeypatch):
 @pytest.mark.timeout(600)
 def test_a_job_at_its_time_limit_is_queued_again(workdir):
     """submitit sends SIGUSR2 before the scheduler ends the job; its stand-in for a scheduler starts it again."""
-    process = start(workdir, f"-m {LONG} seed=0 dir=sweep output=json {LOCAL}")
+    process = begin(workdir, f"-m {LONG} seed=0 dir=sweep output=json {LOCAL}")
     run = workdir / "sweep" / "000_seed-0"
     end = time.monotonic() + 200
     while not (run / "checkpoints" / "last.ckpt").exists():
