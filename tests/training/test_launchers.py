@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import sqlite3
 import sys
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from left import ledger, states, tracked
 from running import REPOSITORY, TINY, Done, begin, call, left_in, refused
 
 from pipeline import rundir
@@ -25,40 +25,6 @@ LOCAL = "hydra/launcher=submitit_local"  # submitit's own stand-in for a schedul
 
 # A run of some seconds after the first epoch, to stop and to kill.
 LONG = f"{TINY} trainer.max_epochs=150 architecture.block=CNAP"
-
-
-def state(run):
-    """All that training leaves that another training could differ in."""
-    found = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
-    return {
-        "weights": {name: value.tolist() for name, value in found["state_dict"].items()},
-        "optimizer": str(found["optimizer_states"]),
-        "rows": [(row["step"], own(row["metrics"])) for row in rundir.metric_rows(run)],
-        "metrics": rundir.get_status(run)["metrics"],
-        "logits": np.load(run / "predictions.npz")["logits"].tolist(),
-    }
-
-
-def own(metrics):
-    """Those that the run decides, and not the machine."""
-    return {k: v for k, v in metrics.items() if not k.startswith(("time/", "system/"))}
-
-
-def states(sweep):
-    return {run.parent.name: state(run.parent) for run in sorted(sweep.glob("*/run.json"))}
-
-
-def tracked(folder):
-    """What the tracking database says: statuses, parents, and each run's metrics by step."""
-    with sqlite3.connect(folder / "mlruns" / "mlflow.db") as base:
-        runs = base.execute("select name, status from runs where name not like 'sweep %' order by name").fetchall()
-        parents = base.execute("select count(distinct value) from tags where key = 'mlflow.parentRunId'").fetchone()
-        rows = base.execute(
-            "select r.name, m.key, m.step, m.value from metrics m join runs r using (run_uuid) "
-            "where r.name not like 'sweep %' and m.key not like 'time/%' and m.key not like 'system/%' order by 1, 2, 3"
-        ).fetchall()
-    base.close()
-    return {"runs": runs, "parents": parents, "rows": rows}
 
 
 def means(verdict):
@@ -79,11 +45,11 @@ def all_alike(folder, line, runs, engines):
         assert [run["status"] for run in done.document["runs"]] == ["finished"] * runs
         assert done.err.count("test/acc 0.") == runs  # the progress line of each
         assert sorted(path.name for path in (folder / name).iterdir()) == ["mlruns", "prepared", "sweep"]
-        ledger = tracked(folder / name)
-        assert len(ledger["runs"]) == runs
-        assert {status for _, status in ledger["runs"]} == {"FINISHED"}
-        assert ledger["parents"] == (1,)
-        found[name] = (states(folder / name / "sweep"), ledger, means(done.document["verdict"]))
+        shown = tracked(folder / name)
+        assert len(shown["runs"]) == runs
+        assert {status for _, status in shown["runs"]} == {"FINISHED"}
+        assert shown["parents"] == ["FINISHED"]
+        found[name] = (states(folder / name / "sweep"), shown, means(done.document["verdict"]))
     for name in engines:
         assert found[name] == found["serial"], name
 
@@ -114,10 +80,6 @@ def both_train(process, sweep):
         time.sleep(0.05)
 
 
-def statuses(sweep):
-    return {path.parent.name: rundir.get_status(path.parent)["status"] for path in sorted(sweep.glob("*/status.json"))}
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
@@ -141,7 +103,7 @@ def test_stopped_and_taken_up_by_another_launcher(engine, other, number, group, 
     print(f"ended {took:.1f} s after the signal")
     assert took < launchers.PATIENCE_S + 15
     assert process.returncode == 75, err
-    found = statuses(workdir / "sweep")
+    found = ledger(workdir / "sweep")
     assert set(found.values()) == {"interrupted"}, found
     assert json.loads(out)["runs"][0]["status"] == "interrupted"
     saved = torch.load(workdir / "sweep/000_seed-0/checkpoints/last.ckpt", weights_only=True)["global_step"]
@@ -185,7 +147,7 @@ def test_workers_end_with_their_sweep(workdir):
     _, alive = psutil.wait_procs([psutil.Process(pid) for pid in workers if psutil.pid_exists(pid)], timeout=45)
     held = [run for run in (workdir / "sweep").glob("00*") if rundir.alive(run)]
     assert held == [], alive
-    assert set(statuses(workdir / "sweep").values()) == {"interrupted"}
+    assert set(ledger(workdir / "sweep").values()) == {"interrupted"}
 
 
 @pytest.mark.slow

@@ -1,14 +1,12 @@
 """A run that was interrupted anywhere ends with the numbers that it would have had undisturbed."""
 
-import json
 import os
-import random
 import signal
 
-import numpy as np
 import pytest
 import torch
-from running import TINY, call
+from left import state
+from running import TINY
 
 from pipeline import rundir
 from pipeline.training import checkpoints as kept
@@ -22,26 +20,6 @@ LINE = (
 )
 BATCHES = 4  # 64 images
 SLOW = pytest.mark.slow
-
-
-def state(run):
-    """All that training leaves that another training could differ in."""
-    found = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
-    best = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
-    return {
-        "weights": {name: value.tolist() for name, value in found["state_dict"].items()},
-        "best": {name: value.tolist() for name, value in best["state_dict"].items()},
-        "optimizer": str(found["optimizer_states"]),
-        "schedule": found["lr_schedulers"],
-        "callbacks": str(found["callbacks"]),
-        "steps": found["global_step"],
-        "rows": [
-            (row["step"], {k: v for k, v in row["metrics"].items() if not k.startswith(("time/", "system/"))})
-            for row in rundir.metric_rows(run)
-        ],
-        "metrics": rundir.get_status(run)["metrics"],
-        "logits": np.load(run / "predictions.npz")["logits"].tolist(),
-    }
 
 
 @pytest.fixture
@@ -296,11 +274,6 @@ def test_a_full_disk_leaves_a_run_that_can_go_on(undisturbed, command, workdir, 
 SWEEP = f"-m {TINY} trainer.max_epochs=2 data.batch_size=16 architecture.kernel_size=3,5 seed=0,1"
 
 
-def ledger(sweep):
-    """What became of each run of a sweep, by its directory's name."""
-    return {run.parent.name: rundir.get_status(run.parent)["status"] for run in sorted(sweep.glob("*/run.json"))}
-
-
 def numbers(document):
     return {run["run"].rpartition("/")[2]: (run["status"], run["metrics"]) for run in document["runs"]}
 
@@ -373,20 +346,3 @@ def test_failed_runs_are_tried_again_on_request_alone(command, monkeypatch):
     assert (done.code, "retry=true tries it again" in done.err) == (1, True)
     done = command("train", f"{SWEEP} retry=true output=json")
     assert (done.code, "is tried again" in done.err) == (0, True)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(2400)
-@pytest.mark.parametrize(("trainer", "times"), [("cpu", 70), ("ddp_cpu", 30)])
-def test_killed_at_random_until_done(trainer, times, workdir):
-    """A hundred interruptions in all, of the whole command or of one process of it, by SIGKILL or SIGTERM."""
-    from random_kills import interrupted
-
-    line = f"-m {LINE} trainer={trainer} trainer.max_epochs=4 tracking=local seed=0,1 architecture.kernel_size=3,5"
-    expected = call(workdir, "train", f"{line} dir=undisturbed experiment.name=undisturbed output=json", 600)
-    assert expected.code == 0, expected.err
-    done = interrupted(workdir, f"{line} dir=run output=json", times=times, chance=random.Random(0))
-    assert numbers(done) == numbers(expected.document)
-    for name in ledger(workdir / "run"):
-        assert state(workdir / "run" / name) == state(workdir / "undisturbed" / name)
-    assert json.loads((workdir / "run/sweep.json").read_text())["factors"] == ["architecture.kernel_size"]
