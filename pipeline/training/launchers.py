@@ -23,6 +23,7 @@ from pipeline.errors import InputError
 from pipeline.training import stopping
 
 POLL_S = 0.5
+PARENT = os.getppid()  # of a worker, when it gets its first job
 
 # For the runs under way to save themselves, GRACE_S of them to end their batch; then the launcher is left, which
 # kills those of joblib and of a Ray cluster of our own. Runs on other machines end by themselves.
@@ -102,7 +103,8 @@ def launch(launcher: Any, jobs: Sequence[list[str]], sweep: Path, runs: Sequence
         launcher.params["submitit_folder"] = str(place / "%j")
     before = set(place.glob("*"))
     try:
-        with _passed_on(sweep, runs):
+        # Ray prints there what its daemons say; standard output is the result document's alone.
+        with _passed_on(sweep, runs), contextlib.redirect_stdout(sys.stderr):
             launcher.launch(jobs, initial_job_idx=0)
     except Exception as error:
         (sweep / "stop").touch()  # for runs that a dead worker's brothers, or other machines, still train
@@ -176,6 +178,7 @@ def in_worker(sweep: Path, train: Callable[[], None]) -> None:
             signal.SIGINT, signal.SIG_IGN
         )  # of Ctrl-C, between two runs: the sweep's own process passes it on
     if (sweep / "stop").exists() or not rundir.alive(sweep):
+        _end_with_parent()
         return
     pre_emption = signal.getsignal(signal.SIGUSR2)  # submitit's, which queues the job again
     caught = []
@@ -185,7 +188,7 @@ def in_worker(sweep: Path, train: Callable[[], None]) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     ended = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(sweep / "stop", os.getppid(), ended), daemon=True)
+    watcher = threading.Thread(target=_watch, args=(sweep / "stop", ended), daemon=True)
     try:
         with stopping.interruptible():
             if callable(pre_emption):
@@ -203,12 +206,19 @@ def in_worker(sweep: Path, train: Callable[[], None]) -> None:
             signal.signal(signal.SIGUSR2, pre_emption)
     if caught:
         os.kill(os.getpid(), signal.SIGUSR2)
+    _end_with_parent()
 
 
-def _watch(stop: Path, parent: int, ended: threading.Event) -> None:
+def _end_with_parent() -> None:
+    """Leave where nobody waits for the result. joblib's workers stayed for 300 s, 850 MB and a hung `| tee` each."""
+    if os.getppid() != PARENT:
+        os._exit(1)
+
+
+def _watch(stop: Path, ended: threading.Event) -> None:
     """Ask this process to stop when the file `stop` appears, or when the process that started it is gone."""
     while not ended.wait(POLL_S):
-        if stop.exists() or os.getppid() != parent:
+        if stop.exists() or os.getppid() != PARENT:
             if not stopping.asked():  # Ctrl-C came here as well; a second signal would not wait for the checkpoint
                 os.kill(os.getpid(), signal.SIGTERM)
             return

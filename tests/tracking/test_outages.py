@@ -1,17 +1,19 @@
 """A tracking server that is away, hangs, dies and comes back: training goes on, and in the end all is there."""
 
 import logging
+import math
 import random
 import signal
-import statistics
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from running import TINY, Done, refused
+from scipy import stats
 from servers import free_port, http_answer, kill_server, listening, recorded, rows_of, signal_server
 
 from pipeline import config, rundir
@@ -21,6 +23,7 @@ from pipeline.training import fit
 
 pytestmark = pytest.mark.slow  # each trains networks, sources first
 
+PAIRS = 12
 HERE = TINY.replace("tracking=none", "tracking=server")
 
 
@@ -214,7 +217,7 @@ def test_training_takes_as_long_on_a_server_that_comes_and_goes(postgresql, serv
     uri, made = server(backend=postgresql)
     port = int(uri.rpartition(":")[2])
     assert (
-        command("train", f"{HERE} tracking.uri={uri} experiment.name=timed trainer.max_epochs=40 dir=first").code == 0
+        command("train", f"{HERE} tracking.uri={uri} experiment.name=timed trainer.max_epochs=80 dir=first").code == 0
     )
     stop = threading.Event()
 
@@ -241,23 +244,26 @@ def test_training_takes_as_long_on_a_server_that_comes_and_goes(postgresql, serv
             trained = time.perf_counter() - began
         return trained, time.perf_counter() - began - trained
 
-    # The server's own start costs seconds of a core, which is no cost of ours where it has a machine of its own:
-    # both kinds of run are measured beside it, alternately.
+    # Here the server has the same cores as the training: both kinds of run are measured beside it, alternately, and
+    # it gets what nobody else wants.
     thread = threading.Thread(target=disturb)
     thread.start()
     shown, alone, ends = [], [], []
     try:
-        for number in range(9):
-            alone.append(seconds(number, Tracking(uri=None))[0])
-            trained, end = seconds(number, Tracking(uri=uri, artifacts=None, push_every_s=0.5))
-            shown.append(trained)
-            ends.append(end)
+        for number in range(PAIRS):
+            for tracking in random.Random(number).sample([None, uri], 2):
+                trained, end = seconds(number, Tracking(uri=tracking, artifacts=None, push_every_s=0.5))
+                (shown if tracking else alone).append(trained)
+                ends.append(end)
     finally:
         stop.set()
         thread.join()
-    ratio = statistics.median(shown) / statistics.median(alone)
-    print(f"trained {statistics.median(alone):.2f} s alone, {statistics.median(shown):.2f} s shown: {ratio:.3f}")
+    logs = np.log(shown) - np.log(alone)
+    mean, half = logs.mean(), stats.t.ppf(0.975, PAIRS - 1) * logs.std(ddof=1) / math.sqrt(PAIRS)
+    ratio, low, high = np.exp([mean, mean - half, mean + half])
+    print(f"{np.mean(alone):.2f} s alone, {np.mean(shown):.2f} s shown: {ratio:.3f} ({low:.3f} to {high:.3f})")
     print(f"ends took {min(ends):.2f} to {max(ends):.2f} s")
     assert max(ends) < 10.5
-    # Aim: 1.03. Two shared cores, on which the server starts again and again, do not tell that from 1.15.
-    assert ratio < 1.15
+    # Fails where the interval says that it costs more than 3 %, and where it is too wide to say anything.
+    assert low < 1.03
+    assert high < 1.10

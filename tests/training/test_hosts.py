@@ -7,10 +7,10 @@ import signal
 import subprocess
 import time
 
-import numpy as np
 import psutil
 import pytest
 import torch
+from left import state
 from running import Done, begin, call
 
 from pipeline import rundir
@@ -82,17 +82,6 @@ def trained(folder, epochs, processes):
         assert time.monotonic() < end
         assert all(process.poll() is None for process in processes), [ended(process) for process in processes]
         time.sleep(0.1)
-
-
-def state(run):
-    last = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
-    rows = [
-        (row["step"], {k: v for k, v in row["metrics"].items() if not k.startswith(("time/", "system/"))})
-        for row in rundir.metric_rows(run)
-    ]
-    logits = np.load(run / "predictions.npz")["logits"].tolist()
-    weights = {name: value.tolist() for name, value in last["state_dict"].items()}
-    return {"weights": weights, "optimizer": str(last["optimizer_states"]), "rows": rows, "logits": logits}
 
 
 def both(folder, hosts, line):
