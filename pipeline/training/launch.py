@@ -285,10 +285,11 @@ def _signals_to_ranks() -> Iterator[None]:
 
     asked: list[int] = []
 
-    def handler(number: int, _frame: Any) -> None:
+    def handler(number: int, frame: Any) -> None:
         ranks = [child for child in psutil.Process().children() if "pipeline.training" in child.cmdline()]
         if asked or not ranks:
-            raise Stopped(signal.Signals(number).name)
+            stopping.interrupt(number, frame)
+            return
         asked.append(number)
         for rank in ranks:
             with contextlib.suppress(psutil.NoSuchProcess):

@@ -129,9 +129,10 @@ def _passed_on(sweep: Path, runs: Sequence[Path]) -> Iterator[None]:
     """
     asked = threading.Event()
 
-    def ask(number: int, _frame: Any) -> None:
+    def ask(number: int, frame: Any) -> None:
         if asked.is_set():  # the second signal: no patience left
-            raise stopping.Stopped(signal.Signals(number).name)
+            stopping.interrupt(number, frame)
+            return
         asked.set()
         (sweep / "stop").touch()
         threading.Thread(target=hurry, daemon=True).start()
@@ -141,9 +142,9 @@ def _passed_on(sweep: Path, runs: Sequence[Path]) -> Iterator[None]:
         if not ended.is_set():
             os.kill(os.getpid(), signal.SIGALRM)
 
-    def leave(_number: int, _frame: Any) -> None:
+    def leave(number: int, frame: Any) -> None:
         if not ended.is_set():
-            raise stopping.Stopped("a signal")
+            stopping.interrupt(number, frame)
 
     ended = threading.Event()
     handlers = {signal.SIGTERM: ask, signal.SIGINT: ask, signal.SIGALRM: leave}

@@ -10,6 +10,7 @@ from pathlib import Path
 from pipeline import rundir
 
 POLL_S = 0.5
+LAST_LINE_S = 10.0  # nothing but lines depends on it
 
 
 @contextmanager
@@ -22,7 +23,7 @@ def shown(runs: Sequence[tuple[str, Path]]) -> Iterator[None]:
         yield
     finally:
         stop.set()
-        thread.join()
+        thread.join(LAST_LINE_S)
 
 
 def _watch(runs: list[tuple[str, Path]], stop: threading.Event) -> None:

@@ -2,7 +2,7 @@
 
 Python's answer to SIGTERM is to die on the spot, and Lightning's, under DDP, is a collective call inside a signal
 handler, which hangs where the other processes are elsewhere. Here a signal raises Stopped, except while the optimizer
-works: there it sets a flag that all processes of the run look at together.
+works: there it sets a flag that all processes of the run look at together; and except within an import.
 """
 
 import contextlib
@@ -11,7 +11,9 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 # A batch, or a validation, that takes longer is given up: training goes on from the last checkpoint. Schedulers
@@ -21,7 +23,11 @@ GRACE_S = 20
 # Kept until the command ends: an exception that is raised wherever the signal finds us may be swallowed there, by
 # a destructor or a callback from C. Then the next batch, or the next run, notices.
 _asked = False
+_by = ""  # the signal that asked first
+_since = 0.0
 _depth = 0
+
+AGAIN_S = 0.05  # for an import to be over
 
 
 class Stopped(BaseException):
@@ -41,8 +47,12 @@ def interruptible() -> Iterator[None]:
         _asked = False
     _depth += 1
     try:
-        with handled(_interrupt):
-            yield
+        with handled(interrupt):
+            try:
+                yield
+            finally:
+                if _depth == 1 and _asked:
+                    _no_alarm()
     finally:
         _depth -= 1
 
@@ -56,8 +66,7 @@ def cooperative() -> Iterator[None]:
         try:
             yield
         finally:
-            if threading.current_thread() is threading.main_thread():
-                signal.alarm(0)
+            _no_alarm()
 
 
 @contextlib.contextmanager
@@ -67,7 +76,7 @@ def handled(handler: Any) -> Iterator[None]:
         yield
         return
     before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
-    before[signal.SIGALRM] = signal.signal(signal.SIGALRM, _interrupt)
+    before[signal.SIGALRM] = signal.signal(signal.SIGALRM, interrupt)
     try:
         yield
     finally:
@@ -75,17 +84,42 @@ def handled(handler: Any) -> Iterator[None]:
             signal.signal(number, old)
 
 
-def _interrupt(number: int, _frame: Any) -> None:
-    global _asked
-    _asked = True
-    raise Stopped(signal.Signals(number).name)
+def _no_alarm() -> None:
+    if threading.current_thread() is threading.main_thread():
+        signal.alarm(0)
 
 
-def _ask(number: int, frame: Any) -> None:
-    global _asked
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """A handler that raises Stopped, within an import as soon as that is over.
+
+    Raised there, it can leave Python's import lock held: the next thread that imports something waits for ever.
+    """
+    _note(number)
+    if _importing(frame) and time.monotonic() - _since < GRACE_S:
+        signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+        return
+    raise Stopped(_by)
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _note(number: int) -> None:
+    global _asked, _by, _since
+    if not _asked:
+        _asked, _by, _since = True, signal.Signals(number).name, time.monotonic()
+
+
+def _ask(number: int, frame: FrameType | None) -> None:
     if _asked:
-        _interrupt(number, frame)
-    _asked = True
+        interrupt(number, frame)
+        return
+    _note(number)
     signal.alarm(GRACE_S)
 
 
