@@ -6,7 +6,7 @@ READY := .venv/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format bench bench-loader dashboard repro lock clean
+.PHONY: help install demo test test-slow endurance lint format bench bench-loader dashboard repro lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -26,8 +26,11 @@ demo: $(READY) ## kernel size x padding x pool order on handwritten digits, 24 r
 test: $(READY) ## the quick tests (under 5 minutes)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-slow: $(READY) ## the slow tests: real servers, browsers, kills, hosts (over an hour on two cores)
-	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile
+test-slow: $(READY) ## the slow tests: real servers, browsers, kills, hosts
+	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal
+
+endurance: $(READY) ## the slow tests at full length: 100 interruptions, 200 runs, 10,000 overrides (over an hour)
+	$(BIN)/python -m pytest -m slow --endurance -n 2 --dist worksteal
 
 lint: $(READY) ## style and types
 	$(BIN)/ruff check .

@@ -13,6 +13,18 @@ from running import REPOSITORY, Done, call, hydra_reset, restored_torch
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--endurance", action="store_true", help="100 interruptions, 200 runs, 10,000 overrides, not a tenth"
+    )
+
+
+@pytest.fixture
+def endurance(request):
+    """Divides the numbers of the tests that repeat something very often: 1 with --endurance, else 10."""
+    return 1 if request.config.getoption("--endurance") else 10
+
+
 def pytest_configure(config):
     # MLflow's own tables use what SQLAlchemy deprecates, and connections that it forgets are garbage.
     config.addinivalue_line("filterwarnings", "ignore:The ``noload`` loader strategy")

@@ -1,6 +1,7 @@
 """Any override ends in a valid plan, or in one clear message: never in a traceback, never in leftovers."""
 
 import shlex
+from collections import Counter
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -94,19 +95,28 @@ def compose():
 
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
-@settings(max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck))
-@given(line=OVERRIDES)
-def test_ten_thousand_overrides(line, compose, workdir):
+def test_ten_thousand_overrides(endurance, compose, workdir):
     from hydra.errors import HydraException
 
-    message = "a plan"
-    try:
-        settings_ = config.from_hydra(compose(line))
-        assert design.outline(settings_).plan.params >= 0
-    except InputError as error:
-        message = str(error)
-    except HydraException:  # the line itself cannot be parsed: reported before any job is composed
-        pass
-    assert message.strip()
-    assert "\n" not in message
-    assert [path for path in left_in(workdir) if not path.startswith("prepared")] == []
+    ends = Counter()
+
+    @settings(max_examples=10_000 // endurance, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(line=OVERRIDES)
+    def each(line):
+        message = "a plan"
+        try:
+            settings_ = config.from_hydra(compose(line))
+            assert design.outline(settings_).plan.params >= 0
+            ends["planned"] += 1
+        except InputError as error:
+            message = str(error)
+            ends["refused"] += 1
+        except HydraException:  # the line itself cannot be parsed: reported before any job is composed
+            ends["not parsed"] += 1
+        assert message.strip()
+        assert "\n" not in message
+        assert [path for path in left_in(workdir) if not path.startswith("prepared")] == []
+
+    each()
+    print(ends)
+    assert min(ends.values()) > 10, ends

@@ -1,4 +1,4 @@
-"""One sweep, interrupted at random a hundred times, ends with the numbers of the one that was left alone."""
+"""One sweep, interrupted at random ten or a hundred times, ends with the numbers of the one that was left alone."""
 
 import contextlib
 import os
@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import time
+from collections import Counter
 
 import psutil
 import pytest
@@ -24,15 +25,22 @@ BOUND_S = 60  # for a command that was signalled to be gone
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
 @pytest.mark.parametrize(
-    ("processes", "times", "more"),
-    [(1, 70, "trainer.max_epochs=60 seed=0,1,2"), (2, 30, "trainer=ddp_cpu trainer.max_epochs=40 seed=0,1")],
+    ("times", "epochs", "more"),
+    [(70, 60, "seed=0,1,2"), (30, 40, "trainer=ddp_cpu seed=0,1")],
     ids=["one-process", "two-processes"],
 )
-def test_interrupted_at_random_until_done(processes, times, more, workdir):
-    line = f"{LINE} {more} architecture.kernel_size=3,5"
-    expected = call(workdir, "train", f"{line} dir=undisturbed experiment.name=undisturbed", 900)
+def test_interrupted_at_random_until_done(times, epochs, more, endurance, workdir):
+    line = f"{LINE} {more} architecture.kernel_size=3,5 trainer.max_epochs={max(10, epochs // endurance)}"
+    undisturbed = f"{line} dir=undisturbed experiment.name=undisturbed"
+    expected = call(workdir, "train", undisturbed, 900)
     assert expected.code == 0, expected.err
-    done = interrupted(workdir, f"{line} dir=sweep experiment.name=disturbed", times, random.Random(0))
+    trained_s = sum(run["seconds"] for run in expected.document["runs"])
+    began = time.monotonic()
+    again = call(workdir, "train", undisturbed)
+    start_s = time.monotonic() - began
+    assert (again.code, again.err.count("finished before")) == (0, len(expected.document["runs"]))
+    line = f"{line} dir=sweep experiment.name=disturbed"
+    done = interrupted(workdir, line, times // endurance, trained_s, start_s, random.Random(0))
     assert [run["status"] for run in done["runs"]] == ["finished"] * len(ledger(workdir / "undisturbed"))
     assert states(workdir / "sweep") == states(workdir / "undisturbed")
     shown = tracked(workdir, "disturbed")
@@ -41,21 +49,22 @@ def test_interrupted_at_random_until_done(processes, times, more, workdir):
     assert shown == tracked(workdir, "undisturbed")
 
 
-def interrupted(folder, line, times, chance):
+def interrupted(folder, line, times, trained_s, start_s, chance):
     """Run `python -m pipeline.train <line>` in `folder` again and again; returns the document of the last time.
 
     Each attempt gets SIGKILL or SIGTERM, in its whole group, its first process or one of a run's own processes, at
-    a random moment: half of the time anywhere, from the start of the interpreter on, else while a run trains.
+    a random moment: half of the time anywhere, from the start of the interpreter on, else while a run trains. Of the
+    `trained_s` seconds of training in it, all attempts together get less than there is: none ends by itself.
     """
-    codes, strikes = [], []
+    codes, strikes, most_s = [], [], trained_s / times
     for _ in range(times):
         process = start(folder, line)
         if chance.random() < 0.5:
             wait_for_training(folder, process)
-            time.sleep(chance.uniform(0, 2))
+            time.sleep(chance.uniform(0, most_s))
         else:
-            time.sleep(chance.uniform(0, 12))
-        strikes.append(strike(process, chance))
+            time.sleep(chance.uniform(0, start_s + most_s))
+        strikes.append(strike(process, most_s, chance))
         try:
             _, err = process.communicate(timeout=BOUND_S)
         except subprocess.TimeoutExpired:
@@ -63,14 +72,14 @@ def interrupted(folder, line, times, chance):
             _, err = process.communicate(timeout=BOUND_S)
             raise AssertionError(f"still there {BOUND_S} s after {strikes[-1]}: {codes}\n{err}") from None
         codes.append(process.returncode)
-        # 75: stopped; -15: before Python had its handlers. Nothing fails by itself, and the sweep is long enough.
+        # 75: stopped; -15: before Python had its handlers. Nothing fails, and nothing ends, by itself.
         assert codes[-1] in (75, -signal.SIGKILL, -signal.SIGTERM), (codes, strikes, err)
-    print(f"{times} attempts, exit codes {sorted(codes)}, then {ledger(folder / 'sweep')}")
+    print(f"{times} attempts, exit codes {Counter(codes)}, then {ledger(folder / 'sweep')}")
     assert {75, -signal.SIGKILL} <= set(codes), codes
     process = start(folder, line)
-    done = Done(process.pid, *process.communicate(timeout=900))
-    assert process.returncode == 0, done.err
-    return done.document
+    out, err = process.communicate(timeout=900)
+    assert process.returncode == 0, err
+    return Done(0, out, err).document
 
 
 def start(folder, line):
@@ -94,7 +103,7 @@ def written(folder):
     return max(times, default=0)
 
 
-def strike(process, chance):
+def strike(process, most_s, chance):
     """Signal the command, its group, or one of its run's processes; says what was done."""
     number = chance.choice((signal.SIGKILL, signal.SIGTERM))
     target = chance.choice(("group", "first", "one"))
@@ -106,7 +115,9 @@ def strike(process, chance):
         ]
         if target == "one" and ranks:
             chance.choice(ranks).send_signal(number)
-            time.sleep(chance.uniform(0, 3))  # the sweep goes on with the next run; then the command is asked to stop
+            time.sleep(
+                chance.uniform(0, most_s)
+            )  # the sweep goes on with the next run; then the command is asked to stop
             os.kill(process.pid, signal.SIGTERM)
         elif target == "group":
             os.killpg(process.pid, number)

@@ -63,11 +63,11 @@ def test_submitit_gives_what_one_process_gives(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_a_sweep_of_200_runs(tmp_path):
-    seeds = ",".join(map(str, range(50)))
+def test_a_sweep_of_200_runs(endurance, tmp_path):
+    seeds = ",".join(map(str, range(50 // endurance)))
     kinds = "architecture.filters=[4] architecture.kernel_size=3,5 architecture.padding=same,valid"
     line = f"{TRACKED} {kinds} seed={seeds}"
-    all_alike(tmp_path, line, 200, {"joblib": JOBLIB, "ray": RAY})
+    all_alike(tmp_path, line, 200 // endurance, {"joblib": JOBLIB, "ray": RAY})
 
 
 @pytest.fixture(scope="module")
