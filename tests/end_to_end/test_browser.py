@@ -107,7 +107,7 @@ def test_the_parent_shows_its_verdict_and_its_runs(road, browse, dashboard):
         assert Path(run["run"]).name in seen
     level = sweep["verdict"]["factors"]["architecture.head"]["levels"][0]
     assert f"verdict/architecture.head.flatten {level['mean']}" in seen
-    assert "levels.architecture.kernel_size: 3, 5" in seen
+    assert "levels.architecture.kernel_size : 3, 5" in seen
 
 
 def test_a_run_shows_what_it_is(road, browse, dashboard):
