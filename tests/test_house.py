@@ -1,10 +1,12 @@
-"""The repository itself: what `make` lists, what CI calls, what the README names."""
+"""The repository itself: what `make` lists, what CI calls, what its texts name."""
 
 import re
 import subprocess
 
 import yaml
 from running import REPOSITORY
+
+TEXTS = [REPOSITORY / "README.md", REPOSITORY / "docs" / "scale.md"]
 
 
 def test_make_alone_lists_the_targets():
@@ -33,8 +35,8 @@ def test_the_lock_file_pins_every_package_by_hash():
     assert versions["pytorch-lightning"] not in ("2.6.2", "2.6.3")  # malicious releases
 
 
-def test_every_python_command_of_the_readme_is_one_of_ours():
-    text = (REPOSITORY / "README.md").read_text()
+def test_every_python_command_of_a_text_is_one_of_ours():
+    text = "\n".join(path.read_text() for path in TEXTS)
     modules = set(re.findall(r"python -m pipeline\.(\w+)", text))
     assert {"train", "compare", "prepare"} <= modules
     assert [name for name in modules if not (REPOSITORY / "pipeline" / f"{name}.py").exists()] == []
@@ -45,7 +47,7 @@ def test_every_python_command_of_the_readme_is_one_of_ours():
 
 def test_every_file_of_a_group_that_a_text_names_exists():
     groups = [path.name for path in (REPOSITORY / "conf").iterdir() if path.is_dir()]
-    texts = "\n".join(p.read_text() for p in (REPOSITORY / "README.md", *(REPOSITORY / "conf").rglob("*.yaml")))
+    texts = "\n".join(p.read_text() for p in (*TEXTS, *(REPOSITORY / "conf").rglob("*.yaml")))
     named = set(re.findall(rf"(?<![\w./])({'|'.join(groups)})=([a-z]\w*)", texts))
     assert len(named) > 15
     missing = [f"{group}={name}" for group, name in named if not (REPOSITORY / f"conf/{group}/{name}.yaml").exists()]
