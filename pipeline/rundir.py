@@ -32,6 +32,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pipeline import folders
 from pipeline.errors import InputError
 
 # What a run is asked to do, but what cannot change its numbers; left out of its key.
@@ -64,15 +65,6 @@ def write_json(path: Path, document: Any) -> None:
     except BaseException:
         Path(file.name).unlink(missing_ok=True)
         raise
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in `folder` outlive a power cut, as fsync does for what a file holds."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def read_json(path: Path) -> Any:
@@ -119,25 +111,19 @@ def claimed(path: Path | None, parent: Path) -> Iterator[Path]:
     """
     given = path is not None
     path = path or parent / f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(3)}"
-    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    missing = folders.missing(path)
     try:
         path.mkdir(parents=True, exist_ok=given)
         if not os.access(path, os.W_OK):
             raise PermissionError(errno.EACCES, "not writable")
     except OSError as error:
-        _remove_empty(missing)
+        folders.remove_empty(missing)
         raise InputError(f"{path}: cannot be made a folder to write to ({error.strerror}).") from None
     try:
         yield path
     except InputError:
-        _remove_empty(missing)
+        folders.remove_empty(missing)
         raise
-
-
-def _remove_empty(folders: list[Path]) -> None:
-    for folder in folders:
-        with contextlib.suppress(OSError):  # not made, or not empty: then it stays
-            folder.rmdir()
 
 
 @contextlib.contextmanager

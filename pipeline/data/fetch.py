@@ -4,14 +4,14 @@ import hashlib
 import os
 import secrets
 import sys
-import threading
 import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError
 
+from pipeline import folders
+from pipeline.bounded import within
 from pipeline.errors import InputError
 
 TIMEOUT_S = 5.0  # for the host's name, for its answer, and then for each piece of a file
@@ -30,7 +30,7 @@ def fetch(published: Published, names: list[str], folder: Path) -> None:
 
     InputError, within seconds and after one try, where that fails: it says which files to put where.
     """
-    missing = missing_folders(folder)
+    missing = folders.missing(folder)
     for name in names:
         part = folder / f".{name}.{secrets.token_hex(4)}.part"
         try:
@@ -38,7 +38,7 @@ def fetch(published: Published, names: list[str], folder: Path) -> None:
             os.replace(part, folder / name)
         except (OSError, HTTPException) as error:
             part.unlink(missing_ok=True)
-            remove_empty(missing)
+            folders.remove_empty(missing)
             reason = getattr(error, "reason", None) or error
             if isinstance(error, HTTPError):
                 error.close()  # it is the response as well
@@ -50,26 +50,12 @@ def fetch(published: Published, names: list[str], folder: Path) -> None:
             ) from error
         except BaseException:  # Ctrl-C
             part.unlink(missing_ok=True)
-            remove_empty(missing)
+            folders.remove_empty(missing)
             raise
 
 
-def missing_folders(folder: Path) -> list[Path]:
-    """The folder and those above it that do not exist yet, innermost first."""
-    return [path for path in (folder, *folder.parents) if not os.path.exists(path)]
-
-
-def remove_empty(folders: list[Path]) -> None:
-    """Remove the folders, innermost first, up to one that is in use or gone."""
-    try:
-        for folder in folders:
-            folder.rmdir()
-    except OSError:
-        pass
-
-
 def _download(url: str, sha256: str, part: Path) -> None:
-    response = _within(2 * TIMEOUT_S, lambda: urllib.request.urlopen(url, timeout=TIMEOUT_S))
+    response = within(2 * TIMEOUT_S, lambda: urllib.request.urlopen(url, timeout=TIMEOUT_S))
     with response:
         total = int(response.headers.get("Content-Length") or 0)
         part.parent.mkdir(parents=True, exist_ok=True)
@@ -85,27 +71,3 @@ def _download(url: str, sha256: str, part: Path) -> None:
             os.fsync(file.fileno())
     if digest.hexdigest() != sha256:
         raise OSError(f"its SHA-256 is {digest.hexdigest()}, not {sha256}")
-
-
-def _within(timeout_s: float, call: Callable[[], HTTPResponse]) -> HTTPResponse:
-    """What `call` returns or raises; TimeoutError after `timeout_s`.
-
-    A socket's timeout does not bound the look-up of the host's name: a minute, where there is no network.
-    """
-    answers: list[HTTPResponse] = []
-    errors: list[Exception] = []
-
-    def attempt() -> None:
-        try:
-            answers.append(call())
-        except Exception as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=attempt, daemon=True)
-    thread.start()
-    thread.join(timeout_s)
-    if errors:
-        raise errors[0]
-    if not answers:
-        raise TimeoutError(f"no answer in {timeout_s:.0f} s")
-    return answers[0]

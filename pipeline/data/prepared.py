@@ -33,9 +33,8 @@ from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 
-from pipeline import rundir
+from pipeline import folders
 from pipeline.data.config import Data
-from pipeline.data.fetch import missing_folders, remove_empty
 from pipeline.data.messy import messy
 from pipeline.data.pixels import Pixels, stream
 from pipeline.data.progress import progress
@@ -156,7 +155,7 @@ def _make(config: Data, files: list[Path], directory: Path) -> None:
     raw = source_of(config).read(config, files)
     parent = directory.parent
     _check_space(config, raw, parent)
-    missing = missing_folders(parent)
+    missing = folders.missing(parent)
     temporary = _temporary(directory)
     try:
         parent.mkdir(parents=True, exist_ok=True)
@@ -173,7 +172,7 @@ def _make(config: Data, files: list[Path], directory: Path) -> None:
         raise InputError(f"data.prepared_dir={config.prepared_dir}: cannot be written ({error}).") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        remove_empty(missing)
+        folders.remove_empty(missing)
 
 
 def _temporary(directory: Path) -> Path:
@@ -302,7 +301,7 @@ def _write(config: Data, files: list[Path], raw: Raw, folder: Path) -> None:
     with (folder / "manifest.json").open("x") as file:
         json.dump(manifest, file, indent=1)
         _sync(file)
-    rundir.sync_folder(folder)
+    folders.sync(folder)
 
 
 def _write_images(
@@ -449,7 +448,7 @@ def _publish(temporary: Path, directory: Path) -> None:
             shutil.rmtree(aside, ignore_errors=True)
     else:
         raise FileExistsError(errno.EEXIST, "in use by other processes", str(directory))
-    rundir.sync_folder(directory.parent)
+    folders.sync(directory.parent)
 
 
 def _sync(file: BinaryIO | TextIO) -> None:

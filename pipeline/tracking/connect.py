@@ -3,11 +3,10 @@
 import http.client
 import logging
 import os
-import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
+from pipeline.bounded import within
 from pipeline.errors import InputError
 from pipeline.tracking.config import Tracking
 
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 def ready(tracking: Tracking) -> None:
@@ -108,30 +105,6 @@ def check(tracking: Tracking, name: str) -> bool:
             f"{hint}, or choose tracking=local or tracking=none."
         ) from None
     return True
-
-
-def within(seconds: float, call: Callable[[], T]) -> T:
-    """What `call` returns or raises; TimeoutError when it has not ended after `seconds`, and is left behind then.
-
-    Timeouts of calls do not bound everything: looking up a name can hang, and a server can answer byte by byte.
-    """
-    got: list[T] = []
-    failed: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            got.append(call())
-        except BaseException as error:  # raised below, in the thread that asked
-            failed.append(error)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if failed:
-        raise failed[0]
-    if not got:
-        raise TimeoutError(f"no answer within {seconds:g} s")
-    return got[0]
 
 
 def away(error: BaseException) -> bool:

@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import config, data, rundir, transfer
+from pipeline.bounded import within
 from pipeline.errors import InputError
 from pipeline.tracking import unsent
 from pipeline.tracking.config import Tracking
-from pipeline.tracking.connect import away, busy, connect, experiment, ready, reason, within
+from pipeline.tracking.connect import away, busy, connect, experiment, ready, reason
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -16,7 +16,7 @@ import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
 
-from pipeline import rundir
+from pipeline import folders
 from pipeline.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Durable(TorchCheckpointIO):
         except BaseException:
             beside.unlink(missing_ok=True)
             raise
-        rundir.sync_folder(path.parent)
+        folders.sync(path.parent)
 
 
 class Keep(Checkpoint):

@@ -174,53 +174,6 @@ def load(network: nn.Module, asked: Mapping[str, Any]) -> tuple[Tensor, Tensor] 
     return torch.tensor(source["mean"]), torch.tensor(source["std"])
 
 
-def started(made: Outline, source: Source) -> tuple[nn.Module, Tensor, Tensor]:
-    """The network of an outline with its source's weights, in eval mode; mean and standard deviation per channel.
-
-    For who wants to look at what a source makes of some data before anything is trained. Raises InputError where
-    the weights do not fit.
-    """
-    assert made.loads
-    network = construct(made.section, made.plan, made.plan.output_shape[0])
-    normalisation = load(network, {"transfer": made.record() | {"source": resolve(made, source)}})
-    assert normalisation is not None
-    return network.eval(), *normalisation
-
-
-def by_depth(network: nn.Module, own: Section, x_BCHW: Tensor) -> list[Tensor]:
-    """What each stage before the head makes of normalised images: [B, C] each, the means over the stage's maps.
-
-    `network` is one that `construct` made for the section `own`. The i-th is what early_layers with depth i + 1
-    gives to its class layer.
-    """
-    plan: Plan = network.plan  # type: ignore[assignment]  # nn.Module's stub knows tensors and modules alone
-    mean = Mean()
-    if isinstance(own, Timm):
-        from pipeline.architecture.backbone import channels_last, stage_ends
-
-        prefix = "trunk." if isinstance(network, Early) else ""
-        ends = [prefix + name for name in stage_ends(own, plan.input_shape)]
-        mean = Mean(channels_last(own, plan.input_shape))
-    else:
-        ends = [names[-1] for names in plan.stages]
-    found: dict[str, Tensor] = {}
-
-    def note(name: str) -> Any:
-        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            found[name] = mean(output[-1] if isinstance(output, list | tuple) else output)
-
-        return hook
-
-    ends = ends[: plan.layers[-1].stage]
-    handles = [network.get_submodule(name).register_forward_hook(note(name)) for name in ends]
-    try:
-        network(x_BCHW)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return [found[name] for name in ends]
-
-
 def seed_of(asked: Mapping[str, Any]) -> int:
     """What a run's fresh weights are drawn from.
 

@@ -11,8 +11,7 @@ from running import refused
 from safetensors.torch import save_file
 from transfer_runs import TARGET, same, state
 
-from pipeline import rundir, transfer
-from pipeline.architecture import Timm
+from pipeline import rundir
 from pipeline.transfer import network
 
 NAME = "test_efficientnet"  # timm's own tiny model for tests: 7 stages, 99,000 parameters
@@ -184,21 +183,3 @@ def test_weights_that_changed_after_the_run_began_are_refused(command, source, w
     made = network.of_run(asked)
     with pytest.raises(ValueError, match="holds other weights"):
         network.load(made, asked)
-
-
-def test_features_by_depth_are_what_early_layers_gives_its_head(tensors, workdir):
-    torch.save(tensors, "weights")
-    own = Timm(name=NAME)
-    source = transfer.of_timm(own, "weights")
-    x_BCHW = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-
-    def started(strategy, **options):
-        asked = transfer.Transfer(strategy, "timm", "weights", **options)
-        return network.started(transfer.outline(own, asked, (3, 32, 32), 5, source), source)[0]
-
-    with torch.no_grad():
-        found = network.by_depth(started("head_only"), own, x_BCHW)
-        early = started("early_layers", depth=2)
-        expected = network.before(early, "head_classes", x_BCHW)
-    assert len(found) == early.plan.layers[-1].stage + 4  # depth 2 of 6 stages before the head
-    torch.testing.assert_close(found[1], expected)
