@@ -12,9 +12,11 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from pipeline import cli, config, data, environment, rundir, transfer
@@ -31,7 +33,7 @@ def job(cfg: DictConfig) -> int:
     path = Path(settings.dir or "")
     source = pretrain.wanted(settings)
     if source and path.parent.name == "sources" and path == pretrain.place(source):
-        train_source(source, path)
+        _as_job(Path(HydraConfig.get().sweep.dir), lambda: train_source(source, path))
         return cli.DONE
     if settings.dir and of_sweep(path):
         return _job_of_sweep(settings, path, source)
@@ -62,8 +64,7 @@ def job(cfg: DictConfig) -> int:
 
 
 def _job_of_sweep(settings: Config, path: Path, source: Config | None) -> int:
-    """A run of a sweep, in the sweep's own process or in one that a launcher started."""
-    from pipeline.training import launchers
+    """A run of a sweep."""
 
     def work() -> None:
         if source and settings.transfer.how.loads:  # it is there already, unless the code was changed since
@@ -71,15 +72,22 @@ def _job_of_sweep(settings: Config, path: Path, source: Config | None) -> int:
         train_one(settings, path)
 
     try:
-        if cli.sweeping():
-            work()
-        else:
-            launchers.in_worker(path.parent, work)
+        _as_job(path.parent, work)
     except rundir.BusyError as error:  # a launcher's process that outlived its sweep
         print(error, file=sys.stderr)
     except Exception as error:  # the sweep goes on, and reads the outcome from the run directory
         rundir.fail(path, error)
     return cli.DONE
+
+
+def _as_job(sweep: Path, work: Callable[[], None]) -> None:
+    """Call `work` in the sweep's own process, or in one that a launcher started."""
+    from pipeline.training import launchers
+
+    if cli.sweeping():
+        work()
+    else:
+        launchers.in_worker(sweep, work)
 
 
 EXIT_CODES = {"finished": cli.DONE, "failed": cli.FAILED, "interrupted": cli.INTERRUPTED}

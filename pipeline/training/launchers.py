@@ -175,9 +175,8 @@ def in_worker(sweep: Path, train: Callable[[], None]) -> None:
     Stopped does not leave it: to joblib, a job that raises is a reason to kill the others.
     """
     if threading.current_thread() is threading.main_thread():
-        signal.signal(
-            signal.SIGINT, signal.SIG_IGN
-        )  # of Ctrl-C, between two runs: the sweep's own process passes it on
+        # Of Ctrl-C, also between two runs: the sweep's own process passes it on.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     if (sweep / "stop").exists() or not rundir.alive(sweep):
         _end_with_parent()
         return

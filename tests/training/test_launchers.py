@@ -16,7 +16,7 @@ from left import ledger, states, tracked
 from running import REPOSITORY, TINY, Done, begin, call, left_in, refused
 
 from pipeline import rundir
-from pipeline.training import config, launchers
+from pipeline.training import config, launchers, stopping
 
 TRACKED = TINY.replace("tracking=none", "tracking=local")
 JOBLIB = "hydra/launcher=joblib hydra.launcher.n_jobs=2"
@@ -141,6 +141,21 @@ def test_a_killed_worker_ends_the_sweep_and_the_next_command_goes_on(engine, wor
     done = call(workdir, "train", line, 600)
     assert done.code == 0, done.err
     assert [run["status"] for run in done.document["runs"]] == ["finished"] * 3
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_sources_under_way_are_stopped_too(workdir):
+    line = f"-m {LONG} trainer.max_epochs=4000 transfer=fine_tune data@transfer.pretrain=photo_patches"
+    process = begin(workdir, f"{line} transfer.pretrain.limit_train=64 seed=0,1 output=json {JOBLIB}")
+    sources = workdir / "runs/train/sources"
+    both_train(process, sources)
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=100)
+    assert process.returncode == 75, err
+    assert time.monotonic() - began < stopping.GRACE_S
+    assert list(ledger(sources).values()) == ["interrupted"] * 2
 
 
 @pytest.mark.slow
