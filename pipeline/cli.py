@@ -91,7 +91,7 @@ def main(
     # Hydra finds "module of the task" by it; the function must be importable for launchers that pickle it.
     task.__module__ = job.__module__
     try:
-        _refuse_code(sys.argv[1:])
+        check_arguments(sys.argv[1:])
         with interruptible():
             hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(task)()
         if _error:
@@ -130,14 +130,19 @@ def verdict_table(sweep: Path, found: dict[str, Any]) -> None:
     console.print("\n" + "\n".join(lines), markup=False, highlight=False, soft_wrap=True)
 
 
-def _refuse_code(arguments: list[str]) -> None:
-    """Refuse what would let a command line name code to run, before Hydra reads it (see hostile.py for files)."""
+def check_arguments(arguments: list[str]) -> None:
+    """Refuse, before Hydra reads it, what would let a command line name code to run (see hostile.py for files).
+
+    And what Hydra fails over: an override without a key.
+    """
     for argument in arguments:
         if argument.startswith("--experimental-rerun"):
             raise InputError(f"{argument}: not supported; it would unpickle a file. Use dir=... to resume a run.")
         key = argument.lstrip("+~").split("=", 1)[0]
         if "_target_" in argument or re.match(r"hydra[./](callbacks|job_logging|hydra_logging)", key):
             raise InputError(f"{argument}: a configuration cannot name code to run (_target_, callbacks, logging).")
+        if "=" in argument and not key.strip():
+            raise InputError(f"{argument}: names no key; an override is key=value, +key=value or ~key.")
 
 
 def explain(error: Exception, config_name: str, given: list[str] | None = None) -> str | None:

@@ -209,7 +209,8 @@ def test_arms_are_named_by_the_last_part_of_their_keys():
 def test_two_sweeps_at_once_keep_apart(workdir):
     from concurrent.futures import ThreadPoolExecutor
 
-    line = f"-m {TINY} tracking=local seed=0,1 output=json"
+    # Long enough for the second to begin before the first has ended: then it would find it finished.
+    line = f"-m {TINY} trainer.max_epochs=100 tracking=local seed=0,1 output=json"
     with ThreadPoolExecutor(2) as pool:
         both = list(pool.map(lambda _: call(workdir, "train", line), range(2)))
     assert [done.code for done in both] == [0, 0], [done.err for done in both]

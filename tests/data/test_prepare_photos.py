@@ -69,14 +69,15 @@ def test_killed_at_twenty_random_moments_the_next_call_gives_the_same(tmp_path: 
     assert cut_short >= 1  # on a busy machine, whose times vary, most kills come late
 
 
-PEAK = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+# Not getrusage's: that begins with the peak of the process that this one was forked from.
+PEAK = "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("source", ["photos", "npz"])
 def test_the_peak_of_memory_does_not_grow_with_the_set(tmp_path: Path, source: str) -> None:
     peaks, sizes = [], []
-    for n in (150, 3000):
+    for n in (2000, 6000):
         if source == "photos":
             settings = config(photos(tmp_path / f"raw{n}", n, 32), tmp_path / "prepared", size=128)
         else:
@@ -88,7 +89,7 @@ def test_the_peak_of_memory_does_not_grow_with_the_set(tmp_path: Path, source: s
         assert len(digest) == 64
         peaks.append(int(peak_kb) / 1000)
         sizes.append(n * 128 * 128 * 3 / 1e6)
-    # 7 MB of pixels and 147 MB. What is mapped counts while it is in memory, and only a little of it must be.
+    # 98 MB of pixels and 295 MB. What is mapped counts while it is in memory, and only so much of it may be.
     assert sizes[1] - sizes[0] > 130
     assert peaks[1] - peaks[0] < 70, peaks
 

@@ -222,6 +222,7 @@ def test_plots_show(checkout, tmp_path):
 
 
 def test_transfer_starts_from_what_was_pretrained(checkout):
+    dvc(checkout, "repro", "report")
     reports = checkout / "reports/transfer"
     source = checkout / json.loads((reports / "source.json").read_text())["run"]
     sweep = json.loads((reports / "sweep.json").read_text())
