@@ -14,11 +14,9 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
-from hydra.errors import HydraException
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, flag_override
-from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.errors import InputError
 from pipeline.training import launchers
@@ -82,7 +80,7 @@ def _composer(loader: Any, master: DictConfig) -> Callable[[list[str]], DictConf
     def compose(job: list[str]) -> DictConfig:
         try:
             return _compose(job)
-        except (HydraException, OmegaConfBaseException) as error:
+        except Exception as error:
             message = cli.explain(error, master.hydra.job.config_name, job)
             raise InputError(message) if message else error from None
 

@@ -160,10 +160,13 @@ def explain(error: Exception, config_name: str, given: list[str] | None = None) 
         mark = error.problem_mark
         return f"{mark.name}, line {mark.line + 1}: not valid YAML ({error.problem})."
     if isinstance(error, ValueError) and str(error).startswith("Config group override"):  # Hydra's own check
-        return f"{' '.join(sys.argv[1:])}: a group takes the name of one of its files, as in data=digits."
-    if not isinstance(error, HydraException | OmegaConfBaseException):
-        return None
+        return f"{' '.join(given)}: a group takes the name of one of its files, as in data=digits."
     text = str(error)
+    if not isinstance(error, HydraException | OmegaConfBaseException):
+        # An override of a list's item that is no number, for one, fails deep in OmegaConf over int("more").
+        if _raised_in(error) not in ("hydra", "omegaconf"):
+            return None
+        return f"{' '.join(given)}: cannot be composed ({_first_line(error)})."
     cause = next(
         (e for e in (error, error.__cause__, error.__context__) if isinstance(e, OmegaConfBaseException)),
         None,
@@ -184,6 +187,14 @@ def explain(error: Exception, config_name: str, given: list[str] | None = None) 
     if key and "not in" in text:
         return _unknown_key(key, config_name, given)
     return f"{key}: {_first_line(cause)}." if key and cause else " ".join(text.split())
+
+
+def _raised_in(error: Exception) -> str:
+    """The package whose code raised `error`."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    return trace.tb_frame.f_globals.get("__name__", "").partition(".")[0] if trace else ""
 
 
 def _first_line(error: Exception | None) -> str:
