@@ -98,13 +98,18 @@ def launch(launcher: Any, jobs: Sequence[list[str]], sweep: Path, runs: Sequence
     if isinstance(launcher, BasicLauncher):
         launcher.launch(jobs, initial_job_idx=0)
         return
+    # Ray prints there what its daemons say, until it is shut down; standard output is the result document's alone.
+    with contextlib.redirect_stdout(sys.stderr):
+        _launch(launcher, jobs, sweep, runs)
+
+
+def _launch(launcher: Any, jobs: Sequence[list[str]], sweep: Path, runs: Sequence[Path]) -> None:
     place = sweep.absolute() / "submitit"
     if "submitit_folder" in getattr(launcher, "params", {}):
         launcher.params["submitit_folder"] = str(place / "%j")
     before = set(place.glob("*"))
     try:
-        # Ray prints there what its daemons say; standard output is the result document's alone.
-        with _passed_on(sweep, runs), contextlib.redirect_stdout(sys.stderr):
+        with _passed_on(sweep, runs):
             launcher.launch(jobs, initial_job_idx=0)
     except Exception as error:
         (sweep / "stop").touch()  # for runs that a dead worker's brothers, or other machines, still train
