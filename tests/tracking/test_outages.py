@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from running import TINY, Done, refused
+from running import TINY, Done, begin, refused
 from scipy import stats
 from servers import free_port, http_answer, kill_server, listening, recorded, rows_of, signal_server
 
@@ -124,16 +124,6 @@ def test_a_sweep_on_a_server_that_hangs_says_it_once(command, caplog):
 # ---- real servers
 
 
-def sweep_process(workdir, line):
-    return subprocess.Popen(
-        [sys.executable, "-m", "pipeline.train", "-m", *line.split()],
-        cwd=workdir,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_a_server_on_postgresql_that_comes_and_goes_loses_nothing(postgresql, server, workdir, process):
@@ -144,7 +134,7 @@ def test_a_server_on_postgresql_that_comes_and_goes_loses_nothing(postgresql, se
     line = f"{HERE} tracking.uri={uri} tracking.push_every_s=0.2 tracking.wait_s=4 experiment.name=comes_and_goes"
     line += " trainer.max_epochs=60 architecture.kernel_size=2,3 seed=0,1,2,3,4 dir=sweep output=json"
     draw, outages = random.Random(0), []
-    training = sweep_process(workdir, line)
+    training = begin(workdir, f"-m {line}")
     heard = []
     reader = threading.Thread(target=lambda: heard.extend(training.communicate(timeout=1200)))
     reader.start()

@@ -18,15 +18,18 @@ def state(run):
         "schedule": found["lr_schedulers"],
         "callbacks": str(found["callbacks"]),
         "steps": found["global_step"],
-        "rows": [(row["step"], decided(row["metrics"])) for row in rundir.metric_rows(run)],
+        "rows": decided(run),
         "metrics": rundir.get_status(run)["metrics"],
         "logits": np.load(run / "predictions.npz")["logits"].tolist(),
     }
 
 
-def decided(metrics):
-    """Those that the run decides, and not the machine."""
-    return {k: v for k, v in metrics.items() if not k.startswith(("time/", "system/"))}
+def decided(run):
+    """Its metric rows, without what the clock and the machine had to do with them."""
+    return [
+        (row["step"], {k: v for k, v in row["metrics"].items() if not k.startswith(("time/", "system/"))})
+        for row in rundir.metric_rows(run)
+    ]
 
 
 def states(sweep):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from left import decided
 from running import TINY, left_in
 
 from pipeline import rundir
@@ -24,14 +25,6 @@ def same(a, b):
     return list(a) == list(b) and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def recorded(run):
-    """What training found, without what the clock and the machine had to do with it."""
-    return [
-        (row["step"], {k: v for k, v in row["metrics"].items() if not k.startswith(("time/", "system/"))})
-        for row in rundir.metric_rows(run)
-    ]
-
-
 def logits(run):
     with np.load(run / "predictions.npz") as saved:
         return saved["logits"]
@@ -46,7 +39,7 @@ def test_the_same_seed_gives_the_same_weights_to_the_last_bit(command, workdir):
     a, b = workdir / "a", workdir / "b"
     assert same(weights(a), weights(b))
     assert same(weights(a, "best"), weights(b, "best"))
-    assert recorded(a) == recorded(b)
+    assert decided(a) == decided(b)
     assert rundir.get_status(a)["metrics"] == rundir.get_status(b)["metrics"]
     assert np.array_equal(logits(a), logits(b))
     assert rundir.read_json(a / "run.json")["key"] == rundir.read_json(b / "run.json")["key"]
@@ -57,7 +50,7 @@ def test_other_seeds_give_other_runs(command, workdir):
         assert command("train", f"{TINY} seed={seed} dir={seed}").code == 0
     a, b = workdir / "1", workdir / "2"
     assert not any(torch.equal(one, weights(b)[name]) for name, one in weights(a).items() if name.endswith(".weight"))
-    assert recorded(a) != recorded(b)
+    assert decided(a) != decided(b)
     assert rundir.read_json(a / "run.json")["key"] != rundir.read_json(b / "run.json")["key"]
 
 
@@ -108,7 +101,7 @@ def test_a_finished_run_leaves_its_record(command, workdir):
 
 def test_each_epoch_leaves_a_row(command, workdir):
     assert command("train", f"{TWO_EPOCHS} dir=run").code == 0
-    rows = recorded(workdir / "run")
+    rows = decided(workdir / "run")
     assert [step for step, _ in rows] == [1, 2, 2]
     for _, row in rows[:2]:
         assert list(row) == ["train/loss", "val/loss", "val/acc", "lr"]
@@ -121,7 +114,7 @@ def test_the_best_checkpoint_is_that_of_the_best_epoch(command, workdir):
     line = TINY.replace("max_epochs=1", "max_epochs=6")
     assert command("train", f"{line} dir=run optimizer.lr=0.01 trainer.precision=32-true").code == 0
     run = workdir / "run"
-    accuracies = [row["val/acc"] for _, row in recorded(run) if "val/acc" in row]
+    accuracies = [row["val/acc"] for _, row in decided(run) if "val/acc" in row]
     assert len(accuracies) == 6
     best = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
     assert best["epoch"] == int(np.argmax(accuracies))
@@ -148,7 +141,7 @@ def test_checkpoints_hold_no_code(command, workdir):
 def test_training_lowers_the_loss_and_learns_digits(command, workdir):
     line = "trainer.max_epochs=3 trainer.threads=1 architecture.filters=[8,16] optimizer.lr=0.01 tracking=none"
     assert command("train", f"{line} dir=run").code == 0
-    rows = [row for _, row in recorded(workdir / "run") if "train/loss" in row]
+    rows = [row for _, row in decided(workdir / "run") if "train/loss" in row]
     losses = [row["train/loss"] for row in rows]
     assert losses[0] < math.log(10)  # better than to say each digit with 1 in 10
     assert losses[2] < losses[1] < losses[0]
@@ -206,7 +199,7 @@ def test_the_schedule_reaches_the_run(command, workdir):
     line += " optimizer.schedule=cosine optimizer.warmup_epochs=1 optimizer.lr=0.01"
     assert command("train", f"{line} dir=run").code == 0
     # 2 steps an epoch: after the warmup 1, then cosine over 6 steps: 0.5 (1 + cos(pi / 3)), (2 pi / 3), (pi)
-    rates = [row["lr"] for _, row in recorded(workdir / "run") if "lr" in row]
+    rates = [row["lr"] for _, row in decided(workdir / "run") if "lr" in row]
     assert rates == pytest.approx([0.01, 0.0075, 0.0025, 0], abs=1e-12)
 
 
@@ -242,7 +235,7 @@ def test_inputs_are_normalised_inside_the_module():
 def test_early_stopping_stops_when_nothing_gets_better(command, workdir):
     line = TINY.replace("max_epochs=1", "max_epochs=9") + " optimizer.lr=1e-12 trainer.early_stopping_patience=2"
     assert command("train", f"{line} dir=run").code == 0
-    steps = [step for step, row in recorded(workdir / "run") if "val/acc" in row]
+    steps = [step for step, row in decided(workdir / "run") if "val/acc" in row]
     assert steps == [1, 2, 3]  # the first is the best so far; two more are no better
     assert rundir.get_status(workdir / "run")["status"] == "finished"
 
@@ -250,7 +243,7 @@ def test_early_stopping_stops_when_nothing_gets_better(command, workdir):
 def test_it_is_off_by_default(command, workdir):
     line = TINY.replace("max_epochs=1", "max_epochs=4") + " optimizer.lr=1e-12"
     assert command("train", f"{line} dir=run").code == 0
-    assert [step for step, row in recorded(workdir / "run") if "val/acc" in row] == [1, 2, 3, 4]
+    assert [step for step, row in decided(workdir / "run") if "val/acc" in row] == [1, 2, 3, 4]
 
 
 def test_gradients_are_clipped(command, workdir):
