@@ -11,6 +11,7 @@ from pipeline import architecture, rundir
 from pipeline.augmentation import Augmentation
 from pipeline.data import Data
 from pipeline.errors import InputError, nearest, one_of, within
+from pipeline.key import aside
 from pipeline.tracking.config import Tracking
 from pipeline.training.config import Optimizer, Trainer
 from pipeline.transfer import Transfer
@@ -22,14 +23,14 @@ T = TypeVar("T")
 class Experiment:
     """The question that a sweep answers."""
 
-    name: str = "train"
-    question: str = ""
-    metric: str = "test/acc"
-    mode: str = "max"  # max | min: which end of the metric is better
-    smallest_effect: float = 0.01  # differences below it do not matter to the asker
+    name: str = aside("train")
+    question: str = aside("")
+    metric: str = aside("test/acc")
+    mode: str = aside("max")  # max | min: which end of the metric is better
+    smallest_effect: float = aside(0.01)  # differences below it do not matter to the asker
     invariance: bool = False  # every run ends with its accuracy against rotation, scale and shift
-    meant_to_differ: list[str] = field(default_factory=list)  # of params, macs, layers: part of the question
-    quadrants: list[str] = field(default_factory=list)  # factors whose first level is small, similar: see quadrants.py
+    meant_to_differ: list[str] = aside([])  # of params, macs, layers: part of the question
+    quadrants: list[str] = aside([])  # factors whose first level is small, similar: see quadrants.py
 
     def __post_init__(self) -> None:
         one_of("experiment.mode", self.mode, ("max", "min"))
@@ -51,19 +52,22 @@ class Config:
     transfer: Transfer = field(default_factory=Transfer)
     optimizer: Optimizer = field(default_factory=Optimizer)
     trainer: Trainer = field(default_factory=Trainer)
-    tracking: Tracking = field(default_factory=Tracking)
+    tracking: Tracking = field(default_factory=Tracking, metadata={"decides": False})
     experiment: Experiment = field(default_factory=Experiment)
     seed: int = 0
-    runs_dir: str = "runs"
-    dir: str | None = None  # this run's directory (with -m: the sweep's); null: a new one under runs_dir
-    resume: bool = True  # the same command goes on where it was left; false: always begins anew
-    retry: bool = False  # runs that failed before are tried again
-    output: str = "table"  # table | json
-    preview: str | None = None  # prepare: a PNG to draw of what training will be fed
+    runs_dir: str = aside("runs")
+    dir: str | None = aside(None)  # this run's directory (with -m: the sweep's); null: a new one under runs_dir
+    resume: bool = aside(True)  # the same command goes on where it was left; false: always begins anew
+    retry: bool = aside(False)  # runs that failed before are tried again
+    accept: str | None = aside(None)  # code: runs that other code trained are taken as they are
+    output: str = aside("table")  # table | json
+    preview: str | None = aside(None)  # prepare: a PNG to draw of what training will be fed
 
     def __post_init__(self) -> None:
         within("seed", self.seed, 0, 2**32 - 1)
         one_of("output", self.output, ("table", "json"))
+        if self.accept is not None:
+            one_of("accept", self.accept, ("code",))
         trainer = self.trainer
         for key, images in (("data", self.data), ("transfer.pretrain", self.transfer.pretrain)):
             size = images.batch_size if images else trainer.processes
@@ -158,6 +162,13 @@ def of_run(path: Path) -> Config:
         return from_dict(asked["config"])
     except (KeyError, TypeError) as error:
         raise InputError(f"{path / 'run.json'}: was written by another version of the code ({error}).") from None
+
+
+def settled(settings: Config, macs: int) -> Config:
+    """With what is left open and decides bits made definite, for a network of `macs` for one input."""
+    trainer = settings.trainer
+    threads = trainer.cpu_threads(macs * settings.data.batch_size // trainer.processes)
+    return dataclasses.replace(settings, trainer=dataclasses.replace(trainer, threads=threads))
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -35,22 +35,6 @@ from typing import Any
 from pipeline import folders
 from pipeline.errors import InputError
 
-# What a run is asked to do, but what cannot change its numbers; left out of its key.
-VOLATILE = ("tracking", "experiment", "runs_dir", "dir", "output", "preview", "resume", "retry")
-# The data digest stands for the files, whichever list named them and whatever was put aside.
-VOLATILE_DATA = ("root", "manifest", "max_pixels", "prepared_dir", "num_workers")
-# Threads change the last bits and are dealt out by the launcher; a run keeps those that it began with.
-VOLATILE_TRAINER = (
-    "threads",
-    "checkpoint_every_s",
-    "max_restarts",
-    "rdzv_endpoint",
-    "sync_timeout_s",
-    "loader_timeout_s",
-)
-# So does the digest of the source's weights for the place that they came from, or its key for what it is trained on.
-VOLATILE_TRANSFER = ("source", "weights", "pretrain")
-
 
 def write_json(path: Path, document: Any) -> None:
     """Replace `path` atomically and durably: a reader sees the old document or the new one, whole."""
@@ -81,25 +65,6 @@ def digest(document: Any) -> str:
     """SHA-256 of a plain document, whatever the order of its keys."""
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def code_digest() -> str:
-    """SHA-256 of the package's own source: other code, other run."""
-    root = Path(__file__).parent
-    total = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        total.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes() + b"\0")
-    return total.hexdigest()
-
-
-def key(config: dict[str, Any], data_digest: str, code: str, source: Any = None) -> str:
-    """What identifies a run: the hash of all that decides its result. `source` says what transfer begins from."""
-    deciding = {k: v for k, v in config.items() if k not in VOLATILE}
-    deciding["data"] = {k: v for k, v in config["data"].items() if k not in VOLATILE_DATA}
-    deciding["trainer"] = {k: v for k, v in config["trainer"].items() if k not in VOLATILE_TRAINER}
-    deciding["transfer"] = {k: v for k, v in config["transfer"].items() if k not in VOLATILE_TRANSFER}
-    deciding["invariance"] = config["experiment"]["invariance"]  # measured at the end of the run
-    return digest({"config": deciding, "data": data_digest, "code": code, "source": source})
 
 
 @contextlib.contextmanager

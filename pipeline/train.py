@@ -19,7 +19,8 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from pipeline import cli, config, data, environment, rundir, transfer
+from pipeline import cli, config, data, earlier, environment, rundir, transfer
+from pipeline import key as keys
 from pipeline.config import Config
 from pipeline.errors import InputError
 from pipeline.evidence import design
@@ -98,9 +99,13 @@ def taken_up(settings: Config, made: Path, prepared: data.Prepared) -> Path:
 
     Raises InputError where `made` was named by the user and holds another run, or one that failed.
     """
-    key = key_of(settings, prepared, rundir.code_digest())
+    key = key_of(settings, prepared)
     if (made / "run.json").exists():
-        if rundir.read_json(made / "run.json")["key"] != key:
+        record = rundir.read_json(made / "run.json")
+        if not keys.same(record, key, settings.accept):
+            if keys.same(record, key, "code"):
+                other = f"begun by other code ({earlier.modules(record)}). {earlier.ACCEPT}"
+                raise InputError(f"dir={made}: holds this run, {other}.")
             raise InputError(f"dir={made}: holds another run. Choose another, or leave dir out for a new one.")
         rundir.left_behind(made)
         status = rundir.get_status(made)["status"]
@@ -113,10 +118,19 @@ def taken_up(settings: Config, made: Path, prepared: data.Prepared) -> Path:
         if run == made or not (run / "run.json").exists():
             continue
         rundir.left_behind(run)
-        if rundir.get_status(run)["status"] in wanted and rundir.read_json(run / "run.json")["key"] == key:
-            made.rmdir()
-            print(f"{run}: {rundir.get_status(run)['status']} before, goes on", file=sys.stderr)
-            return run
+        record, status = rundir.read_json(run / "run.json"), rundir.get_status(run)["status"]
+        if keys.same(record, key, settings.accept):
+            if status in wanted:
+                made.rmdir()
+                print(f"{run}: {status} before, goes on", file=sys.stderr)
+                return run
+            if status == "finished":  # a sweep would take it
+                print(f"{run}: the same run, finished before; a single one is trained anew", file=sys.stderr)
+                return made
+        elif status in (*wanted, "finished") and keys.same(record, key, "code"):
+            print(f"{run}: {status} before, by other code ({earlier.modules(record)}); begins anew. "
+                  f"{earlier.ACCEPT}", file=sys.stderr)  # fmt: skip
+            return made
     return made
 
 
@@ -228,8 +242,8 @@ def begins_from(settings: Config, prepared: data.Prepared) -> tuple[transfer.Out
     return made, begins
 
 
-def key_of(settings: Config, prepared: data.Prepared, code: str) -> str:
-    """What identifies the run that `settings` asks for, of the code whose digest is `code`.
+def key_of(settings: Config, prepared: data.Prepared) -> keys.Key:
+    """What identifies the run that `settings` asks for.
 
     Of transfer=auto the question counts, not the answer: it follows from the same source, data and code.
     """
@@ -237,13 +251,14 @@ def key_of(settings: Config, prepared: data.Prepared, code: str) -> str:
 
     if own := pretrain.wanted(settings):  # not trained yet, maybe
         made = design.outline(settings, settle=False)
-        begins: dict[str, Any] = {**made.record(), "source": {"key": pretrain.key(own)}}
+        # Without its code, which is the run's own.
+        begins: dict[str, Any] = {**made.record(), "source": {"key": pretrain.key(own).under("")}}
     else:
         source, classes = sources.find(settings), len(prepared.classes)
         made = transfer.outline(settings.architecture, settings.transfer, prepared.input_shape, classes, source)
         begins = transfer.record(made, source)
-    plain = config.to_dict(dataclasses.replace(settings, architecture=made.section))
-    return rundir.key(plain, prepared.digest, code, transfer.deciding(begins))
+    definite = dataclasses.replace(config.settled(settings, made.plan.macs), architecture=made.section)
+    return keys.of(definite, prepared.digest, rundir.digest(keys.code()), transfer.deciding(begins))
 
 
 def asked(settings: Config, run: Path) -> dict[str, Any]:
@@ -251,20 +266,18 @@ def asked(settings: Config, run: Path) -> dict[str, Any]:
     prepared = data.prepare(settings.data, settings.seed)
     splits = data.split(prepared, settings.data, settings.seed)
     made, begins = begins_from(settings, prepared)
-    code = rundir.code_digest()
-    key = key_of(settings, prepared, code)
+    key = key_of(settings, prepared)
+    settings = config.settled(settings, made.plan.macs)
     settings.architecture = made.section
     # From here on what was left open is settled, for this run and for whoever takes it up on another machine.
     if settings.trainer.precision == "auto":
         native = environment.native_bf16(settings.trainer.accelerator)
         settings.trainer.precision = "bf16-mixed" if native else "32-true"
-    settings.trainer.threads = settings.trainer.cpu_threads(
-        made.plan.macs * settings.data.batch_size // settings.trainer.processes
-    )
     mine = of_sweep(run)
     return {
         "config": config.to_dict(settings),
-        "key": key,
+        "key": key.digest,
+        "key_parts": dataclasses.asdict(key),
         "arm": arm(mine["levels"]) if mine else "",
         "dataset": {
             "name": settings.data.name,
@@ -277,7 +290,8 @@ def asked(settings: Config, run: Path) -> dict[str, Any]:
         "transfer": begins,
         "parameters": made.plan.params,
         "macs": made.plan.macs,
-        "code_digest": code,
+        "code_digest": key.code,
+        "code": keys.code(),
         "git_sha": environment.git_sha(),
         "environment": environment.describe(),
     }
@@ -336,9 +350,8 @@ def sweep(asked: cli.Sweep) -> int:
     with rundir.claimed(Path(first.dir) if first.dir else None, parent) as made, contextlib.ExitStack() as held:
         sources = [source for source, _ in design.sources_of(jobs)]
         prepared = make_ready([*(job_.settings for job_ in jobs), *sources])
-        code = rundir.code_digest()
         for job_, one in zip(jobs, prepared, strict=False):
-            job_.key = key_of(job_.settings, one, code)
+            job_.key = key_of(job_.settings, one)
         path = goes_on(first, factors, jobs, made, held)
         return _sweep(asked, path, factors, jobs)
 
@@ -369,12 +382,19 @@ def goes_on(settings: Config, factors: list[str], jobs: list[Job], made: Path, h
 def continues(path: Path, settings: Config, factors: list[str], jobs: list[Job]) -> bool:
     """Whether `jobs` are those of the sweep at `path`, each with the same key, and maybe more."""
     before = rundir.read_json(path / "sweep.json")
-    keys = {(json.dumps(job_.levels, default=str), job_.seed): job_.key for job_ in jobs}
+    known = {(json.dumps(job_.levels, default=str), job_.seed): _key_then(job_, before) for job_ in jobs}
     if before.get("factors") != factors:
         return False
-    if any(keys.get((json.dumps(j["levels"], default=str), j["seed"])) != j.get("key", "") for j in before["jobs"]):
+    if any(known.get((json.dumps(j["levels"], default=str), j["seed"])) != j.get("key", "") for j in before["jobs"]):
         return False
     return before["tracking"]["uri"] == settings.tracking.uri
+
+
+def _key_then(job_: Job, before: dict[str, Any]) -> str:
+    """The key that the job has in the sweep.json `before`: with accept=code, under the code of that time."""
+    assert job_.key is not None
+    accepts = job_.settings.accept == "code" and "code_digest" in before
+    return job_.key.under(before["code_digest"]) if accepts else job_.key.digest
 
 
 def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) -> int:
@@ -395,12 +415,14 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
                 "seed": job_.seed,
                 "overrides": job_.overrides,
                 "dir": directory.name,
-                "key": job_.key,
+                "key": job_.key.digest if job_.key else "",
             }
             for job_, directory in zip(jobs, dirs, strict=True)
         ],
-        "warnings": design.warnings(factors, jobs),
+        "code_digest": rundir.digest(keys.code()),
     }
+    taken = earlier.serve(path, jobs, dirs)
+    asks["warnings"] = [*design.warnings(factors, jobs), *earlier.other_code(dirs)]
     facts = {"started": time.time(), "command": sys.argv[1:], "git_sha": environment.git_sha()}
     facts |= {"uid": rundir.uid(path / "sweep.json"), "tracking": config.to_dict(first)["tracking"]}
     rundir.write_json(path / "sweep.json", asks | facts)
@@ -413,9 +435,12 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
     print(f"{first.experiment.name}: {len(jobs)} runs: {arms} arms x {seeds} seeds, in {path}", file=sys.stderr)
     for warning in asks["warnings"]:
         print(f"mind: {warning}", file=sys.stderr)
-    for name, state in zip(names, states, strict=True):
+    for why in earlier.reasons(path, [jobs[n] for n in open_ if states[n] == "new"]):
+        print(f"mind: {why}", file=sys.stderr)
+    for name, directory, state in zip(names, dirs, states, strict=True):
         if state != "new":
-            print(f"{name}: {BEFORE[state if state in done else f'{state}, open']}", file=sys.stderr)
+            said = BEFORE[state if state in done else f"{state}, open"]
+            print(f"{name}: {said}{f', in {taken[directory]}' if directory in taken else ''}", file=sys.stderr)
     places = [[f"dir={_quoted(d)}", f"hydra.sweep.dir={_quoted(path.absolute())}"] for d in dirs]
     stopped = False
     try:
@@ -494,10 +519,13 @@ def _state(run: Path) -> str:
 
 def _directories(path: Path, names: list[str], jobs: list[Job]) -> list[Path]:
     """Each job's directory: the one it had before, or the next number and its name."""
-    before = rundir.read_json(path / "sweep.json")["jobs"] if (path / "sweep.json").exists() else []
-    known = {job_["key"]: job_["dir"] for job_ in before}
-    numbers = itertools.count(len(before))
-    return [path / (known.get(j.key) or f"{next(numbers):03d}_{_folder(n)}") for n, j in zip(names, jobs, strict=True)]
+    document = rundir.read_json(path / "sweep.json") if (path / "sweep.json").exists() else {"jobs": []}
+    known = {job_["key"]: job_["dir"] for job_ in document["jobs"]}
+    numbers = itertools.count(len(known))
+    return [
+        path / (known.get(_key_then(j, document)) or f"{next(numbers):03d}_{_folder(n)}")
+        for n, j in zip(names, jobs, strict=True)
+    ]
 
 
 def _quoted(path: Path) -> str:

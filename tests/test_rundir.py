@@ -1,4 +1,3 @@
-import json
 import multiprocessing
 import os
 import subprocess
@@ -11,9 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import config, rundir
-from pipeline.architecture import Cnn
-from pipeline.config import Config
+from pipeline import rundir
 from pipeline.errors import InputError
 
 # ---- documents
@@ -159,86 +156,6 @@ def test_progress_is_a_hint(content, far, tmp_path):
 def test_a_beat_is_read_as_a_fraction(tmp_path):
     rundir.beat(tmp_path, 1, 8)
     assert rundir.progress(tmp_path) == 0.125
-
-
-# ---- the key
-
-
-def asked():
-    return config.to_dict(Config(architecture=Cnn()))
-
-
-def paths(values, prefix=()):
-    """The path of every leaf: [("data", "size"), ("seed",), ...]."""
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from paths(value, (*prefix, name))
-        else:
-            yield (*prefix, name)
-
-
-def changed(values, path, value):
-    head, *rest = path
-    return {**values, head: changed(values[head], rest, value) if rest else value}
-
-
-# Where it is written, shown or read from cannot change what comes out; everything else may.
-VOLATILE = {
-    *(path for path in paths(asked()) if path[0] in ("tracking", "experiment")),
-    *((name,) for name in ("runs_dir", "dir", "output", "preview", "resume", "retry")),
-    *(("data", name) for name in ("root", "manifest", "max_pixels", "prepared_dir", "num_workers")),
-    *(("transfer", name) for name in ("source", "weights", "pretrain")),  # the digest of the weights stands for them
-    *(("trainer", name) for name in ("threads", "checkpoint_every_s", "max_restarts", "loader_timeout_s")),
-    *(("trainer", name) for name in ("rdzv_endpoint", "sync_timeout_s")),
-} - {("experiment", "invariance")}
-
-
-@given(path=st.sampled_from(sorted(paths(asked()))), value=st.integers() | st.text() | st.none() | st.booleans())
-def test_the_key_changes_exactly_with_what_decides_the_result(path, value):
-    before = asked()
-    after = changed(before, path, value)
-    same = json.dumps(before, sort_keys=True) == json.dumps(after, sort_keys=True)
-    assert (rundir.key(before, "data", "code") == rundir.key(after, "data", "code")) == (same or path in VOLATILE)
-
-
-def test_both_kinds_of_keys_were_tried():
-    assert ("tracking", "uri") in VOLATILE
-    assert ("experiment", "name") in VOLATILE
-    deciding = set(paths(asked())) - VOLATILE
-    assert {("seed",), ("data", "limit_train"), ("architecture", "kernel_size"), ("trainer", "precision")} <= deciding
-
-
-def test_the_key_changes_with_data_and_code():
-    keys = {rundir.key(asked(), data, code) for data in "ab" for code in "ab"}
-    assert len(keys) == 4
-
-
-def test_the_key_does_not_depend_on_the_order_of_keys():
-    values = asked()
-    turned = {name: values[name] for name in reversed(values)}
-    assert list(turned) != list(values)
-    assert rundir.key(turned, "data", "code") == rundir.key(values, "data", "code")
-
-
-def test_the_key_leaves_its_configuration_as_it_is():
-    values = asked()
-    rundir.key(values, "data", "code")
-    assert values == asked()
-
-
-def test_the_code_digest_is_that_of_the_sources(tmp_path, monkeypatch):
-    (tmp_path / "sub").mkdir()
-    (tmp_path / "rundir.py").write_text("1")
-    (tmp_path / "sub" / "a.py").write_text("2")
-    monkeypatch.setattr(rundir, "__file__", str(tmp_path / "rundir.py"))
-    first = rundir.code_digest()
-    assert first == rundir.code_digest()
-    (tmp_path / "sub" / "a.txt").write_text("no code")
-    assert rundir.code_digest() == first
-    (tmp_path / "sub" / "a.py").write_text("3")
-    second = rundir.code_digest()
-    (tmp_path / "sub" / "a.py").rename(tmp_path / "sub" / "b.py")
-    assert len({first, second, rundir.code_digest()}) == 3
 
 
 # ---- directories

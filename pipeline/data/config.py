@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline.data.sources import GROUPED, SOURCES
 from pipeline.errors import InputError, at_least, one_of
+from pipeline.key import aside
 
 RESIZE = ("pad", "stretch", "crop")
 
@@ -19,8 +20,8 @@ class Data:
 
     source: str = "digits"  # what reads the raw files: a key of sources.SOURCES
     name: str = "digits"  # what the set is called: folders, class names, where it is published
-    root: str | None = None  # folder of the raw files (npz: the file itself); null: raw/<name>
-    manifest: str | None = None  # the CSV file of data=manifest, below root or from here
+    root: str | None = aside(None)  # folder of the raw files (npz: the file itself); null: raw/<name>
+    manifest: str | None = aside(None)  # the CSV file of data=manifest, below root or from here
     size: int = 8  # side of the square in pixels
     resize: str = "stretch"  # see resize.fit
     val_fraction: float = 0.1  # of the training part where the set has a test split, else of the whole set
@@ -30,11 +31,11 @@ class Data:
     class_half: str | None = None  # a | b: only this half of the classes, drawn by the split's seed
     split_seed: int | None = None  # null: the run's seed
     batch_size: int = 32  # the global one, over all devices
-    num_workers: int = 0
+    num_workers: int = aside(0)
     messy: float = 0.0  # 0 to 1: how much images are spoilt on purpose, see messy.py
     messy_seed: int = 0
-    max_pixels: int = 50_000_000  # an image file with more is refused before it is decoded
-    prepared_dir: str = "prepared"
+    max_pixels: int = aside(50_000_000)  # an image file with more is refused before it is decoded
+    prepared_dir: str = aside("prepared")
 
     def __post_init__(self) -> None:
         one_of("data.source", self.source, SOURCES)

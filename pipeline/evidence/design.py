@@ -11,6 +11,7 @@ from pipeline import config, data, transfer
 from pipeline.architecture import Plan
 from pipeline.config import Config
 from pipeline.errors import InputError
+from pipeline.key import Key
 from pipeline.training import pretrain
 from pipeline.transfer import Outline
 
@@ -37,7 +38,7 @@ class Job:
     overrides: list[str]
     settings: Config  # its architecture is the source's, where the network of a run is started from
     outline: Outline
-    key: str = ""  # what identifies the run; known once its data is prepared
+    key: Key | None = None  # what identifies the run; known once its data is prepared
 
     @property
     def planned(self) -> Plan:

@@ -29,7 +29,7 @@ def find(settings: Config, weights: bool = True) -> Source | None:
     if own := pretrain.wanted(settings):
         if weights and asked.how.loads:
             return pretrain.trained(own)
-        return replace(pretrain.network(own), key=pretrain.key(own) if weights else None)
+        return replace(pretrain.network(own), key=pretrain.key(own).digest if weights else None)
     if asked.strategy == "none" or named is None:
         return None
     weights = weights and asked.how.loads

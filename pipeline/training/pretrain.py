@@ -11,9 +11,11 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline import config, data, rundir
+from pipeline import config, data, rundir, transfer
+from pipeline import key as keys
 from pipeline.config import Config
 from pipeline.errors import InputError
+from pipeline.key import Key
 from pipeline.transfer import Source, Transfer, of_run
 from pipeline.transfer.source import concrete
 
@@ -47,21 +49,31 @@ def known(images: data.Data, seed: int) -> tuple[tuple[int, int, int], int]:
     return prepared.input_shape, len(prepared.classes)
 
 
-def key(source: Config) -> str:
+def key(source: Config) -> Key:
     """What identifies the run. Prepares its data if need be."""
     return _key(json.dumps(config.to_dict(source), sort_keys=True))
 
 
 @functools.cache  # of the many jobs of a sweep, few have another source
-def _key(values: str) -> str:
+def _key(values: str) -> Key:
     source = config.from_dict(json.loads(values))
-    digest = data.prepare(source.data, source.seed).digest
-    return rundir.key(config.to_dict(source), digest, rundir.code_digest(), [])
+    prepared = data.prepare(source.data, source.seed)
+    made = transfer.outline(source.architecture, source.transfer, prepared.input_shape, len(prepared.classes), None)
+    asked = replace(config.settled(source, made.plan.macs), architecture=made.section)
+    return keys.of(asked, prepared.digest, rundir.digest(keys.code()), [])
 
 
 def place(source: Config) -> Path:
-    """The run's directory."""
-    return Path(source.runs_dir) / source.experiment.name / "sources" / key(source)[:16]
+    """The run's directory; with accept=code, one that other code trained, where our own has not."""
+    wanted = key(source)
+    folder = Path(source.runs_dir) / source.experiment.name / "sources"
+    own = folder / wanted.digest[:16]
+    if source.accept and rundir.get_status(own)["status"] != "finished":
+        for file in sorted(folder.glob("*/run.json")):
+            finished = rundir.get_status(file.parent)["status"] == "finished"
+            if finished and keys.same(rundir.read_json(file), wanted, source.accept):
+                return file.parent
+    return own
 
 
 def is_trained(source: Config) -> bool:
@@ -86,4 +98,4 @@ def trained(source: Config) -> Source:
     path = place(source)
     if "error" in (status := rundir.get_status(path)):
         raise InputError(f"{label(source)}: {status['status']}: {status['error']} (see {path}).")
-    return replace(of_run(path, f"pretrain on {source.data.name}"), key=key(source))
+    return replace(of_run(path, f"pretrain on {source.data.name}"), key=key(source).digest)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from pipeline.data import Data
 from pipeline.errors import InputError, at_least, one_of
+from pipeline.key import aside
 from pipeline.transfer.strategies import NETWORKS, STRATEGIES, Strategy
 
 SOURCES = "a run directory, an MLflow run id, a registered model (models:/NAME/VERSION) or timm"
@@ -17,9 +18,9 @@ class Transfer:
     """
 
     strategy: str = "none"  # none, auto (see advise.py), or a key of strategies.STRATEGIES
-    source: str | None = None  # see SOURCES
-    weights: str | None = None  # of source=timm: a local file (safetensors or a state dict); null: the published ones
-    pretrain: Data | None = None  # in place of source: the data of one that is trained first, see training/pretrain.py
+    source: str | None = aside(None)  # see SOURCES
+    weights: str | None = aside(None)  # of source=timm: a local safetensors or state dict; null: the published ones
+    pretrain: Data | None = aside(None)  # the data of a source that is trained first, see training/pretrain.py
     network: str | None = None  # first_layers: one of strategies.NETWORKS
     depth: int | None = None  # early_layers, first_layers: how many stages are kept; null: half of them, rounded up
     lr_decay: float = 1.0  # fine_tune: each stage learns at this fraction of the rate of the stage behind it

@@ -1,0 +1,196 @@
+"""Work that was done before: found by its key and taken, or told why it is trained again.
+
+A finished run serves any sweep under the same runs_dir that asks for it. The run's directory is copied into the
+sweep's, its big files linked, so that either can be deleted without the other.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline import config, key, rundir
+from pipeline.config import Config
+from pipeline.errors import InputError
+from pipeline.evidence.design import Job
+from pipeline.key import Key
+
+LINKED = (".ckpt", ".npz", ".png")  # replaced and never changed in place; all else is small
+LEFT = ("tracking.json", "tracking.lock", "lock", "heartbeat", "submitit")
+UNREADABLE = (InputError, OSError, KeyError, TypeError, AttributeError)  # of a directory that is not what it seems
+
+ACCEPT = "accept=code takes what was trained before as it is"
+
+
+def serve(sweep: Path, jobs: Sequence[Job], places: Sequence[Path]) -> dict[Path, Path]:
+    """Take finished runs of other sweeps, and single ones, that are what `jobs` ask for into their `places`.
+
+    Returns place -> the directory that it was copied from.
+    """
+    settings = jobs[0].settings if jobs else None
+    if settings is None or not settings.resume:
+        return {}
+    open_ = {place: job for place, job in zip(places, jobs, strict=True) if not (place / "run.json").exists()}
+    taken: dict[Path, Path] = {}
+    for record, run in _finished(Path(settings.runs_dir), sweep) if open_ else ():
+        by_key = {_name(job.key): place for place, job in open_.items()}
+        place = by_key.get(record.get("key", ""))
+        if place is None and settings.accept:
+            place = next((p for p, job in open_.items() if key.same(record, _known(job.key), settings.accept)), None)
+        if place:
+            with contextlib.suppress(OSError):  # it is trained then
+                _copy(run, place, record, open_[place])
+                taken[place] = run
+                del open_[place]
+        if not open_:
+            break
+    return taken
+
+
+def _known(wanted: Key | None) -> Key:
+    assert wanted is not None
+    return wanted
+
+
+def _name(wanted: Key | None) -> str:
+    return _known(wanted).digest
+
+
+def _finished(runs_dir: Path, own: Path) -> Iterator[tuple[dict[str, Any], Path]]:
+    """(run.json, directory) of every finished run under `runs_dir`, but those of the sweep `own`; newest first."""
+    own = own.resolve()
+    for folder, folders, files in os.walk(runs_dir):
+        path = Path(folder)
+        if "run.json" in files:
+            folders[:] = []
+            if record := _record(path):
+                yield record, path
+            continue
+        kept = [name for name in folders if not name.startswith(".") and (path / name).resolve() != own]
+        folders[:] = sorted(kept, reverse=True)  # they are named by the time
+
+
+def _record(run: Path) -> dict[str, Any] | None:
+    """run.json of a finished run; None of any other, or of what cannot be read."""
+    with contextlib.suppress(*UNREADABLE):
+        if rundir.get_status(run)["status"] == "finished":
+            record = rundir.read_json(run / "run.json")
+            return record if record["key_parts"].keys() and record["config"].keys() else None
+    return None
+
+
+def _copy(run: Path, place: Path, record: dict[str, Any], job: Job) -> None:
+    """The run's directory at `place`, as if it had been trained there; whole, or not there."""
+    beside = place.with_name(f".{place.name}.{os.getpid()}")
+    shutil.rmtree(beside, ignore_errors=True)
+    asked = config.to_dict(job.settings)
+    # What does not decide is this sweep's: under which name it is shown, and where.
+    shown = {f.name: asked[f.name] for f in dataclasses.fields(Config) if not f.metadata.get("decides", True)}
+    shown["experiment"] = asked["experiment"]
+    uid = {"uid": rundir.uid(place / "run.json"), "arm": job.arm, "taken_from": str(run)}
+    try:
+        shutil.copytree(run, beside, copy_function=_link, ignore=shutil.ignore_patterns(*LEFT, ".*"))
+        rundir.write_json(beside / "run.json", record | uid | {"config": record["config"] | shown})
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            place.rmdir()
+        os.replace(beside, place)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _link(source: str, target: str) -> str:
+    if source.endswith(LINKED):
+        try:
+            os.link(source, target)
+            return target
+        except OSError:  # another file system, or one without links
+            pass
+    return shutil.copy2(source, target)
+
+
+def reasons(sweep: Path, jobs: Sequence[Job]) -> list[str]:
+    """Why runs are trained that had finished before, as far as no override asks for another one; a line each."""
+    if not jobs:
+        return []
+    runs_dir = Path(jobs[0].settings.runs_dir)
+    wanted = {_cell(job.levels, job.seed): job for job in jobs}
+    told: Counter[tuple[str, str]] = Counter()
+    for document, path in _sweeps(runs_dir / jobs[0].settings.experiment.name, sweep):
+        for before in document.get("jobs", ()):
+            with contextlib.suppress(*UNREADABLE):
+                cell = _cell(before["levels"], before["seed"])
+                run = path / before["dir"]
+                record = _record(run) if cell in wanted else None
+                if record and (
+                    why := reason(record, wanted[cell], same_command=document.get("command") == sys.argv[1:])
+                ):
+                    told[why, str(path)] += 1
+                    del wanted[cell]
+    return [
+        f"{n} run{'s' * (n > 1)} that finished before, in {path}, {'are' if n > 1 else 'is'} trained again: {why}"
+        for (why, path), n in told.items()
+    ]
+
+
+def _cell(levels: dict[str, Any], seed: int) -> str:
+    return json.dumps([levels, seed], sort_keys=True, default=str)
+
+
+def _sweeps(folder: Path, own: Path) -> Iterator[tuple[dict[str, Any], Path]]:
+    """(sweep.json, directory) of the sweeps in `folder`, the newest first; `own` among them only if it is there."""
+    for file in sorted(folder.glob("*/sweep.json"), reverse=True):
+        with contextlib.suppress(*UNREADABLE):
+            if file.parent.resolve() != own.resolve():
+                yield rundir.read_json(file), file.parent
+
+
+def reason(record: dict[str, Any], job: Job, same_command: bool) -> str:
+    """Why the finished run of this run.json does not serve `job`; "" where it does, or is meant to be another."""
+    wanted = _known(job.key)
+    parts = key.changed(record, wanted)
+    if not parts or ("config" in parts and not same_command):
+        return ""
+    words = {"data": "the data has changed", "source": "the network that they begin with has changed"}
+    said = [words[part] for part in parts if part in words]
+    if "config" in parts:
+        said.append(f"the configuration has changed ({_differences(record, job.settings)})")
+    if "code" in parts:
+        said.append(f"code that computes numbers has changed ({modules(record)})")
+    return "; ".join(said) + (f". {ACCEPT}" if parts == ["code"] else "")
+
+
+def modules(record: dict[str, Any]) -> str:
+    """The modules that are others than when the run of this run.json was begun, three of them at most by name."""
+    then, now = record.get("code", {}), key.code()
+    return _some([name for name in sorted({*then, *now}) if then.get(name) != now.get(name)])
+
+
+def _differences(record: dict[str, Any], settings: Config) -> str:
+    then, now = config.flat(record["config"]), config.flat(config.to_dict(settings))
+    free = ("tracking", "experiment", "runs_dir", "dir", "output", "preview", "resume", "retry", "accept")
+    names = [name for name in now if then.get(name) != now[name] and name.split(".")[0] not in free]
+    settled = ("trainer.threads", "trainer.precision")  # null and auto, as asked
+    return _some([f"{n}: {then.get(n)} -> {now[n]}" for n in names if n not in settled])
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def other_code(runs: Sequence[Path]) -> list[str]:
+    """What a reviewer has to know where a sweep holds runs that other code trained."""
+    told: Counter[str] = Counter()
+    ours = rundir.digest(key.code())
+    for run in runs:
+        with contextlib.suppress(*UNREADABLE):
+            record = rundir.read_json(run / "run.json")
+            if record["code_digest"] != ours:
+                told[modules(record)] += 1
+    return [f"{n} of {len(runs)} runs were trained by other code (accept=code): {names}" for names, n in told.items()]

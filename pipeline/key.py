@@ -1,0 +1,151 @@
+"""What identifies a run: the hash of all that decides its numbers, part by part, so that one can say what differs.
+
+- config: every option that decides, with the threads that it leads to. An option says by its own field that it does
+  not (`aside`); one that says nothing decides.
+- data: the digest of the prepared images, labels and splits, wherever the files lay.
+- source: the weights that the run begins with, or what they are to be trained on.
+- code: the syntax trees of the modules that compute numbers. Comments, docstrings, reports and pages are free.
+"""
+
+import ast
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.rundir import digest
+
+PACKAGE = Path(__file__).parent
+
+# The packages that compute numbers, without what only shows, moves or starts them: a module that is new in one of
+# them decides, until it is named here.
+DECIDING = ("architecture", "augmentation", "data", "evaluation", "training", "transfer")
+ASIDE = frozenset(
+    {
+        "architecture/guidelines.py",
+        "augmentation/preview.py",
+        "data/data_card.py",
+        "data/fetch.py",
+        "data/progress.py",
+        "data/report.py",
+        "evaluation/plots.py",
+        "training/__main__.py",
+        "training/allocator.py",
+        "training/calibrate.py",
+        "training/devices.py",
+        "training/launch.py",
+        "training/launchers.py",
+        "training/progress.py",
+        "training/record.py",
+        "training/stopping.py",
+    }
+)
+
+
+def aside(default: Any) -> Any:
+    """A dataclass field whose value cannot change a run's numbers: it is left out of the key. A list's is copied."""
+    free = {"decides": False}
+    if isinstance(default, list):
+        return field(default_factory=default.copy, metadata=free)
+    return field(default=default, metadata=free)
+
+
+@dataclass(frozen=True)
+class Key:
+    """The parts, each a SHA-256; two runs whose keys are equal have the same numbers."""
+
+    config: str
+    data: str
+    source: str
+    code: str
+
+    @property
+    def digest(self) -> str:
+        """The key in one word."""
+        return digest(dataclasses.asdict(self))
+
+    def under(self, code: str) -> str:
+        """What the digest would be had the code the digest `code`."""
+        return dataclasses.replace(self, code=code).digest
+
+
+def same(record: dict[str, Any], wanted: Key, accept: str | None) -> bool:
+    """Whether the run of this run.json is the wanted one; with accept=code, whatever code trained it."""
+    if accept is None:
+        return record.get("key") == wanted.digest
+    return not set(changed(record, wanted)) - {"code"}
+
+
+def changed(record: dict[str, Any], wanted: Key) -> list[str]:
+    """The parts of the key that differ between the run of this run.json and the wanted one."""
+    parts = record.get("key_parts", {})
+    return [name for name, value in dataclasses.asdict(wanted).items() if parts.get(name) != value]
+
+
+def of(config: Any, data: str, code: str, source: Any) -> Key:
+    """The key of the run that the dataclass `config` asks for. `source` says, as plain data, what it begins with."""
+    return Key(digest(deciding(config)), data, digest(source), code)
+
+
+def deciding(config: Any) -> Any:
+    """`config` as plain data, without the options that decide nothing."""
+    if is_dataclass(config) and not isinstance(config, type):
+        kept = [one for one in fields(config) if one.metadata.get("decides", True)]
+        return {one.name: deciding(getattr(config, one.name)) for one in kept}
+    if isinstance(config, Mapping):
+        return {str(name): deciding(value) for name, value in config.items()}
+    if isinstance(config, list | tuple):
+        return [deciding(value) for value in config]
+    return config
+
+
+@functools.cache
+def code(package: Path = PACKAGE) -> dict[str, str]:
+    """Module (`training/fit.py`) -> digest of its syntax tree, for each module that decides."""
+    found = {}
+    for name in DECIDING:
+        for path in sorted((package / name).rglob("*.py")):
+            module = path.relative_to(package).as_posix()
+            if module not in ASIDE:
+                found[module] = _tree_digest(path)
+    return found
+
+
+def _tree_digest(path: Path) -> str:
+    words: list[str] = []
+    _written(_without_docstrings(ast.parse(path.read_bytes())), words)
+    return hashlib.sha256("\n".join(words).encode()).hexdigest()
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                node.body = node.body[1:]
+    return tree
+
+
+def _written(node: Any, out: list[str]) -> None:
+    """Append a syntax tree, the same for every Python: empty fields, which newer ones add, are left out."""
+    if isinstance(node, ast.AST):
+        out.append(type(node).__name__)
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if value is not None and value != []:
+                out.append(name)
+                _written(value, out)
+        out.append(")")
+    elif isinstance(node, list):
+        for one in node:
+            _written(one, out)
+        out.append("]")
+    else:
+        out.append(repr(node))
