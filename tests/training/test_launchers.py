@@ -12,11 +12,11 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from left import ledger, states, tracked
+from left import ledger, state, states, tracked
 from running import REPOSITORY, TINY, Done, begin, call, left_in, refused
 
 from pipeline import rundir
-from pipeline.training import config, launchers, stopping
+from pipeline.training import launchers, stopping
 
 TRACKED = TINY.replace("tracking=none", "tracking=local")
 JOBLIB = "hydra/launcher=joblib hydra.launcher.n_jobs=2"
@@ -328,15 +328,20 @@ def test_a_launcher_of_ones_own_cannot_name_code(text, said, command, workdir):
     assert left_in(workdir) == ["conf", "conf/hydra", "conf/hydra/launcher", "conf/hydra/launcher/evil.yaml"]
 
 
-def test_cores_are_those_that_were_granted(monkeypatch):
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(6)))
-    assert config.granted_cores() == 6
-    monkeypatch.setenv("OMP_NUM_THREADS", "4,1")
-    assert config.granted_cores() == 4
-    assert config.Trainer(devices=2).cpu_threads(10**9) == 2
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert config.Trainer(devices=2).cpu_threads(10**9) == 1
+@pytest.mark.slow
+def test_large_networks_have_the_same_bits_under_every_launcher(process, workdir):
+    """What a launcher grants (joblib: OMP_NUM_THREADS=1) used to decide the threads, and these the accuracies."""
+    line = (
+        "-m data.size=32 data.limit_train=192 data.batch_size=64 trainer.max_epochs=2 architecture.filters=[24,24] "
+        "architecture.block=CACAP architecture.kernel_size=3,5 seed=0 tracking=none output=json"
+    )
+    alone = process("train", f"{line} dir=alone")
+    shared = process("train", f"{line} dir=shared hydra/launcher=joblib hydra.launcher.n_jobs=2")
+    assert alone.code == shared.code == 0, alone.err + shared.err
+    for one, other in zip(alone.document["runs"], shared.document["runs"], strict=True):
+        for run in (one, other):
+            assert rundir.read_json(Path(run["run"]) / "run.json")["config"]["trainer"]["threads"] == 2
+        assert state(Path(one["run"])) == state(Path(other["run"]))
 
 
 def test_the_presets_say_all_that_their_launchers_take():
