@@ -118,7 +118,7 @@ LOSS, ACCURACY = 0.05, 0.1
 
 def machine():
     """What bits depend on: the processor, as far as kernels are chosen by it, and the libraries that compute."""
-    packages = "torch numpy opencv-python-headless pillow pytorch-lightning scikit-learn scipy timm".split()
+    numerical = ("torch", "numpy", "opencv-python-headless", "pillow", "pytorch-lightning", "scikit-learn", "timm")
     cpuinfo = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     model = [line.partition(":")[2].strip() for line in cpuinfo.splitlines() if line.startswith("model name")]
     return {
@@ -126,7 +126,7 @@ def machine():
         "architecture": platform.machine(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "native_bf16": torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported(),
-        "packages": {name: version(name) for name in packages},
+        "packages": {name: version(name) for name in numerical},
     }
 
 
