@@ -239,6 +239,7 @@ def test_the_same_numbers(name, command, process, workdir, request):
         torch.set_num_threads(before)
     found, here = numbers(workdir), machine()
     if request.config.getoption("--record"):
+        assert not hasattr(request.config, "workerinput"), "record without -n: every test adds to one file"
         record(name, found, here)
         return
     document = json.loads(FILE.read_text())
