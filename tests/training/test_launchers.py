@@ -160,16 +160,26 @@ def test_sources_under_way_are_stopped_too(workdir):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_workers_end_with_their_sweep(workdir):
-    process = begin(workdir, f"-m {LONG} trainer.max_epochs=4000 seed=0,1 dir=sweep {JOBLIB}")
-    both_train(process, workdir / "sweep")
-    workers = [rundir.get_status(run)["pid"] for run in sorted((workdir / "sweep").glob("00*"))]
+def test_workers_end_with_their_command(workdir):
+    """Killed without notice, while one of joblib's workers is in a run, one behind its last, and one had none."""
+    sweep, line = workdir / "sweep", f"-m {LONG} trainer.max_epochs=1,4000 dir=sweep"
+    process = begin(workdir, f"{line} hydra/launcher=joblib hydra.launcher.n_jobs=3")
+    both_train(process, sweep)
+    end = time.monotonic() + 60
+    while set(ledger(sweep).values()) != {"finished", "running"}:
+        assert time.monotonic() < end, ledger(sweep)
+        time.sleep(0.05)
+    workers = [one for one in psutil.Process(process.pid).children() if any("popen_loky" in a for a in one.cmdline())]
+    assert len(workers) == 3
+    (run,) = (run for run in sweep.glob("00*") if rundir.get_status(run)["status"] == "running")
+    (busy,) = (one for one in workers if one.pid == rundir.get_status(run)["pid"])
     process.kill()
-    process.communicate(timeout=60)  # its output is closed when the last worker is gone
-    _, alive = psutil.wait_procs([psutil.Process(pid) for pid in workers if psutil.pid_exists(pid)], timeout=45)
-    held = [run for run in (workdir / "sweep").glob("00*") if rundir.alive(run)]
-    assert held == [], alive
-    assert set(ledger(workdir / "sweep").values()) == {"interrupted"}
+    _, alive = psutil.wait_procs([one for one in workers if one != busy], timeout=8)
+    assert alive == []
+    _, alive = psutil.wait_procs([busy], timeout=30)
+    assert alive == []
+    process.communicate(timeout=10)  # nobody holds its output any more
+    assert sorted(ledger(sweep).values()) == ["finished", "interrupted"]
 
 
 @pytest.mark.slow
