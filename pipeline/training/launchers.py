@@ -109,6 +109,10 @@ def _launch(launcher: Any, jobs: Sequence[list[str]], sweep: Path, runs: Sequenc
     before = set(place.glob("*"))
     if type(launcher).__name__ == "JoblibLauncher":
         launcher.joblib |= {"initializer": stay_with, "initargs": (os.getpid(),)}
+    if type(launcher).__name__ == "SlurmLauncher":
+        from pipeline.training import slurm
+
+        slurm.watch()
     try:
         with _passed_on(sweep, runs):
             launcher.launch(jobs, initial_job_idx=0)

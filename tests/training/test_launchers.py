@@ -16,7 +16,7 @@ from left import ledger, states, tracked
 from running import REPOSITORY, TINY, Done, begin, call, left_in, refused
 
 from pipeline import rundir
-from pipeline.training import config, launchers, stopping
+from pipeline.training import config, launchers, slurm, stopping
 
 TRACKED = TINY.replace("tracking=none", "tracking=local")
 JOBLIB = "hydra/launcher=joblib hydra.launcher.n_jobs=2"
@@ -251,6 +251,79 @@ def test_slurm_up_to_the_scheduler(workdir, tmp_path, monkeypatch):
         assert wanted in said, said
     assert (workdir / "sweep" / "submitit").is_dir()
     assert "submitit" not in left_in(workdir)
+
+
+@pytest.fixture
+def on_path(tmp_path, monkeypatch):
+    """Put a made-up program on the path: on_path("srun", "echo hello")."""
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+
+    def add(name, shell):
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{shell}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+
+    return add
+
+
+NO_ACCOUNTS = "echo Slurm accounting storage is disabled >&2; exit 1"
+
+
+def watcher():
+    found = slurm.Watcher()
+    for job in ("77_0", "77_1"):
+        found.register_job(job)
+    return found
+
+
+def test_without_accounts_the_queue_says_what_became_of_a_job(on_path, capfd):
+    on_path("sacct", NO_ACCOUNTS)
+    on_path("squeue", "echo 77_0 CONFIGURING; echo 77_1 CANCELLED")
+    found = watcher()
+    assert [found.is_done(job, mode="force") for job in ("77_0", "77_1")] == [False, True]
+    on_path("squeue", "echo 77_1 CANCELLED")  # 77_0 has left it
+    found.update()
+    assert found.is_done("77_0", mode="cache")
+    on_path("squeue", "echo slurm_load_jobs error: Invalid job id specified >&2; exit 1")
+    found = watcher()
+    assert [found.is_done(job, mode="force") for job in ("77_0", "77_1")] == [True, True]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_with_accounts_they_say_it(on_path, capfd):
+    on_path("sacct", "printf 'JobID|State|NodeList\\n77_0|RUNNING|n1\\n77_1|FAILED|n1\\n'")
+    found = watcher()
+    assert [found.get_state(job, mode="force") for job in ("77_0", "77_1")] == ["RUNNING", "FAILED"]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_scheduler_that_does_not_answer_is_said_once_and_waited_for(on_path, capfd):
+    on_path("sacct", NO_ACCOUNTS)
+    on_path("squeue", "echo Unable to contact slurm controller >&2; exit 1")
+    found = watcher()
+    for _ in range(3):
+        found.update()
+    assert not found.is_done("77_0", mode="cache")
+    said = "mind: SLURM does not say how its jobs are: Unable to contact slurm controller\n"
+    assert capfd.readouterr() == ("", said)
+
+
+def test_nothing_is_said_of_an_srun_that_is_there_and_not_used(command, on_path):
+    on_path("srun", "exit 1")
+    done = command("train", f"{TINY} dir=run")
+    assert done.code == 0, done.err
+    assert "srun" not in done.out + done.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["-m seed=0,1 trainer=ddp_cpu", f"-m seed=0,1 {JOBLIB}"], ids=["ranks", "workers"])
+def test_nor_by_other_processes(engine, workdir, on_path):
+    on_path("srun", "exit 1")
+    done = call(workdir, "train", f"{TINY} dir=sweep {engine}")
+    assert done.code == 0, done.err
+    ranks = [path.read_text() for path in (workdir / "sweep").glob("*/ranks/**/*.log")]
+    assert len(ranks) == (8 if "ddp" in engine else 0)
+    assert "srun" not in "".join([done.out, done.err, *ranks])
 
 
 @pytest.mark.slow
