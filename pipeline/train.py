@@ -4,6 +4,12 @@ python -m pipeline.train architecture.kernel_size=5 seed=1
 python -m pipeline.train -m experiment=kernel_size
 """
 
+if __name__ == "__main__":
+    from pipeline.beginning import begin
+
+    begin()
+
+
 import contextlib
 import dataclasses
 import itertools

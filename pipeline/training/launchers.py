@@ -133,7 +133,7 @@ def _launch(launcher: Any, jobs: Sequence[list[str]], sweep: Path, runs: Sequenc
 
 @contextlib.contextmanager
 def _passed_on(sweep: Path, runs: Sequence[Path]) -> Iterator[None]:
-    """Within, SIGTERM and SIGINT ask all runs of the sweep to stop; Stopped is raised when they have, or at PATIENCE_S.
+    """Within, a signal asks all runs of the sweep to stop; Stopped is raised when they have, or at PATIENCE_S.
 
     The launcher is left waiting until then: interrupted, joblib kills its workers on the spot.
     """
@@ -144,6 +144,7 @@ def _passed_on(sweep: Path, runs: Sequence[Path]) -> Iterator[None]:
             stopping.interrupt(number, frame)
             return
         asked.set()
+        stopping.hung_up(number)
         (sweep / "stop").touch()
         threading.Thread(target=hurry, daemon=True).start()
 
@@ -157,7 +158,7 @@ def _passed_on(sweep: Path, runs: Sequence[Path]) -> Iterator[None]:
             stopping.interrupt(number, frame)
 
     ended = threading.Event()
-    handlers = {signal.SIGTERM: ask, signal.SIGINT: ask, signal.SIGALRM: leave}
+    handlers = {**dict.fromkeys(stopping.asking(), ask), signal.SIGALRM: leave}
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
@@ -185,8 +186,7 @@ def in_worker(sweep: Path, train: Callable[[], None]) -> None:
     Stopped does not leave it: to joblib, a job that raises is a reason to kill the others.
     """
     if threading.current_thread() is threading.main_thread():
-        # Of Ctrl-C, also between two runs: the sweep's own process passes it on.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _deaf()
     parent = os.getppid()  # before the look at its lock: one that is killed after it is missed below
     if (sweep / "stop").exists() or not rundir.alive(sweep):
         return
@@ -220,6 +220,12 @@ def in_worker(sweep: Path, train: Callable[[], None]) -> None:
         os.kill(os.getpid(), signal.SIGUSR2)
 
 
+def _deaf() -> None:
+    """To Ctrl-C and a closed terminal, also between two runs: the sweep's own process passes them on."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _watch(stop: Path, parent: int, ended: threading.Event) -> None:
     """Ask this process to stop when the file `stop` appears, or when `parent`, which started it, is gone."""
     while not ended.wait(POLL_S):
@@ -237,6 +243,7 @@ def stay_with(command: int) -> None:
 
     By itself it would wait 300 s for another job, and longer, with 850 MB and a hung `| tee`.
     """
+    _deaf()
     threading.Thread(target=_leave_with, args=(command,), daemon=True).start()
 
 
