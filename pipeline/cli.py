@@ -71,10 +71,6 @@ def main(
     from pipeline import config, hostile
 
     global _multirun
-    hostile.refuse_code()
-    config.register()
-    if schema:
-        ConfigStore.instance().store(name=f"{config_name}_schema", node=schema)
     _multirun = sweep
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     # Hydra would print its own report and exit with 1; we word the message and choose the code.
@@ -92,8 +88,12 @@ def main(
     # Hydra finds "module of the task" by it; the function must be importable for launchers that pickle it.
     task.__module__ = job.__module__
     try:
-        check_arguments(sys.argv[1:])
         check_folder()
+        hostile.refuse_code()
+        config.register()
+        if schema:
+            ConfigStore.instance().store(name=f"{config_name}_schema", node=schema)
+        check_arguments(sys.argv[1:])
         with interruptible():
             hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(task)()
         if _error:

@@ -60,9 +60,10 @@ def job(cfg: DictConfig) -> int:
                     train_one(settings, run)
         except stopping.Stopped:
             print("stopped; the same command goes on from there", file=sys.stderr)
+    rundir.left_behind(run)  # stopped before it could say so
     outcome = document(run)
     if outcome["status"] == "missing":
-        outcome |= {"status": "interrupted", "error": "stopped while its source was trained"}
+        outcome |= {"status": "interrupted", "error": "stopped before it began"}
         with contextlib.suppress(OSError):  # nothing was written there
             run.rmdir()
     cli.emit(settings.output, outcome, lambda: table(outcome))
