@@ -1,5 +1,6 @@
 """What a command meets that is not in its command line: signals at any time, terminals, outputs, folders, the umask."""
 
+import contextlib
 import os
 import pty
 import shlex
@@ -7,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -67,7 +69,14 @@ def on_terminal(folder, line):
         os.chdir(folder)
         os.environ["PYTHONPATH"] = str(REPOSITORY)
         os.execv(sys.executable, [sys.executable, "-m", "pipeline.train", *shlex.split(line)])
+    threading.Thread(target=read_all, args=(end,), daemon=True).start()  # who prints would wait for it
     return pid, end
+
+
+def read_all(end):
+    with contextlib.suppress(OSError):
+        while os.read(end, 65536):
+            pass
 
 
 @pytest.mark.slow
@@ -82,7 +91,7 @@ def on_terminal(folder, line):
 )
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_closed_terminal_is_a_request_to_stop(line, runs, workdir):
-    pid, end = on_terminal(workdir, f"{LONG} {line}")
+    pid, end = on_terminal(workdir, f"{line} {LONG}")
     limit = time.monotonic() + 120
     while len(list((workdir / "sweep").glob("*/checkpoints/last.ckpt"))) < runs:
         assert time.monotonic() < limit

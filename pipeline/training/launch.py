@@ -195,6 +195,7 @@ def _elastic(path: Path, trainer: config.Trainer, attempt: int) -> None:
         with _open_to_others(logs), _signals_to_ranks() if several else contextlib.nullcontext():
             agent("-m", "pipeline.training", str(path.resolve()), str(os.getpid()))
     except SignalException as stop:  # the agent passed the signal on and waited for its processes
+        stopping.hung_up(stop.sigval)
         raise Stopped(stop.sigval.name) from None
     except ChildFailedError as error:
         # Its own text is a banner over all processes; the first failure is the cause, the others followed it.
