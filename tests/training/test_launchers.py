@@ -320,7 +320,7 @@ def test_nothing_is_said_of_an_srun_that_is_there_and_not_used(command, on_path)
 @pytest.mark.parametrize("engine", ["-m seed=0,1 trainer=ddp_cpu", f"-m seed=0,1 {JOBLIB}"], ids=["ranks", "workers"])
 def test_nor_by_other_processes(engine, workdir, on_path):
     on_path("srun", "exit 1")
-    done = call(workdir, "train", f"{TINY} dir=sweep {engine}")
+    done = call(workdir, "train", f"{engine} {TINY} dir=sweep")
     assert done.code == 0, done.err
     ranks = [path.read_text() for path in (workdir / "sweep").glob("*/ranks/**/*.log")]
     assert len(ranks) == (8 if "ddp" in engine else 0)
