@@ -16,12 +16,13 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from pipeline.beginning import INTERRUPTED
 from pipeline.errors import InputError, nearest
 from pipeline.training.stopping import Stopped, interruptible
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 
-DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 75
+DONE, FAILED, BAD_INPUT = 0, 1, 2
 
 
 @dataclass
@@ -70,10 +71,6 @@ def main(
     from pipeline import config, hostile
 
     global _multirun
-    hostile.refuse_code()
-    config.register()
-    if schema:
-        ConfigStore.instance().store(name=f"{config_name}_schema", node=schema)
     _multirun = sweep
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     # OpenMP's threads wait by spinning, for as long as they like where they are no more than the cores. Beside any
@@ -95,6 +92,11 @@ def main(
     # Hydra finds "module of the task" by it; the function must be importable for launchers that pickle it.
     task.__module__ = job.__module__
     try:
+        check_folder()
+        hostile.refuse_code()
+        config.register()
+        if schema:
+            ConfigStore.instance().store(name=f"{config_name}_schema", node=schema)
         check_arguments(sys.argv[1:])
         with interruptible():
             hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(task)()
@@ -103,6 +105,9 @@ def main(
     except (KeyboardInterrupt, Stopped):
         print("Interrupted.", file=sys.stderr)
         sys.exit(INTERRUPTED)
+    except UnprintedError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(FAILED)
     except Exception as error:
         message = explain(error, config_name)
         if message is None:
@@ -114,10 +119,28 @@ def main(
 
 def emit(output: str, document: dict[str, Any], table: Callable[[], None]) -> None:
     """Print the result: a table for people, or with output=json the document alone on stdout."""
-    if output == "json":
-        print(json.dumps(document, indent=2, default=str, allow_nan=False))
-    else:
-        table()
+    try:
+        if output == "json":
+            print(json.dumps(document, indent=2, default=str, allow_nan=False))
+        else:
+            table()
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # `| head` has read enough; rich says it by SystemExit
+        _to_nowhere()
+    except OSError as error:
+        _to_nowhere()
+        raise UnprintedError(f"standard output cannot be written ({error.strerror}).") from None
+
+
+class UnprintedError(Exception):
+    """The work is done, and what it gave could not be printed."""
+
+
+def _to_nowhere() -> None:
+    """What is still to be printed would fail again when Python ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def verdict_table(sweep: Path, found: dict[str, Any]) -> None:
@@ -132,6 +155,14 @@ def verdict_table(sweep: Path, found: dict[str, Any]) -> None:
     if (sweep / "tracking.json").exists():
         lines.append("dashboard  make dashboard, then http://127.0.0.1:5000")
     console.print("\n" + "\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+
+
+def check_folder() -> None:
+    """Raise InputError where the folder that the command is given in is gone."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise InputError("the folder that this is run from is gone. Change to one that is there.") from None
 
 
 def check_arguments(arguments: list[str]) -> None:

@@ -4,6 +4,12 @@ python -m pipeline.compare sweep=latest
 python -m pipeline.compare sweep=runs/kernel_size/... out=reports/kernel_size
 """
 
+if __name__ == "__main__":
+    from pipeline.beginning import begin
+
+    begin()
+
+
 import csv
 import shutil
 from dataclasses import dataclass

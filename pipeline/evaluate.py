@@ -3,6 +3,12 @@
 python -m pipeline.evaluate run=runs/train/...
 """
 
+if __name__ == "__main__":
+    from pipeline.beginning import begin
+
+    begin()
+
+
 from dataclasses import dataclass
 
 from omegaconf import DictConfig

@@ -4,6 +4,12 @@ python -m pipeline.plan architecture.kernel_size=5
 python -m pipeline.plan -m experiment=kernel_size
 """
 
+if __name__ == "__main__":
+    from pipeline.beginning import begin
+
+    begin()
+
+
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 

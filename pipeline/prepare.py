@@ -4,6 +4,12 @@ python -m pipeline.prepare data=fashion_mnist data.root=FOLDER
 python -m pipeline.prepare augmentation=affine preview=sheet.png
 """
 
+if __name__ == "__main__":
+    from pipeline.beginning import begin
+
+    begin()
+
+
 from pathlib import Path
 from typing import Any
 

@@ -24,7 +24,6 @@ import json
 import os
 import secrets
 import socket
-import tempfile
 import time
 import traceback
 from collections.abc import Iterator
@@ -38,16 +37,15 @@ from pipeline.errors import InputError
 
 def write_json(path: Path, document: Any) -> None:
     """Replace `path` atomically and durably: a reader sees the old document or the new one, whole."""
-    file = tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False)  # noqa: SIM115
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with file:
+        with beside.open("x") as file:
             json.dump(document, file, indent=2, default=str, allow_nan=False)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(file.name, 0o644)
-        os.replace(file.name, path)
+        os.replace(beside, path)
     except BaseException:
-        Path(file.name).unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
         raise
 
 
@@ -97,7 +95,7 @@ def locked(path: Path, wait_s: float = 5) -> Iterator[None]:
 
     Raises BusyError where another process holds it, after `wait_s`: one that was killed just now may take that long.
     """
-    descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o666)
     try:
         end = time.monotonic() + wait_s
         while not _taken(descriptor):

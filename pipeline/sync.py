@@ -4,6 +4,12 @@ python -m pipeline.sync
 python -m pipeline.sync runs_dir=runs/kernel_size uri=http://HOST:PORT
 """
 
+if __name__ == "__main__":
+    from pipeline.beginning import begin
+
+    begin()
+
+
 import dataclasses
 import os
 import sys

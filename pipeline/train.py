@@ -4,6 +4,12 @@ python -m pipeline.train architecture.kernel_size=5 seed=1
 python -m pipeline.train -m experiment=kernel_size
 """
 
+if __name__ == "__main__":
+    from pipeline.beginning import begin
+
+    begin()
+
+
 import contextlib
 import dataclasses
 import itertools
@@ -55,9 +61,10 @@ def job(cfg: DictConfig) -> int:
                     train_one(settings, run)
         except stopping.Stopped:
             print("stopped; the same command goes on from there", file=sys.stderr)
+    rundir.left_behind(run)  # stopped before it could say so
     outcome = document(run)
     if outcome["status"] == "missing":
-        outcome |= {"status": "interrupted", "error": "stopped while its source was trained"}
+        outcome |= {"status": "interrupted", "error": "stopped before it began"}
         with contextlib.suppress(OSError):  # nothing was written there
             run.rmdir()
     cli.emit(settings.output, outcome, lambda: table(outcome))

@@ -20,4 +20,5 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", ".*your dataloader is not resumable.*")  # the sampler is, see go_on
     warnings.filterwarnings("ignore", ".*GPU available but not used.*")
     warnings.filterwarnings("ignore", ".*module.s. in eval mode at the start of training.*")  # what is frozen
+    warnings.filterwarnings("ignore", ".*srun. command is available on your system")  # on a login node it always is
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")

@@ -96,6 +96,7 @@ def fit(path: Path, gpu: int | None = None) -> None:
         callbacks=callbacks,
         # Within a SLURM job Lightning would otherwise take SLURM's, whose ranks are those of srun.
         plugins=[Durable(), TorchElasticEnvironment() if several else LightningEnvironment()],
+        default_root_dir=path,  # in a SLURM job it looks there for checkpoints of its own, and not in the user's folder
         use_distributed_sampler=False,  # it pads the evaluation set; ours counts each example once
         num_sanity_val_steps=0,
         logger=False,  # the run directory is the record; MLflow shows it

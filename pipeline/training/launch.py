@@ -56,7 +56,7 @@ def train(path: Path) -> str:
     except Exception as error:
         rundir.fail(path, error, "interrupted" if _outside(error) else "failed")
     except BaseException as stop:
-        reason = str(stop) or type(stop).__name__
+        reason = str(stop) or ("a signal" if isinstance(stop, Stopped) else type(stop).__name__)
         rundir.set_status(path, "interrupted", ended=time.time(), error=f"stopped by {reason}")
         raise
     return rundir.get_status(path)["status"]
@@ -168,7 +168,9 @@ def _elastic(path: Path, trainer: config.Trainer, attempt: int) -> None:
     logs = path / "ranks"
     logs.mkdir(exist_ok=True)
     several = trainer.num_nodes > 1
-    meeting: dict[str, Any] = {"rdzv_endpoint": "localhost:0"}
+    # torch's own list would have SIGHUP also where `nohup` ignores it.
+    signals = ",".join(number.name for number in (*stopping.asking(), signal.SIGQUIT))
+    meeting: dict[str, Any] = {"rdzv_endpoint": "localhost:0", "signals_to_handle": signals}
     if several:
         meeting = _meeting(trainer)
         (logs / "failure.json").unlink(missing_ok=True)
@@ -190,9 +192,10 @@ def _elastic(path: Path, trainer: config.Trainer, attempt: int) -> None:
         entrypoint=sys.executable,
     )
     try:
-        with _signals_to_ranks() if several else contextlib.nullcontext():
+        with _open_to_others(logs), _signals_to_ranks() if several else contextlib.nullcontext():
             agent("-m", "pipeline.training", str(path.resolve()), str(os.getpid()))
     except SignalException as stop:  # the agent passed the signal on and waited for its processes
+        stopping.hung_up(stop.sigval)
         raise Stopped(stop.sigval.name) from None
     except ChildFailedError as error:
         # Its own text is a banner over all processes; the first failure is the cause, the others followed it.
@@ -216,6 +219,18 @@ def _elastic(path: Path, trainer: config.Trainer, attempt: int) -> None:
             raise LostProcessError(f"a host is gone, or did not come within {HOSTS_S} s: {error}") from error
     if rundir.get_status(path)["status"] != "finished":
         raise Stopped("a signal to one of its processes")
+
+
+@contextlib.contextmanager
+def _open_to_others(logs: Path) -> Iterator[None]:
+    """After it, the folders in `logs` are as open as `logs`: torch makes them its owner's alone, whatever the umask."""
+    try:
+        yield
+    finally:
+        for folder in logs.iterdir():
+            with contextlib.suppress(OSError):
+                if folder.is_dir():
+                    folder.chmod(logs.stat().st_mode)
 
 
 def _told(logs: Path, found: RuntimeError) -> None:
@@ -254,7 +269,7 @@ def _meeting(trainer: config.Trainer) -> dict[str, Any]:
         "rdzv_endpoint": trainer.rdzv_endpoint,
         "rdzv_configs": timeouts,
         "local_addr": own,
-        "signals_to_handle": "SIGHUP,SIGQUIT",
+        "signals_to_handle": "SIGQUIT",
     }
 
 

@@ -23,7 +23,6 @@ from pipeline.errors import InputError
 from pipeline.training import stopping
 
 POLL_S = 0.5
-PARENT = os.getppid()  # of a worker, when it gets its first job
 
 # For the runs under way to save themselves, GRACE_S of them to end their batch; then the launcher is left, which
 # kills those of joblib and of a Ray cluster of our own. Runs on other machines end by themselves.
@@ -108,6 +107,12 @@ def _launch(launcher: Any, jobs: Sequence[list[str]], sweep: Path, runs: Sequenc
     if "submitit_folder" in getattr(launcher, "params", {}):
         launcher.params["submitit_folder"] = str(place / "%j")
     before = set(place.glob("*"))
+    if type(launcher).__name__ == "JoblibLauncher":
+        launcher.joblib |= {"initializer": stay_with, "initargs": (os.getpid(),)}
+    if type(launcher).__name__ == "SlurmLauncher":
+        from pipeline.training import slurm
+
+        slurm.watch()
     try:
         with _passed_on(sweep, runs):
             launcher.launch(jobs, initial_job_idx=0)
@@ -128,7 +133,7 @@ def _launch(launcher: Any, jobs: Sequence[list[str]], sweep: Path, runs: Sequenc
 
 @contextlib.contextmanager
 def _passed_on(sweep: Path, runs: Sequence[Path]) -> Iterator[None]:
-    """Within, SIGTERM and SIGINT ask all runs of the sweep to stop; Stopped is raised when they have, or at PATIENCE_S.
+    """Within, a signal asks all runs of the sweep to stop; Stopped is raised when they have, or at PATIENCE_S.
 
     The launcher is left waiting until then: interrupted, joblib kills its workers on the spot.
     """
@@ -139,6 +144,7 @@ def _passed_on(sweep: Path, runs: Sequence[Path]) -> Iterator[None]:
             stopping.interrupt(number, frame)
             return
         asked.set()
+        stopping.hung_up(number)
         (sweep / "stop").touch()
         threading.Thread(target=hurry, daemon=True).start()
 
@@ -152,7 +158,7 @@ def _passed_on(sweep: Path, runs: Sequence[Path]) -> Iterator[None]:
             stopping.interrupt(number, frame)
 
     ended = threading.Event()
-    handlers = {signal.SIGTERM: ask, signal.SIGINT: ask, signal.SIGALRM: leave}
+    handlers = {**dict.fromkeys(stopping.asking(), ask), signal.SIGALRM: leave}
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
@@ -180,10 +186,9 @@ def in_worker(sweep: Path, train: Callable[[], None]) -> None:
     Stopped does not leave it: to joblib, a job that raises is a reason to kill the others.
     """
     if threading.current_thread() is threading.main_thread():
-        # Of Ctrl-C, also between two runs: the sweep's own process passes it on.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _deaf()
+    parent = os.getppid()  # before the look at its lock: one that is killed after it is missed below
     if (sweep / "stop").exists() or not rundir.alive(sweep):
-        _end_with_parent()
         return
     pre_emption = signal.getsignal(signal.SIGUSR2)  # submitit's, which queues the job again
     caught = []
@@ -193,17 +198,19 @@ def in_worker(sweep: Path, train: Callable[[], None]) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     ended = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(sweep / "stop", ended), daemon=True)
+    watcher = threading.Thread(target=_watch, args=(sweep / "stop", parent, ended), daemon=True)
     try:
         with stopping.interruptible():
             if callable(pre_emption):
                 signal.signal(signal.SIGUSR2, pre_empted)
+            _at_work.set()
             watcher.start()
             try:
                 train()
             finally:
                 ended.set()
                 watcher.join()
+                _at_work.clear()
     except stopping.Stopped:
         pass
     finally:
@@ -211,19 +218,39 @@ def in_worker(sweep: Path, train: Callable[[], None]) -> None:
             signal.signal(signal.SIGUSR2, pre_emption)
     if caught:
         os.kill(os.getpid(), signal.SIGUSR2)
-    _end_with_parent()
 
 
-def _end_with_parent() -> None:
-    """Leave where nobody waits for the result. joblib's workers stayed for 300 s, 850 MB and a hung `| tee` each."""
-    if os.getppid() != PARENT:
-        os._exit(1)
+def _deaf() -> None:
+    """To Ctrl-C and a closed terminal, also between two runs: the sweep's own process passes them on."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
-def _watch(stop: Path, ended: threading.Event) -> None:
-    """Ask this process to stop when the file `stop` appears, or when the process that started it is gone."""
+def _watch(stop: Path, parent: int, ended: threading.Event) -> None:
+    """Ask this process to stop when the file `stop` appears, or when `parent`, which started it, is gone."""
     while not ended.wait(POLL_S):
-        if stop.exists() or os.getppid() != PARENT:
+        if stop.exists() or os.getppid() != parent:
             if not stopping.asked():  # Ctrl-C came here as well; a second signal would not wait for the checkpoint
                 os.kill(os.getpid(), signal.SIGTERM)
             return
+
+
+_at_work = threading.Event()  # within a job
+
+
+def stay_with(command: int) -> None:
+    """From now on, this process of joblib's lives as long as the process `command`, which started it.
+
+    By itself it would wait 300 s for another job, and longer, with 850 MB and a hung `| tee`.
+    """
+    _deaf()
+    threading.Thread(target=_leave_with, args=(command,), daemon=True).start()
+
+
+def _leave_with(command: int) -> None:
+    while os.getppid() == command:
+        time.sleep(POLL_S)
+    end = time.monotonic() + PATIENCE_S  # _watch has asked the run to save itself
+    while _at_work.is_set() and time.monotonic() < end:
+        time.sleep(0.1)
+    os._exit(1)

@@ -1,14 +1,16 @@
 """Stopping in good order: SIGTERM and Ctrl-C ask, training answers at the next batch.
 
-Python's answer to SIGTERM is to die on the spot, and Lightning's, under DDP, is a collective call inside a signal
-handler, which hangs where the other processes are elsewhere. Here a signal raises Stopped, except while the optimizer
-works: there it sets a flag that all processes of the run look at together; and except within an import.
+Python's answer to SIGTERM, or to a closed terminal's SIGHUP, is to die on the spot, and Lightning's, under DDP, is a
+collective call inside a signal handler, which hangs where the other processes are elsewhere. Here a signal raises
+Stopped, except while the optimizer works: there it sets a flag that all processes of the run look at together; and
+except within an import.
 """
 
 import contextlib
 import ctypes
 import os
 import signal
+import stat
 import sys
 import threading
 import time
@@ -41,7 +43,7 @@ def asked() -> bool:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Within, SIGTERM and SIGINT raise Stopped at once. The outermost one begins with nothing asked."""
+    """Within, SIGTERM, SIGINT and SIGHUP raise Stopped at once. The outermost one begins with nothing asked."""
     global _asked, _depth
     if _depth == 0:
         _asked = False
@@ -71,17 +73,34 @@ def cooperative() -> Iterator[None]:
 
 @contextlib.contextmanager
 def handled(handler: Any) -> Iterator[None]:
-    """Within, `handler` answers SIGTERM and SIGINT; an alarm raises Stopped."""
+    """Within, `handler` answers what `asking` names; an alarm raises Stopped."""
     if threading.current_thread() is not threading.main_thread():  # Python allows handlers nowhere else
         yield
         return
-    before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, handler) for number in asking()}
     before[signal.SIGALRM] = signal.signal(signal.SIGALRM, interrupt)
     try:
         yield
     finally:
         for number, old in before.items():
             signal.signal(number, old)
+
+
+def asking() -> tuple[signal.Signals, ...]:
+    """The signals that ask a process to stop: not SIGHUP, where `nohup` made it one that is ignored."""
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return (signal.SIGTERM, signal.SIGINT, *(() if ignored else (signal.SIGHUP,)))
+
+
+def hung_up(number: int) -> None:
+    """After SIGHUP the terminal is gone: what is still said goes nowhere, instead of failing the one who says it."""
+    if number == signal.SIGHUP:
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for descriptor in range(3):
+            with contextlib.suppress(OSError):
+                if stat.S_ISCHR(os.fstat(descriptor).st_mode):
+                    os.dup2(nowhere, descriptor)
+        os.close(nowhere)
 
 
 def _no_alarm() -> None:
@@ -111,6 +130,7 @@ def _importing(frame: FrameType | None) -> bool:
 
 def _note(number: int) -> None:
     global _asked, _by, _since
+    hung_up(number)
     if not _asked:
         _asked, _by, _since = True, signal.Signals(number).name, time.monotonic()
 

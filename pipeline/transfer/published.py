@@ -1,6 +1,6 @@
 """What timm publishes with a model: weights, and the normalisation that they were trained with."""
 
-import tempfile
+import secrets
 from pathlib import Path
 
 import timm
@@ -44,7 +44,8 @@ def fetch(own: Timm, folder: Path) -> Path:
             "Without the network, give a file of them: transfer.weights=FILE."
         ) from None
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as part:
-        torch.save(network.state_dict(), part)
-    Path(part.name).replace(file)
+    part = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
+    with part.open("xb") as opened:
+        torch.save(network.state_dict(), opened)
+    part.replace(file)
     return file

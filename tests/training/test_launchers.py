@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -16,7 +17,7 @@ from left import ledger, state, states, tracked
 from running import REPOSITORY, TINY, Done, begin, call, left_in, refused
 
 from pipeline import rundir
-from pipeline.training import launchers, stopping
+from pipeline.training import launchers, slurm, stopping
 
 TRACKED = TINY.replace("tracking=none", "tracking=local")
 JOBLIB = "hydra/launcher=joblib hydra.launcher.n_jobs=2"
@@ -160,16 +161,26 @@ def test_sources_under_way_are_stopped_too(workdir):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_workers_end_with_their_sweep(workdir):
-    process = begin(workdir, f"-m {LONG} trainer.max_epochs=4000 seed=0,1 dir=sweep {JOBLIB}")
-    both_train(process, workdir / "sweep")
-    workers = [rundir.get_status(run)["pid"] for run in sorted((workdir / "sweep").glob("00*"))]
+def test_workers_end_with_their_command(workdir):
+    """Killed without notice, while one of joblib's workers is in a run, one behind its last, and one had none."""
+    sweep, line = workdir / "sweep", f"-m {LONG} trainer.max_epochs=1,4000 dir=sweep"
+    process = begin(workdir, f"{line} hydra/launcher=joblib hydra.launcher.n_jobs=3")
+    both_train(process, sweep)
+    end = time.monotonic() + 60
+    while set(ledger(sweep).values()) != {"finished", "running"}:
+        assert time.monotonic() < end, ledger(sweep)
+        time.sleep(0.05)
+    workers = [one for one in psutil.Process(process.pid).children() if any("popen_loky" in a for a in one.cmdline())]
+    assert len(workers) == 3
+    (run,) = (run for run in sweep.glob("00*") if rundir.get_status(run)["status"] == "running")
+    (busy,) = (one for one in workers if one.pid == rundir.get_status(run)["pid"])
     process.kill()
-    process.communicate(timeout=60)  # its output is closed when the last worker is gone
-    _, alive = psutil.wait_procs([psutil.Process(pid) for pid in workers if psutil.pid_exists(pid)], timeout=45)
-    held = [run for run in (workdir / "sweep").glob("00*") if rundir.alive(run)]
-    assert held == [], alive
-    assert set(ledger(workdir / "sweep").values()) == {"interrupted"}
+    _, alive = psutil.wait_procs([one for one in workers if one != busy], timeout=8)
+    assert alive == []
+    _, alive = psutil.wait_procs([busy], timeout=30)
+    assert alive == []
+    process.communicate(timeout=10)  # nobody holds its output any more
+    assert sorted(ledger(sweep).values()) == ["finished", "interrupted"]
 
 
 @pytest.mark.slow
@@ -216,19 +227,18 @@ while command and command[0].startswith("-"):
     del command[: 2 if command[0] in ("--output", "--error") and "=" not in command[0] else 1]
 os.execvp(command[0], command)
 """
-SACCT = """#!{python}
-print("JobID|State|NodeList")
-for task in range(4):
-    print(f"77_{{task}}|COMPLETED|node1")
-"""
+# No accounts are kept; the queue names all jobs until they have ended for minutes.
+SACCT = "#!/bin/sh\necho Slurm accounting storage is disabled >&2; exit 1\n"
+SQUEUE = "#!/bin/sh\necho 77_0 RUNNING; echo 77_1 PENDING\n"
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_slurm_up_to_the_scheduler(workdir, tmp_path, monkeypatch):
-    """Real submitit and real jobs; only the scheduler's four commands are made up."""
+    """Real submitit and real jobs; only the scheduler's commands are made up."""
     (tmp_path / "bin").mkdir()
-    for name, text in {"sbatch": SBATCH, "srun": SRUN, "sacct": SACCT, "scancel": "#!/bin/sh\n"}.items():
+    made_up = {"sbatch": SBATCH, "srun": SRUN, "sacct": SACCT, "squeue": SQUEUE, "scancel": "#!/bin/sh\n"}
+    for name, text in made_up.items():
         (tmp_path / "bin" / name).write_text(text.format(python=sys.executable, folder=tmp_path))
         (tmp_path / "bin" / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
@@ -236,11 +246,85 @@ def test_slurm_up_to_the_scheduler(workdir, tmp_path, monkeypatch):
     done = call(workdir, "train", line, 500)
     assert done.code == 0, done.err
     assert [run["status"] for run in done.document["runs"]] == ["finished", "finished"]
+    assert not re.search("sacct|srun|account", done.err), done.err
     said = (tmp_path / "sbatch.log").read_text()
     for wanted in ("--partition=short", "--cpus-per-task=2", "--array=0-1%2", "--signal=USR2@60", "--time=240"):
         assert wanted in said, said
     assert (workdir / "sweep" / "submitit").is_dir()
     assert "submitit" not in left_in(workdir)
+
+
+@pytest.fixture
+def on_path(tmp_path, monkeypatch):
+    """Put a made-up program on the path: on_path("srun", "echo hello")."""
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+
+    def add(name, shell):
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{shell}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+
+    return add
+
+
+NO_ACCOUNTS = "echo Slurm accounting storage is disabled >&2; exit 1"
+
+
+def watcher():
+    found = slurm.Watcher()
+    for job in ("77_0", "77_1"):
+        found.register_job(job)
+    return found
+
+
+def test_without_accounts_the_queue_says_what_became_of_a_job(on_path, capfd):
+    on_path("sacct", NO_ACCOUNTS)
+    on_path("squeue", "echo 77_0 CONFIGURING; echo 77_1 CANCELLED")
+    found = watcher()
+    assert [found.is_done(job, mode="force") for job in ("77_0", "77_1")] == [False, True]
+    on_path("squeue", "echo 77_1 CANCELLED")  # 77_0 has left it
+    found.update()
+    assert found.is_done("77_0", mode="cache")
+    on_path("squeue", "echo slurm_load_jobs error: Invalid job id specified >&2; exit 1")
+    found = watcher()
+    assert [found.is_done(job, mode="force") for job in ("77_0", "77_1")] == [True, True]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_with_accounts_they_say_it(on_path, capfd):
+    on_path("sacct", "printf 'JobID|State|NodeList\\n77_0|RUNNING|n1\\n77_1|FAILED|n1\\n'")
+    found = watcher()
+    assert [found.get_state(job, mode="force") for job in ("77_0", "77_1")] == ["RUNNING", "FAILED"]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_scheduler_that_does_not_answer_is_said_once_and_waited_for(on_path, capfd):
+    on_path("sacct", NO_ACCOUNTS)
+    on_path("squeue", "echo Unable to contact slurm controller >&2; exit 1")
+    found = watcher()
+    for _ in range(3):
+        found.update()
+    assert not found.is_done("77_0", mode="cache")
+    said = "mind: SLURM does not say how its jobs are: Unable to contact slurm controller\n"
+    assert capfd.readouterr() == ("", said)
+
+
+def test_nothing_is_said_of_an_srun_that_is_there_and_not_used(command, on_path):
+    on_path("srun", "exit 1")
+    done = command("train", f"{TINY} dir=run")
+    assert done.code == 0, done.err
+    assert "srun" not in done.out + done.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["-m seed=0,1 trainer=ddp_cpu", f"-m seed=0,1 {JOBLIB}"], ids=["ranks", "workers"])
+def test_nor_by_other_processes(engine, workdir, on_path):
+    on_path("srun", "exit 1")
+    done = call(workdir, "train", f"{engine} {TINY} dir=sweep")
+    assert done.code == 0, done.err
+    ranks = [path.read_text() for path in (workdir / "sweep").glob("*/ranks/**/*.log")]
+    assert len(ranks) == (8 if "ddp" in engine else 0)
+    assert "srun" not in "".join([done.out, done.err, *ranks])
 
 
 @pytest.mark.slow
