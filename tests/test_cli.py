@@ -120,7 +120,7 @@ MISTAKES = {
     "hydra/callbacks=x": ["hydra/callbacks=x: a configuration cannot name code"],
     "hydra/job_logging=default": ["hydra/job_logging=default: a configuration cannot name code"],
     "hydra.job_logging.version=1": ["hydra.job_logging.version=1: a configuration cannot name code"],
-    "--experimental-rerun=job.pickle": ["--experimental-rerun=job.pickle: not supported"],
+    "--experimental-rerun=job.pickle": ["--experimental-rerun: not supported"],
     "--experimental-rerun job.pickle": ["--experimental-rerun: not supported"],
 }
 
