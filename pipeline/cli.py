@@ -179,8 +179,8 @@ def _parser() -> argparse.ArgumentParser:
     from hydra._internal.utils import get_args_parser
 
     def refuse(message: str) -> NoReturn:
-        hint = "Flags stand before or after all overrides" if "unrecognized arguments" in message else "See --hydra-help"
-        raise InputError(f"{message}. {hint}.")
+        known = "unrecognized arguments" not in message
+        raise InputError(f"{message}. {'See --hydra-help.' if known else 'Flags stand before or after all overrides.'}")
 
     parser = get_args_parser()
     parser.error = refuse  # type: ignore[method-assign]

@@ -33,14 +33,6 @@ PLUGINS = {
     ),
 }
 EMPTY = ("hydra.callbacks", "hydra.job.env_set", "hydra.job.env_copy", "hydra.searchpath")
-# What conf/ says and a command line may change; a file could have folders made and files written anywhere.
-OURS = {
-    "hydra.run.dir": ".",
-    "hydra.sweep.dir": ".",
-    "hydra.sweep.subdir": ".",
-    "hydra.output_subdir": None,
-    "hydra.job.chdir": None,
-}
 # Shell lines, interpreters and packages for the machines of a cluster, and a cluster whose answers are unpickled: its
 # owner's to give, by hand. So is all else that our own presets do not say: launchers take more, such as srun_args.
 BY_HAND = ("hydra.launcher.setup", "hydra.launcher.additional_parameters", "hydra.launcher.ray.init.address")
@@ -48,6 +40,7 @@ LOGGING = re.compile(r"hydra\.(job|hydra)_logging(\.(version|disable_existing_lo
 TYPED, PARAMS = "hydra.overrides.hydra.", "hydra.sweeper.params."
 # Where interpolations may stand in Hydra's section: it only prints or records these. And its own ones elsewhere.
 SHOWN = re.compile(r"hydra\.(help|hydra_help|overrides|runtime|job\.override_dirname)\b")
+FOLDER = re.compile(r"hydra\.(run|sweep)\.")  # conf/ has the last word on them, but for the command line
 HYDRAS_OWN = {
     ("hydra.launcher.submitit_folder", "${hydra.sweep.dir}/.submitit/%j"),
     ("hydra.launcher.name", "${hydra.job.name}"),
@@ -77,7 +70,7 @@ def refuse_code() -> None:
 
 
 def check(composed: DictConfig) -> None:
-    """Raise InputError where a composed configuration names code to run, or says where Hydra is to write."""
+    """Raise InputError where a composed configuration names code to run, or could by an interpolation."""
     nodes = list(_nodes(composed, ""))
     typed = [str(line).split("=", 1)[0].lstrip("+") for key, line in nodes if key.startswith(TYPED)]
     for key, value in nodes:
@@ -92,16 +85,13 @@ def check(composed: DictConfig) -> None:
 
 def _check_hydras(key: str, value: Any, typed: bool) -> None:
     """Raise InputError unless `value` may stand at `key` in Hydra's own section."""
-    mine = key in OURS or any(_is_below(key, one) for one in OURS)
-    if isinstance(value, str) and "${" in value and not (typed and mine):
-        if not SHOWN.match(key) and (key, value) not in HYDRAS_OWN:
-            raise InputError(f"{key}={value}: an interpolation could become code here; write what it stands for.")
+    harmless = SHOWN.match(key) or (key, value) in HYDRAS_OWN or (typed and FOLDER.match(key))
+    if isinstance(value, str) and "${" in value and not harmless:
+        raise InputError(f"{key}={value}: an interpolation could become code here; write what it stands for.")
     if any(_is_below(key, one) for one in EMPTY) and not (key in EMPTY and value in (None, SECTION)):
         raise InputError(f"{key}: a configuration cannot name code to run; leave it out.")
     if re.match(r"hydra\.(job|hydra)_logging", key) and not LOGGING.fullmatch(key):
         raise InputError(f"{key}={value}: a configuration cannot bring logging of its own.")
-    if mine and value != OURS.get(key, SECTION) and not typed:
-        raise InputError(f"{key}={value}: is taken from the command line alone, not from a file.")
     if key.startswith(PARAMS) and re.match(r"[+~]*hydra\b|.*\$\{", key.removeprefix(PARAMS), re.S):
         raise InputError(f"{key}: a sweep varies what is ours, not Hydra's own section.")
     if _is_below(key, "hydra.launcher") and value is not SECTION and not typed:
