@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from pipeline import terminal
 from pipeline.errors import InputError, nearest
 from pipeline.training.stopping import Stopped, interruptible
 
@@ -97,7 +98,9 @@ def main(
             print(hydra_help())
             sys.exit(DONE)
         if not flags.info:  # which Hydra prints by a logger
-            logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+            log = logging.StreamHandler(sys.stderr)
+            log.setFormatter(terminal.Formatter("%(levelname)s %(name)s: %(message)s"))
+            logging.basicConfig(handlers=[log], level=logging.WARNING)
         with interruptible():
             hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(task)()
         if _error:
@@ -111,7 +114,7 @@ def main(
         message = explain(error, config_name)
         if message is None:
             raise
-        print(f"error: {message}", file=sys.stderr)
+        terminal.say(f"error: {message}")
         sys.exit(BAD_INPUT)
     sys.exit(_exit_code)
 
@@ -126,16 +129,14 @@ def emit(output: str, document: dict[str, Any], table: Callable[[], None]) -> No
 
 def verdict_table(sweep: Path, found: dict[str, Any]) -> None:
     """The verdict of a sweep for people, and where to look next: how `train -m` and `compare` end."""
-    from rich.console import Console
-
     from pipeline.evidence import print_table
 
-    console = Console()
+    console = terminal.console()
     print_table(found, console)
     lines = [f"report     {sweep / 'report.html'}", f"runs       {sweep}"]
     if (sweep / "tracking.json").exists():
         lines.append("dashboard  make dashboard, then http://127.0.0.1:5000")
-    console.print("\n" + "\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+    console.print("\n" + "\n".join(lines), soft_wrap=True)
 
 
 def check_arguments(arguments: list[str]) -> argparse.Namespace:

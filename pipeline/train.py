@@ -19,7 +19,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from pipeline import cli, config, data, environment, rundir, transfer
+from pipeline import cli, config, data, environment, rundir, terminal, transfer
 from pipeline.config import Config
 from pipeline.errors import InputError
 from pipeline.evidence import design
@@ -53,7 +53,7 @@ def job(cfg: DictConfig) -> int:
                 with progress.shown([(run.name, run)]):
                     train_one(settings, run)
         except stopping.Stopped:
-            print("stopped; the same command goes on from there", file=sys.stderr)
+            terminal.say("stopped; the same command goes on from there")
     outcome = document(run)
     if outcome["status"] == "missing":
         outcome |= {"status": "interrupted", "error": "stopped while its source was trained"}
@@ -74,7 +74,7 @@ def _job_of_sweep(settings: Config, path: Path, source: Config | None) -> int:
     try:
         _as_job(path.parent, work)
     except rundir.BusyError as error:  # a launcher's process that outlived its sweep
-        print(error, file=sys.stderr)
+        terminal.say(error)
     except Exception as error:  # the sweep goes on, and reads the outcome from the run directory
         rundir.fail(path, error)
     return cli.DONE
@@ -106,7 +106,7 @@ def taken_up(settings: Config, made: Path, prepared: data.Prepared) -> Path:
         status = rundir.get_status(made)["status"]
         if status == "failed" and not settings.retry:
             raise InputError(f"dir={made}: the run there failed. Say retry=true to try it again.")
-        print(f"{made}: {'finished before' if status == 'finished' else 'goes on'}", file=sys.stderr)
+        terminal.say(f"{made}: {'finished before' if status == 'finished' else 'goes on'}")
         return made
     wanted = ("interrupted", "failed") if settings.retry else ("interrupted",)
     for run in sorted(made.parent.iterdir(), reverse=True) if settings.resume and not settings.dir else ():
@@ -115,7 +115,7 @@ def taken_up(settings: Config, made: Path, prepared: data.Prepared) -> Path:
         rundir.left_behind(run)
         if rundir.get_status(run)["status"] in wanted and rundir.read_json(run / "run.json")["key"] == key:
             made.rmdir()
-            print(f"{run}: {rundir.get_status(run)['status']} before, goes on", file=sys.stderr)
+            terminal.say(f"{run}: {rundir.get_status(run)['status']} before, goes on")
             return run
     return made
 
@@ -205,7 +205,7 @@ def train_source(source: Config, path: Path) -> None:
             return
         except rundir.BusyError as error:
             if not waits:
-                print(f"{error} Waiting for it.", file=sys.stderr)
+                terminal.say(f"{error} Waiting for it.")
             waits = True
             time.sleep(WAIT_S)
         except Exception as error:
@@ -294,14 +294,13 @@ def document(run: Path) -> dict[str, Any]:
 
 def table(outcome: dict[str, Any]) -> None:
     """The result of one run for people."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console = terminal.console()
     if outcome["status"] != "finished":
-        Console(stderr=True).print(f"{outcome['status']}: {outcome.get('error', '')}", style="red", markup=False)
+        terminal.console(stderr=True).print(f"{outcome['status']}: {outcome.get('error', '')}", style="red")
         if Path(outcome["run"], "error.txt").exists():
-            Console(stderr=True).print(f"See {outcome['run']}/error.txt", markup=False, soft_wrap=True)
+            terminal.console(stderr=True).print(f"See {outcome['run']}/error.txt", soft_wrap=True)
         return
     rows = Table(show_header=False, box=None)
     for name, value in outcome["metrics"].items():
@@ -410,12 +409,12 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
     done = ("finished",) if first.retry else ("finished", "failed")
     open_ = [n for n, state in enumerate(states) if state not in done]
     arms, seeds = len(design.arms(jobs)), len({job_.seed for job_ in jobs})
-    print(f"{first.experiment.name}: {len(jobs)} runs: {arms} arms x {seeds} seeds, in {path}", file=sys.stderr)
+    terminal.say(f"{first.experiment.name}: {len(jobs)} runs: {arms} arms x {seeds} seeds, in {path}")
     for warning in asks["warnings"]:
-        print(f"mind: {warning}", file=sys.stderr)
+        terminal.say(f"mind: {warning}")
     for name, state in zip(names, states, strict=True):
         if state != "new":
-            print(f"{name}: {BEFORE[state if state in done else f'{state}, open']}", file=sys.stderr)
+            terminal.say(f"{name}: {BEFORE[state if state in done else f'{state}, open']}")
     places = [[f"dir={_quoted(d)}", f"hydra.sweep.dir={_quoted(path.absolute())}"] for d in dirs]
     stopped = False
     try:
@@ -429,7 +428,7 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
         stopped = True
     except launchers.LauncherError as error:
         stopped = True
-        print(f"the launcher gave up ({error})", file=sys.stderr)
+        terminal.say(f"the launcher gave up ({error})")
     except BaseException:
         rundir.set_status(path, "interrupted", ended=time.time())
         project.end_sweep(path, first.tracking, "interrupted")
@@ -441,7 +440,7 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
     if stopped:  # whoever asked may not wait long: no verdict, no plots
         rundir.set_status(path, "interrupted", ended=time.time())
         project.end_sweep(path, first.tracking, "interrupted")
-        print("stopped; the same command goes on from there", file=sys.stderr)
+        terminal.say("stopped; the same command goes on from there")
         result: dict[str, Any] = {"sweep": str(path), "mlflow_run_id": project.run_id(path), "runs": outcomes}
         cli.emit(first.output, result | {"verdict": None}, lambda: None)
         return cli.INTERRUPTED
@@ -455,7 +454,7 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
     cli.emit(first.output, result, lambda: cli.verdict_table(path, verdict))
     for outcome in outcomes:
         if outcome["status"] != "finished":
-            print(f"{outcome['status']}: {outcome['run']}: {outcome.get('error', '')}", file=sys.stderr)
+            terminal.say(f"{outcome['status']}: {outcome['run']}: {outcome.get('error', '')}")
     return cli.FAILED if "failed" in kinds else cli.INTERRUPTED if stopped else cli.DONE
 
 
@@ -468,7 +467,7 @@ def _train_sources(asked: cli.Sweep, path: Path, jobs: list[Job]) -> None:
     if not todo:
         return
     plural = "" if len(todo) == 1 else "s"
-    print(f"first {len(todo)} source{plural} to start from, in {next(iter(todo)).parent}", file=sys.stderr)
+    terminal.say(f"first {len(todo)} source{plural} to start from, in {next(iter(todo)).parent}")
     with progress.shown([(pretrain.label(source), place) for place, (source, _) in todo.items()]):
         lines = [
             [*job_.overrides, f"dir={_quoted(place)}", f"hydra.sweep.dir={_quoted(path.absolute())}"]
