@@ -310,10 +310,10 @@ def test_only_what_lies_in_a_directory_is_sent(run, client, command, tmp_path, c
     assert not files & {"curves.png", "error.txt", "checkpoints/best.ckpt", "secret", "card.html"}
 
 
-def test_the_card_of_a_prepared_set_is_sent_and_no_link_in_its_place(run, client, command, tmp_path, caplog):
+def test_the_card_of_a_prepared_set_is_sent_and_no_link_in_its_place(run, place, client, command, tmp_path, caplog):
     asked = rundir.read_json(run / "run.json")
     prepared = tmp_path / "prepared"
-    shutil.copytree(asked["dataset"]["dir"], prepared)
+    shutil.copytree(place / asked["dataset"]["dir"], prepared)
     rundir.write_json(run / "run.json", asked | {"dataset": asked["dataset"] | {"dir": str(prepared)}})
     assert command("sync", f"runs_dir={run}").code == 0
     assert "card.html" in sent_files(client, run)
