@@ -3,19 +3,22 @@
 Exit codes: 0 done, 1 failed, 2 bad input, 75 stopped early and resumable.
 """
 
+import argparse
 import json
 import logging
 import os
 import re
 import sys
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from pipeline import terminal
 from pipeline.beginning import INTERRUPTED
 from pipeline.errors import InputError, nearest
 from pipeline.training.stopping import Stopped, interruptible
@@ -72,7 +75,6 @@ def main(
 
     global _multirun
     _multirun = sweep
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     # OpenMP's threads wait by spinning, for as long as they like where they are no more than the cores. Beside any
     # other process that costs 5 to 50 times the time (two runs of two threads on two cores: 230 images/s each of the
     # notes' CNN, 2,400 with this); alone the same speed. No bits depend on it. Read when torch is imported.
@@ -97,11 +99,20 @@ def main(
         config.register()
         if schema:
             ConfigStore.instance().store(name=f"{config_name}_schema", node=schema)
-        check_arguments(sys.argv[1:])
+        flags = check_arguments(sys.argv[1:])
+        if flags.hydra_help and not flags.help:
+            print(hydra_help())
+            sys.exit(DONE)
+        if not flags.info:  # which Hydra prints by a logger
+            log = logging.StreamHandler(sys.stderr)
+            log.setFormatter(terminal.Formatter("%(levelname)s %(name)s: %(message)s"))
+            logging.basicConfig(handlers=[log], level=logging.WARNING)
         with interruptible():
             hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(task)()
         if _error:
             raise _error
+    except SystemExit as ended:  # of Hydra, after --package=nosuch, say
+        sys.exit(BAD_INPUT if ended.code else DONE)
     except (KeyboardInterrupt, Stopped):
         print("Interrupted.", file=sys.stderr)
         sys.exit(INTERRUPTED)
@@ -112,7 +123,7 @@ def main(
         message = explain(error, config_name)
         if message is None:
             raise
-        print(f"error: {message}", file=sys.stderr)
+        terminal.say(f"error: {message}")
         sys.exit(BAD_INPUT)
     sys.exit(_exit_code)
 
@@ -145,16 +156,14 @@ def _to_nowhere() -> None:
 
 def verdict_table(sweep: Path, found: dict[str, Any]) -> None:
     """The verdict of a sweep for people, and where to look next: how `train -m` and `compare` end."""
-    from rich.console import Console
-
     from pipeline.evidence import print_table
 
-    console = Console()
+    console = terminal.console()
     print_table(found, console)
     lines = [f"report     {sweep / 'report.html'}", f"runs       {sweep}"]
     if (sweep / "tracking.json").exists():
         lines.append("dashboard  make dashboard, then http://127.0.0.1:5000")
-    console.print("\n" + "\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+    console.print("\n" + "\n".join(lines), soft_wrap=True)
 
 
 def check_folder() -> None:
@@ -165,19 +174,72 @@ def check_folder() -> None:
         raise InputError("the folder that this is run from is gone. Change to one that is there.") from None
 
 
-def check_arguments(arguments: list[str]) -> None:
-    """Refuse, before Hydra reads it, what would let a command line name code to run (see hostile.py for files).
+def check_arguments(arguments: list[str]) -> argparse.Namespace:
+    """Hydra's flags and the overrides, as it will read them. Raises InputError for what is not for us.
 
-    And what Hydra fails over: an override without a key.
+    That is what would let a command line name code to run (see hostile.py for files), and what Hydra fails over.
     """
-    for argument in arguments:
-        if argument.startswith("--experimental-rerun"):
-            raise InputError(f"{argument}: not supported; it would unpickle a file. Use dir=... to resume a run.")
+    flags = _parser().parse_args(arguments)
+    for flag, why in REFUSED.items():
+        if getattr(flags, flag) not in (None, False):
+            raise InputError(f"--{flag.replace('_', '-')}: {why}")
+    for flag, others in {"resolve": ("cfg", "help"), "package": ("cfg",)}.items():
+        if getattr(flags, flag) and not any(getattr(flags, other) for other in others):
+            raise InputError(f"--{flag}: goes with {' or '.join(f'--{other}' for other in others)}.")
+    ways = [f"--{way}" for way in ("run", "multirun", "cfg", "info") if getattr(flags, way)]
+    if len(ways) > 1 and not (flags.help or flags.hydra_help):
+        raise InputError(f"{' '.join(ways)}: one of them at a time.")
+    for argument in flags.overrides:
         key = argument.lstrip("+~").split("=", 1)[0]
         if "_target_" in argument or re.match(r"hydra[./](callbacks|job_logging|hydra_logging)", key):
             raise InputError(f"{argument}: a configuration cannot name code to run (_target_, callbacks, logging).")
+        if key.strip() == "hydra.searchpath":  # pkg://NAME imports it
+            raise InputError(f"{argument}: not supported; --config-dir adds a folder of yours.")
         if "=" in argument and not key.strip():
             raise InputError(f"{argument}: names no key; an override is key=value, +key=value or ~key.")
+    return flags
+
+
+# Flags of Hydra that are none of ours, and what to do instead.
+REFUSED = {
+    "experimental_rerun": "not supported; it would unpickle a file. Use dir=... to resume a run.",
+    "config_path": "not supported; --config-dir adds a folder of yours to conf/.",
+    "config_name": "not supported; a command has one configuration. A file of yours is chosen by experiment=NAME.",
+    "shell_completion": "not supported; it completes `python FILE`, not `python -m`. --help lists all keys and groups.",
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Hydra's own, with one line for a mistake in place of its usage."""
+    from hydra import __version__
+    from hydra._internal.utils import get_args_parser
+
+    def refuse(message: str) -> NoReturn:
+        known = "unrecognized arguments" not in message
+        raise InputError(f"{message}. {'See --hydra-help.' if known else 'Flags stand before or after all overrides.'}")
+
+    parser = get_args_parser()
+    parser.error = refuse  # type: ignore[method-assign]
+    ours = tomllib.loads((CONF.parent / "pyproject.toml").read_text())["project"]["version"]
+    next(action for action in parser._actions if action.dest == "version").version = (  # type: ignore[attr-defined]
+        f"convtrial {ours}, with Hydra {__version__}"
+    )
+    return parser
+
+
+def hydra_help() -> str:
+    """What of Hydra can be used here. Its own text comes of a configuration of its own, with loggers and a sweeper."""
+    flags = [a for a in _parser()._actions if a.option_strings and a.dest not in REFUSED]
+    launchers = sorted(path.stem for path in (CONF / "hydra" / "launcher").glob("*.yaml"))
+    return "\n".join(
+        [
+            "Hydra's flags (https://hydra.cc), before or after all overrides:",
+            *(f"  {', '.join(a.option_strings):18} {' '.join(str(a.help).split())}" for a in flags),
+            "",
+            f"Launchers for the runs of a sweep: hydra/launcher={'|'.join(launchers)}, and hydra.launcher.KEY=VALUE;",
+            "--cfg hydra --package hydra.launcher shows the keys. --help shows what the command itself takes.",
+        ]
+    )
 
 
 def explain(error: Exception, config_name: str, given: list[str] | None = None) -> str | None:

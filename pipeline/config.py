@@ -68,6 +68,10 @@ class Config:
         one_of("output", self.output, ("table", "json"))
         if self.accept is not None:
             one_of("accept", self.accept, ("code",))
+        for key in ("runs_dir", "dir"):
+            if any(ord(c) < 32 or ord(c) == 127 for c in getattr(self, key) or ""):
+                # In a SLURM script, what follows a line break would be run.
+                raise InputError(f"{key}={getattr(self, key)!r}: names no folder; it has control characters.")
         trainer = self.trainer
         for key, images in (("data", self.data), ("transfer.pretrain", self.transfer.pretrain)):
             size = images.batch_size if images else trainer.processes

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from omegaconf import DictConfig
 
-from pipeline import cli, config, rundir
+from pipeline import cli, config, rundir, terminal
 from pipeline.errors import InputError, one_of
 
 
@@ -54,7 +54,7 @@ def job(cfg: DictConfig) -> int:
             mean = found["metrics"][f"invariance/{kind}"]
             print(f"{'mean':10} {mean:6.3f}, and {same:.3f} are called what they are called unperturbed")
         if asked.invariance:
-            print(f"\ncurves     {path / 'invariance.png'}")
+            print(f"\ncurves     {terminal.literal(path / 'invariance.png')}")
 
     cli.emit(asked.output, found, table)
     return cli.DONE

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from pipeline import architecture, cli, config, data, transfer
+from pipeline import architecture, cli, config, data, terminal, transfer
 from pipeline.architecture import Plan
 from pipeline.config import Config
 from pipeline.errors import InputError
@@ -96,9 +96,7 @@ def estimate(jobs: Sequence[design.Job]) -> dict[str, Any]:
 
 def layers_table(found: dict[str, Any]) -> None:
     """A row per layer, the totals, and where the network leaves the notes' guidelines."""
-    from rich.console import Console
-
-    console = Console()
+    console = terminal.console()
     wide = console.width >= 100  # a narrow terminal gets what the names do not say already
     starts = "transfer" in found["layers"][0]
     rows = _table("layer", *(["type"] if wide else []), "output >", "params >", "=", "MACs >", "sees >",
@@ -115,34 +113,31 @@ def layers_table(found: dict[str, Any]) -> None:
             *([str(layer["jump"] or "")] if wide else []),
             *([layer["transfer"]["role"]] if starts else []),
         )
-    console.print(f"input {'x'.join(map(str, found['input_shape']))}", highlight=False)
+    console.print(f"input {'x'.join(map(str, found['input_shape']))}")
     console.print(rows)
     total, memory = found["total"], found["memory"]
     console.print(
         f"{total['params']:,} parameters, {total['macs']:,} MACs for one image, activations of a batch of "
         f"{memory['batch_size']}: {size(memory['activation_bytes'])} in float32",
-        highlight=False,
     )
     if starts:
-        console.print(f"{total['trained']:,} parameters are trained, {total['frozen']:,} are frozen", highlight=False)
+        console.print(f"{total['trained']:,} parameters are trained, {total['frozen']:,} are frozen")
     if advice := found.get("transfer", {}).get("advice"):
-        console.print("\n  ".join(transfer.sentences(advice)), markup=False, highlight=False)
+        console.print("\n  ".join(transfer.sentences(advice)))
     if "match" in found:
-        console.print(f"match: {found['match']['note']}", markup=False, highlight=False)
+        console.print(f"match: {found['match']['note']}")
     if found["advice"]:
-        console.print("\nWhere it leaves the notes' guidelines:", highlight=False)
+        console.print("\nWhere it leaves the notes' guidelines:")
     grouped: dict[tuple[str, str], list[str]] = {}
     for one in found["advice"]:
         grouped.setdefault((one["advice"], one["reason"]), []).append(one["layer"])
     for (what, why), where in grouped.items():
-        console.print(f"  {', '.join(where)}: {what}; {why}.", markup=False, highlight=False)
+        console.print(f"  {', '.join(where)}: {what}; {why}.")
 
 
 def arms_table(found: dict[str, Any]) -> None:
     """A row per arm, what is confounded, and the estimate."""
-    from rich.console import Console
-
-    console = Console()
+    console = terminal.console()
     rows = _table("arm", "params >", "MACs >", "widths")
     for one in found["arms"]:
         widths = ",".join(map(str, one["match"]["widths"])) if "match" in one else ""
@@ -151,17 +146,15 @@ def arms_table(found: dict[str, Any]) -> None:
         )
     console.print(rows)
     sources = f", after {n} source{'' if n == 1 else 's'} to start from" if (n := found["sources"]) else ""
-    console.print(
-        f"{len(found['arms'])} arms x {len(found['seeds'])} seeds = {found['runs']} runs{sources}", highlight=False
-    )
+    console.print(f"{len(found['arms'])} arms x {len(found['seeds'])} seeds = {found['runs']} runs{sources}")
     for one in found["confounds"]:
-        console.print(f"{'meant' if one['meant'] else 'mind'}: {one['text']}", markup=False, highlight=False,
+        console.print(f"{'meant' if one['meant'] else 'mind'}: {one['text']}",
                       style="dim" if one["meant"] else "yellow")  # fmt: skip
     for text in [one["text"] for one in found["duplicates"]] + found["unmatched"]:
-        console.print(f"mind: {text}", markup=False, highlight=False, style="yellow")
+        console.print(f"mind: {text}", style="yellow")
     cost = found["estimate"]
     if "why_not" in cost:
-        console.print(f"no estimate of time: {cost['why_not']}", markup=False, highlight=False)
+        console.print(f"no estimate of time: {cost['why_not']}")
     else:
         console.print(
             f"about {duration(cost['seconds'])} here, one run after the other, and {size(cost['disk_bytes'])} of disk",

@@ -15,7 +15,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from pipeline import cli, config, data
+from pipeline import cli, config, data, terminal
 from pipeline.errors import InputError
 
 PREVIEWED = 8  # training images on the sheet
@@ -41,10 +41,9 @@ def job(cfg: DictConfig) -> int:
 
 def table(found: dict[str, Any]) -> None:
     """Counts per class and split."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console = terminal.console()
     splits = list(found["counts"])
     rows = Table("class", *splits)
     for name in found["counts"][splits[0]]:
@@ -53,11 +52,9 @@ def table(found: dict[str, Any]) -> None:
     rows.add_row("all", *(f"{sum(found['counts'][split].values()):,}" for split in splits))
     console.print(rows)
     for one in data.sentences(found):
-        console.print(f"mind: {one}.", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"mind: {one}.", style="yellow", soft_wrap=True)
     console.print(
         f"dataset  {found['dataset']}\ndigest   {found['digest']}\ncard     {found['card']}",
-        markup=False,
-        highlight=False,
         soft_wrap=True,
     )
 

@@ -12,7 +12,7 @@ if __name__ == "__main__":
 
 import dataclasses
 import os
-import sys
+import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from pipeline import cli, config
+from pipeline import cli, config, terminal
 from pipeline.errors import InputError, one_of
 from pipeline.tracking.config import Tracking
 
@@ -64,9 +64,10 @@ def job(cfg: DictConfig) -> int:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
     if other:
         usable(other)
-    found = list(tracked(root, other))
+    wrong: list[dict[str, Any]] = []
+    found = list(tracked(root, other, wrong))
     owing = [(path, where) for path, where in found if asked.again or owes(path, where)]
-    rows = list(send(owing, again=asked.again))
+    rows = wrong + list(send(owing, again=asked.again))
     failed = [row for row in rows if row["error"]]
     document = {
         "runs_dir": asked.runs_dir,
@@ -90,17 +91,50 @@ def usable(other: Tracking) -> None:
             raise InputError(f"uri={other.uri}: cannot be used ({connect.reason(error)}).") from None
 
 
-def tracked(root: Path, other: Tracking | None) -> Iterator[tuple[Path, Tracking]]:
-    """Every run and sweep directory under `root` and the MLflow that it is to be shown on."""
+def tracked(root: Path, other: Tracking | None, wrong: list[dict[str, Any]]) -> Iterator[tuple[Path, Tracking]]:
+    """Every run and sweep directory under `root` and the MLflow that it is to be shown on.
+
+    A row is added to `wrong` for each whose own word is not enough for that.
+    """
     from pipeline.tracking import project
 
     for folder, folders, files in os.walk(root):
         run, sweep = "run.json" in files, "sweep.json" in files
         folders[:] = [] if run else sorted(name for name in folders if not name.startswith("."))
         if run or sweep:
-            where = other or project.tracking_of(Path(folder))
+            try:
+                where = other or project.tracking_of(Path(folder))
+                if where.uri and not other:
+                    trusted(where)
+            except InputError as error:
+                row = {"run": folder, "uri": None, "rows": 0, "files": 0, "status": "", "error": str(error)}
+                terminal.say(f"{folder}: not sent: {error}")
+                wrong.append(row | {"mlflow_run_id": None})
+                continue
             if where.uri:
                 yield Path(folder), where
+
+
+def trusted(where: Tracking) -> None:
+    """Raise InputError unless a directory may name this MLflow by itself: it may be somebody else's directory.
+
+    What is sent is the directory's own, so a stranger's server learns nothing new of it; but our name and password go
+    along with every call, and a database or a folder on this machine would be written to, wherever it lies.
+    """
+    assert where.uri
+    say = f"uri={where.uri} on the command line says that it may be"
+    secrets = [f"MLFLOW_TRACKING_{kind}" for kind in ("USERNAME", "PASSWORD", "TOKEN")]
+    if where.remote:
+        here = urllib.parse.urlsplit(where.uri).hostname in ("127.0.0.1", "localhost", "::1")
+        if not here and any(os.environ.get(name) for name in secrets):
+            raise InputError(f"{where.uri}: would be told your MLFLOW_TRACKING_USERNAME or TOKEN; {say}.")
+        return
+    database = Path(where.uri.removeprefix("sqlite:///")).resolve()
+    if not database.exists() and not database.is_relative_to(Path.cwd()):
+        raise InputError(f"{where.uri}: is no database that is there, nor one in this folder; {say}.")
+    artifacts = Path(where.artifacts or database.parent).resolve()
+    if not any(artifacts.is_relative_to(place) for place in (Path.cwd(), database.parent)):
+        raise InputError(f"artifacts={artifacts}: lie neither in this folder nor beside {where.uri}; {say}.")
 
 
 def owes(path: Path, tracking: Tracking) -> bool:
@@ -131,7 +165,7 @@ def send(owing: list[tuple[Path, Tracking]], again: bool) -> Iterator[dict[str, 
             if where.remote and connect.away(error):
                 away[uri] = row["error"]
         row["mlflow_run_id"] = row.pop("run_id", None) or project.run_id(path)
-        print(f"[{number:>{len(str(len(owing)))}}/{len(owing)}] {line(row)}", file=sys.stderr)
+        terminal.say(f"[{number:>{len(str(len(owing)))}}/{len(owing)}] {line(row)}")
         yield row
 
 

@@ -25,7 +25,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from pipeline import cli, config, data, earlier, environment, rundir, transfer
+from pipeline import cli, config, data, earlier, environment, rundir, terminal, transfer
 from pipeline import key as keys
 from pipeline.config import Config
 from pipeline.errors import InputError
@@ -60,7 +60,7 @@ def job(cfg: DictConfig) -> int:
                 with progress.shown([(run.name, run)]):
                     train_one(settings, run)
         except stopping.Stopped:
-            print("stopped; the same command goes on from there", file=sys.stderr)
+            terminal.say("stopped; the same command goes on from there")
     rundir.left_behind(run)  # stopped before it could say so
     outcome = document(run)
     if outcome["status"] == "missing":
@@ -82,7 +82,7 @@ def _job_of_sweep(settings: Config, path: Path, source: Config | None) -> int:
     try:
         _as_job(path.parent, work)
     except rundir.BusyError as error:  # a launcher's process that outlived its sweep
-        print(error, file=sys.stderr)
+        terminal.say(error)
     except Exception as error:  # the sweep goes on, and reads the outcome from the run directory
         rundir.fail(path, error)
     return cli.DONE
@@ -118,7 +118,7 @@ def taken_up(settings: Config, made: Path, prepared: data.Prepared) -> Path:
         status = rundir.get_status(made)["status"]
         if status == "failed" and not settings.retry:
             raise InputError(f"dir={made}: the run there failed. Say retry=true to try it again.")
-        print(f"{made}: {'finished before' if status == 'finished' else 'goes on'}", file=sys.stderr)
+        terminal.say(f"{made}: {'finished before' if status == 'finished' else 'goes on'}")
         return made
     wanted = ("interrupted", "failed") if settings.retry else ("interrupted",)
     for run in sorted(made.parent.iterdir(), reverse=True) if settings.resume and not settings.dir else ():
@@ -129,14 +129,14 @@ def taken_up(settings: Config, made: Path, prepared: data.Prepared) -> Path:
         if keys.same(record, key, settings.accept):
             if status in wanted:
                 made.rmdir()
-                print(f"{run}: {status} before, goes on", file=sys.stderr)
+                terminal.say(f"{run}: {status} before, goes on")
                 return run
             if status == "finished":  # a sweep would take it
-                print(f"{run}: the same run, finished before; a single one is trained anew", file=sys.stderr)
+                terminal.say(f"{run}: the same run, finished before; a single one is trained anew")
                 return made
         elif status in (*wanted, "finished") and keys.same(record, key, "code"):
-            print(f"{run}: {status} before, by other code ({earlier.modules(record)}); begins anew. "
-                  f"{earlier.ACCEPT}", file=sys.stderr)  # fmt: skip
+            other = f"by other code ({earlier.modules(record)}); begins anew. {earlier.ACCEPT}"
+            terminal.say(f"{run}: {status} before, {other}")
             return made
     return made
 
@@ -226,7 +226,7 @@ def train_source(source: Config, path: Path) -> None:
             return
         except rundir.BusyError as error:
             if not waits:
-                print(f"{error} Waiting for it.", file=sys.stderr)
+                terminal.say(f"{error} Waiting for it.")
             waits = True
             time.sleep(WAIT_S)
         except Exception as error:
@@ -315,14 +315,13 @@ def document(run: Path) -> dict[str, Any]:
 
 def table(outcome: dict[str, Any]) -> None:
     """The result of one run for people."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console = terminal.console()
     if outcome["status"] != "finished":
-        Console(stderr=True).print(f"{outcome['status']}: {outcome.get('error', '')}", style="red", markup=False)
+        terminal.console(stderr=True).print(f"{outcome['status']}: {outcome.get('error', '')}", style="red")
         if Path(outcome["run"], "error.txt").exists():
-            Console(stderr=True).print(f"See {outcome['run']}/error.txt", markup=False, soft_wrap=True)
+            terminal.console(stderr=True).print(f"See {outcome['run']}/error.txt", soft_wrap=True)
         return
     rows = Table(show_header=False, box=None)
     for name, value in outcome["metrics"].items():
@@ -439,15 +438,15 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
     done = ("finished",) if first.retry else ("finished", "failed")
     open_ = [n for n, state in enumerate(states) if state not in done]
     arms, seeds = len(design.arms(jobs)), len({job_.seed for job_ in jobs})
-    print(f"{first.experiment.name}: {len(jobs)} runs: {arms} arms x {seeds} seeds, in {path}", file=sys.stderr)
+    terminal.say(f"{first.experiment.name}: {len(jobs)} runs: {arms} arms x {seeds} seeds, in {path}")
     for warning in asks["warnings"]:
-        print(f"mind: {warning}", file=sys.stderr)
+        terminal.say(f"mind: {warning}")
     for why in earlier.reasons(path, [jobs[n] for n in open_ if states[n] == "new"]):
-        print(f"mind: {why}", file=sys.stderr)
+        terminal.say(f"mind: {why}")
     for name, directory, state in zip(names, dirs, states, strict=True):
         if state != "new":
             said = BEFORE[state if state in done else f"{state}, open"]
-            print(f"{name}: {said}{f', in {taken[directory]}' if directory in taken else ''}", file=sys.stderr)
+            terminal.say(f"{name}: {said}{f', in {taken[directory]}' if directory in taken else ''}")
     places = [[f"dir={_quoted(d)}", f"hydra.sweep.dir={_quoted(path.absolute())}"] for d in dirs]
     stopped = False
     try:
@@ -461,7 +460,7 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
         stopped = True
     except launchers.LauncherError as error:
         stopped = True
-        print(f"the launcher gave up ({error})", file=sys.stderr)
+        terminal.say(f"the launcher gave up ({error})")
     except BaseException:
         rundir.set_status(path, "interrupted", ended=time.time())
         project.end_sweep(path, first.tracking, "interrupted")
@@ -473,7 +472,7 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
     if stopped:  # whoever asked may not wait long: no verdict, no plots
         rundir.set_status(path, "interrupted", ended=time.time())
         project.end_sweep(path, first.tracking, "interrupted")
-        print("stopped; the same command goes on from there", file=sys.stderr)
+        terminal.say("stopped; the same command goes on from there")
         result: dict[str, Any] = {"sweep": str(path), "mlflow_run_id": project.run_id(path), "runs": outcomes}
         cli.emit(first.output, result | {"verdict": None}, lambda: None)
         return cli.INTERRUPTED
@@ -487,7 +486,7 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
     cli.emit(first.output, result, lambda: cli.verdict_table(path, verdict))
     for outcome in outcomes:
         if outcome["status"] != "finished":
-            print(f"{outcome['status']}: {outcome['run']}: {outcome.get('error', '')}", file=sys.stderr)
+            terminal.say(f"{outcome['status']}: {outcome['run']}: {outcome.get('error', '')}")
     return cli.FAILED if "failed" in kinds else cli.INTERRUPTED if stopped else cli.DONE
 
 
@@ -500,7 +499,7 @@ def _train_sources(asked: cli.Sweep, path: Path, jobs: list[Job]) -> None:
     if not todo:
         return
     plural = "" if len(todo) == 1 else "s"
-    print(f"first {len(todo)} source{plural} to start from, in {next(iter(todo)).parent}", file=sys.stderr)
+    terminal.say(f"first {len(todo)} source{plural} to start from, in {next(iter(todo)).parent}")
     with progress.shown([(pretrain.label(source), place) for place, (source, _) in todo.items()]):
         lines = [
             [*job_.overrides, f"dir={_quoted(place)}", f"hydra.sweep.dir={_quoted(path.absolute())}"]

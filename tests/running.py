@@ -98,6 +98,7 @@ def hydra_reset():
     """Hydra and our command line as in a fresh process."""
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
     from hydra.core.global_hydra import GlobalHydra
+    from omegaconf import OmegaConf
 
     from pipeline import cli
 
@@ -108,5 +109,6 @@ def hydra_reset():
     finally:
         load = ConfigLoaderImpl.load_configuration
         ConfigLoaderImpl.load_configuration = getattr(load, "__wrapped__", load)  # see hostile.refuse_code
+        OmegaConf.clear_resolvers()
         GlobalHydra.instance().clear()
         cli._exit_code, cli._error, cli._multirun = cli.DONE, None, None

@@ -120,7 +120,7 @@ MISTAKES = {
     "hydra/callbacks=x": ["hydra/callbacks=x: a configuration cannot name code"],
     "hydra/job_logging=default": ["hydra/job_logging=default: a configuration cannot name code"],
     "hydra.job_logging.version=1": ["hydra.job_logging.version=1: a configuration cannot name code"],
-    "--experimental-rerun=job.pickle": ["--experimental-rerun=job.pickle: not supported"],
+    "--experimental-rerun=job.pickle": ["--experimental-rerun: not supported"],
     "--experimental-rerun job.pickle": ["--experimental-rerun: not supported"],
 }
 
@@ -259,6 +259,56 @@ def test_help_names_groups_and_keys(command):
         assert words in said
     assert re.search(r"experiment: .*demo.*kernel_size.*padding.*pool_order", said)
     assert "schema" not in said
+
+
+@pytest.mark.parametrize("module", ["prepare", "plan", "train", "evaluate", "compare", "sync"])
+def test_hydras_own_help(module, process, workdir):
+    done = process(module, "--hydra-help")
+    assert (done.code, done.err) == (0, "")
+    for words in ("--config-dir, -cd", "--multirun, -m", "hydra/launcher=joblib|ray|slurm"):
+        assert words in done.out
+    for words in cli.REFUSED:
+        assert words.replace("_", "-") not in done.out
+    assert left_in(workdir) == []
+
+
+def test_the_version_and_what_hydra_found(process, workdir):
+    assert re.fullmatch(r"convtrial \d+\.\d+\.\d+, with Hydra \d+\.\d+\.\d+\n", process("compare", "--version").out)
+    for what in ("", "searchpath", "defaults", "defaults-tree", "plugins", "config"):
+        done = process("evaluate", f"--info {what}")
+        assert (done.code, done.err) == (0, "")
+        assert done.out.strip()
+    assert left_in(workdir) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("--resolve", "--resolve: goes with --cfg or --help."),
+        ("--package data", "--package: goes with --cfg."),
+        ("--cfg job -m", "--multirun --cfg: one of them at a time."),
+        ("--info -m", "--multirun --info: one of them at a time."),
+        ("--run --cfg job", "--run --cfg: one of them at a time."),
+        ("--cfg all --cfg", "expected one argument"),
+        ("--cfg everything", "invalid choice: 'everything'"),
+        ("--info everything", "invalid choice: 'everything'"),
+        ("--nosuch", "unrecognized arguments: --nosuch"),
+        ("seed=1 --cfg job seed=2", "unrecognized arguments: seed=2. Flags stand before or after all overrides."),
+        ("--config", "ambiguous option: --config could match"),
+        ("--config-dir", "expected one argument"),
+        ("--shell-completion install=bash", "--shell-completion: not supported"),
+        ("-sc query=bash", "--shell-completion: not supported"),
+    ],
+)
+@pytest.mark.parametrize("module", ["train", "sync"])
+def test_flags_that_say_nothing(module, line, said, command, workdir):
+    refused(command(module, line), said)
+    assert left_in(workdir) == []
+
+
+def test_a_package_that_is_none(command):
+    done = command("train", "--cfg job --package nosuch")
+    assert (done.code, done.out, done.err) == (2, "", "package 'nosuch' not found in config\n")
 
 
 def test_cfg_job_prints_the_configuration_alone(command, workdir):

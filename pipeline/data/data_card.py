@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.data import grouping
 from pipeline.data.prepared import Prepared
 from pipeline.data.sources import SPLITS
+from pipeline.terminal import literal
 
 CLASSES, EACH = 20, 12  # of the contact sheet: rows and columns
 ROWS = 200  # of a list, at most
@@ -187,4 +188,4 @@ def _table(head: list[str], rows: Iterable[list[str]]) -> str:
 
 
 def _text(value: object) -> str:
-    return html.escape(str(value))
+    return html.escape(literal(value))

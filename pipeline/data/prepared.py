@@ -24,7 +24,6 @@ import os
 import platform
 import secrets
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -33,7 +32,7 @@ from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 
-from pipeline import folders
+from pipeline import folders, terminal
 from pipeline.data.config import Data
 from pipeline.data.messy import messy
 from pipeline.data.pixels import Pixels, stream
@@ -204,7 +203,7 @@ def _locked(folder: Path) -> Iterator[bool]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"{folder}: waiting for another process that prepares data", file=sys.stderr)
+            terminal.say(f"{folder}: waiting for another process that prepares data")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         except OSError:
             yield False

@@ -3,12 +3,12 @@
 import functools
 import os
 import re
-import sys
 from collections import Counter
 from typing import Any
 
 import numpy as np
 
+from pipeline import terminal
 from pipeline.data import grouping
 from pipeline.data.prepared import Prepared, first_same, per_class
 
@@ -143,4 +143,4 @@ def warn(prepared: Prepared, group: str | None) -> None:
 
 @functools.cache
 def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+    terminal.say(text)

@@ -162,13 +162,19 @@ def _locked(path: Path) -> Any:
 
 
 def tracking_of(path: Path) -> Tracking:
-    """Where the run or sweep at `path` is shown: as tracking.json says, or as it was asked for."""
+    """Where the run or sweep at `path` is shown: as tracking.json says, or as it was asked for.
+
+    Raises InputError where what it says is no tracking section.
+    """
     if (known := _read(path).get("tracking")) is None:
         if (path / "sweep.json").exists():
             known = rundir.read_json(path / "sweep.json").get("tracking", {"uri": None})
         else:
             known = rundir.read_json(path / "run.json")["config"]["tracking"]
-    return Tracking(**known)
+    try:
+        return Tracking(**known)
+    except TypeError:
+        raise InputError(f"{path}: names no MLflow to show it on; uri=... does.") from None
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -297,7 +303,14 @@ def _rows(client: "MlflowClient", run_id: str, path: Path, state: dict[str, Any]
 def _file(
     client: "MlflowClient", run_id: str, path: Path, file: Path, state: dict[str, Any], go_on: Callable[[], bool]
 ) -> int:
-    """Attach a file, unless it is there as it is now; how many were sent."""
+    """Attach a file, unless it is there as it is now; how many were sent.
+
+    Nothing but what lies in the directory itself, and a prepared set's card: a directory may be somebody else's, and
+    its tracking.json or a link in it could name any file of whoever sends it.
+    """
+    if not file.resolve().is_relative_to(path.resolve()) and not _is_card(file):
+        log.warning("tracking: %s is not sent: it lies outside %s", file, path)
+        return 0
     name = str(file.relative_to(path)) if file.is_relative_to(path) else file.name
     stamp = file.stat().st_mtime_ns
     if state["files"].get(name) == stamp:
@@ -368,7 +381,21 @@ def _transfer(asked: dict[str, Any]) -> dict[str, str]:
 
 def _card(prepared: str) -> list[Path]:
     """The page that describes the data; nothing where the prepared set is gone by now."""
-    return [Path(data.card(data.open_prepared(prepared)))] if Path(prepared).exists() else []
+    try:
+        return [Path(data.card(data.open_prepared(prepared)))]
+    except (InputError, OSError):
+        return []
+
+
+def _is_card(file: Path) -> bool:
+    """Whether `file` is the card of a whole prepared set, and no link to something else."""
+    if file.name != "card.html" or file.is_symlink():
+        return False
+    try:
+        data.open_prepared(file.parent)
+    except (InputError, OSError):
+        return False
+    return True
 
 
 def _of_sweep(sweep: Path) -> Shown:

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline import config, rundir
+from pipeline import config, rundir, terminal
 from pipeline.training import devices, stopping
 from pipeline.training.stopping import Stopped
 
@@ -82,7 +82,7 @@ def _train(path: Path, trainer: config.Trainer, leads: bool) -> None:
                     if not restarts:
                         raise
                     restarts -= 1
-                    print(f"{path}: starts again from its checkpoint: {error}", file=sys.stderr, flush=True)
+                    terminal.say(f"{path}: starts again from its checkpoint: {error}")
                     _again(path, attempt, leads, error)
 
 
@@ -141,7 +141,7 @@ def follow(path: Path) -> None:
         with stopping.interruptible():
             _train(path, trainer, leads=False)
     except Exception as error:
-        print(f"{path}: {' '.join(str(error).split())[:300]}", file=sys.stderr)
+        terminal.say(f"{path}: {' '.join(str(error).split())[:300]}")
     finally:
         end = time.monotonic() + SETTLED_S
         while time.monotonic() < end and rundir.get_status(path)["status"] == "running" and rundir.alive(path):

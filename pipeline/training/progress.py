@@ -1,13 +1,12 @@
 """A progress line over one run or a whole sweep, read from the run directories: the same for any launcher."""
 
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline import rundir
+from pipeline import rundir, terminal
 
 POLL_S = 0.5
 LAST_LINE_S = 10.0  # nothing but lines depends on it
@@ -27,13 +26,12 @@ def shown(runs: Sequence[tuple[str, Path]]) -> Iterator[None]:
 
 
 def _watch(runs: list[tuple[str, Path]], stop: threading.Event) -> None:
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
     began, open_runs, done = time.monotonic(), dict(enumerate(runs)), 0
     # Rich fits a terminal that is not one to 80 columns; a log file has no such edge.
-    console = Console(file=sys.stderr, soft_wrap=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[eta]}"))
+    console = terminal.console(stderr=True, soft_wrap=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.fields[eta]}"))
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=len(runs), eta="")
         while True:
@@ -46,7 +44,7 @@ def _watch(runs: list[tuple[str, Path]], stop: threading.Event) -> None:
                     del open_runs[number]
                     count = f"[{done:>{len(str(len(runs)))}}/{len(runs)}]"
                     line = f"{count} {label}  {_result(status)}{_eta(began, done, len(runs))}"
-                    bar.console.print(line, markup=False, highlight=False)
+                    bar.console.print(line)
                 elif status["status"] == "running":
                     part += rundir.progress(path)
                     newest = newest or _latest(label, path)

@@ -267,7 +267,7 @@ def test_sync_shows_runs_on_another_mlflow_and_from_then_on_there(sweep, client,
     assert command("sync", f"runs_dir={sweep} output=json").document["runs"] == []
 
 
-def test_a_server_that_is_away_is_told_once_per_run_and_changes_nothing(sweep, command):
+def test_a_server_that_is_away_is_told_once_per_run_and_changes_nothing(sweep, client, command):
     assert command("sync", f"runs_dir={sweep}").code == 0
     before = {path: path.read_bytes() for path in sweep.rglob("tracking.json")}
     done = command("sync", f"runs_dir={sweep} uri=http://127.0.0.1:9 output=json")
@@ -283,6 +283,76 @@ def test_what_cannot_be_is_said_so(command, workdir):
     refused(command("sync", "uri=http://x artifacts=here"), "artifacts=here", "uri=sqlite:///")
     refused(command("sync", "output=xml"), "output=xml")
     refused(command("sync", "agian=true"), "agian", "again")
+
+
+def sent_files(client, path):
+    (made,) = all_of(client, path)
+    return {file.path for folder in (None, "checkpoints") for file in client.list_artifacts(made.info.run_id, folder)}
+
+
+def test_only_what_lies_in_a_directory_is_sent(run, client, command, tmp_path, caplog):
+    """A directory of somebody else's may hold links to, or name, files of whoever sends it."""
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    for name in ("curves.png", "error.txt", "checkpoints/best.ckpt"):
+        (run / name).unlink(missing_ok=True)
+        (run / name).symlink_to(secret)
+    asked = rundir.read_json(run / "run.json")
+    card = tmp_path / "no_set" / "card.html"
+    card.parent.mkdir()
+    card.symlink_to(secret)
+    rundir.write_json(run / "run.json", asked | {"dataset": asked["dataset"] | {"dir": str(card.parent)}})
+    done = command("sync", f"runs_dir={run}")
+    assert done.code == 0, done.err
+    assert caplog.text.count("is not sent: it lies outside") == 3
+    files = sent_files(client, run)
+    assert {"run.json", "metrics.jsonl", "predictions.npz", "checkpoints/last.ckpt"} <= files
+    assert not files & {"curves.png", "error.txt", "checkpoints/best.ckpt", "secret", "card.html"}
+
+
+def test_the_card_of_a_prepared_set_is_sent_and_no_link_in_its_place(run, place, client, command, tmp_path):
+    asked = rundir.read_json(run / "run.json")
+    prepared = tmp_path / "prepared"
+    shutil.copytree(place / asked["dataset"]["dir"], prepared)
+    rundir.write_json(run / "run.json", asked | {"dataset": asked["dataset"] | {"dir": str(prepared)}})
+    assert command("sync", f"runs_dir={run}").code == 0
+    assert "card.html" in sent_files(client, run)
+    (tmp_path / "secret").write_text("secret")
+    (prepared / "card.html").unlink(missing_ok=True)
+    (prepared / "card.html").symlink_to(tmp_path / "secret")
+    assert command("sync", f"runs_dir={run} again=true").code == 0
+    shown = Path(client.download_artifacts(project.run_id(run), "card.html", str(tmp_path)))
+    assert shown.read_text().startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize("named", ["{tmp}/secret", "../../../secret", "link"])
+def test_a_sweep_sends_no_file_that_only_its_tracking_names(named, sweep, where, client, command, tmp_path):
+    (tmp_path / "secret").write_text("secret")
+    (sweep / "link").symlink_to(tmp_path / "secret")
+    attached = {"files": [named.format(tmp=tmp_path), "sweep.json"], "metrics": {}}
+    rundir.write_json(sweep / "tracking.json", {"tracking": vars(where), "attached": attached})
+    assert command("sync", f"runs_dir={sweep}").code == 0
+    (made,) = (one for one in all_of(client, sweep) if one.info.run_name == "sweep")
+    assert [file.path for file in client.list_artifacts(made.info.run_id)] == ["sweep.json"]
+
+
+def test_a_directory_cannot_choose_where_names_passwords_and_files_go(run, command, tmp_path, monkeypatch):
+    database = tmp_path / "elsewhere" / "x.db"
+
+    def told(**tracking):
+        rundir.write_json(run / "tracking.json", {"tracking": tracking})
+        done = command("sync", f"runs_dir={run} output=json")
+        assert done.code == 1
+        assert done.document["failed"] == 1
+        return done.document["runs"][0]["error"]
+
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "me")
+    assert "would be told your MLFLOW_TRACKING_USERNAME" in told(uri="http://stranger.invalid", artifacts=None)
+    assert f"uri=sqlite:///{database} on the command line" in told(uri=f"sqlite:///{database}", artifacts=None)
+    assert "lie neither" in told(uri=f"sqlite:///{tmp_path}/work/x.db", artifacts=str(database.parent))
+    assert "must start with" in told(uri="file:///etc", artifacts=None)
+    assert "names no MLflow" in told(uri="http://x", odd=1)
+    assert not database.parent.exists()
 
 
 def test_untracked_runs_are_nothing_to_send(place, command):

@@ -1,0 +1,44 @@
+"""What goes to a terminal: text that came with data or from a file is shown as it is, and commands nothing.
+
+A class or a folder may be called `[bold red]x`, which rich would take for a style, or hold an escape sequence, which
+the terminal would obey.
+"""
+
+import logging
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def literal(text: object) -> str:
+    """`text` with control characters made visible, as \\x1b; lines and tabs stay."""
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def say(text: object) -> None:
+    """A line for people on standard error."""
+    print(literal(text), file=sys.stderr, flush=True)
+
+
+class Formatter(logging.Formatter):
+    """Log records as literal text."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return literal(super().format(record))
+
+
+def console(stderr: bool = False, **options: Any) -> "Console":
+    """Rich's, without markup in what is printed; styles are given as such."""
+    from rich.console import Console
+    from rich.segment import Segment
+
+    class Literal(Console):
+        def _render_buffer(self, buffer: Iterable[Segment]) -> str:
+            return super()._render_buffer(
+                one if one.control else Segment(literal(one.text), one.style) for one in buffer
+            )
+
+    return Literal(file=sys.stderr if stderr else None, markup=False, highlight=False, **options)
