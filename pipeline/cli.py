@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline.errors import InputError, nearest
+from pipeline.errors import InputError, machine_said, nearest, of_machine
 from pipeline.training.stopping import Stopped, interruptible
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
@@ -101,6 +101,10 @@ def main(
         sys.exit(INTERRUPTED)
     except Exception as error:
         message = explain(error, config_name)
+        if found := of_machine(error):
+            said = f"{message} {machine_said(found, 'here')}" if message else machine_said(found, os.getcwd())
+            print(f"interrupted: {said} Once that is mended, the same command goes on.", file=sys.stderr)
+            sys.exit(INTERRUPTED)
         if message is None:
             raise
         print(f"error: {message}", file=sys.stderr)

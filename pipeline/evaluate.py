@@ -3,7 +3,9 @@
 python -m pipeline.evaluate run=runs/train/...
 """
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from omegaconf import DictConfig
 
@@ -34,7 +36,10 @@ def job(cfg: DictConfig) -> int:
     from pipeline.evaluation import invariance
     from pipeline.evaluation.predict import evaluate
 
-    found = evaluate(path, asked.checkpoint, invariant=asked.invariance)
+    mends = asked.checkpoint == "best" and predictions_are_bad(path)
+    found = evaluate(path, asked.checkpoint, save=mends, invariant=asked.invariance)
+    if mends:
+        print(f"{path}: predictions.npz was damaged, and is written again", file=sys.stderr)
 
     def table() -> None:
         for name, value in found["metrics"].items():
@@ -52,6 +57,16 @@ def job(cfg: DictConfig) -> int:
 
     cli.emit(asked.output, found, table)
     return cli.DONE
+
+
+def predictions_are_bad(run: Path) -> bool:
+    """Whether the run ended, and has no predictions that can be read."""
+    try:
+        if rundir.get_status(run)["status"] == "finished":
+            rundir.read_predictions(run)
+    except InputError:
+        return True
+    return False
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from omegaconf import DictConfig
 
 from pipeline import cli, config, data, environment, rundir, transfer
 from pipeline.config import Config
-from pipeline.errors import InputError
+from pipeline.errors import InputError, machine_said, of_machine
 from pipeline.evidence import design
 from pipeline.evidence.design import Job, arm
 from pipeline.training import pretrain
@@ -37,6 +37,8 @@ def job(cfg: DictConfig) -> int:
         return cli.DONE
     if settings.dir and of_sweep(path):
         return _job_of_sweep(settings, path, source)
+    if (path / "sweep.json").exists() and settings.dir:
+        raise InputError(f"dir={path}: holds a sweep, not a run. Choose another, or say -m to go on with the sweep.")
     check(settings)
     from pipeline.training import progress, stopping
 
@@ -49,7 +51,7 @@ def job(cfg: DictConfig) -> int:
                 place = pretrain.place(source)
                 with progress.shown([(pretrain.label(source), place)]):
                     train_source(source, place)
-            if rundir.get_status(run)["status"] != "finished":
+            if rundir.get_status(run)["status"] != "finished" or rundir.damage(run):
                 with progress.shown([(run.name, run)]):
                     train_one(settings, run)
         except stopping.Stopped:
@@ -90,7 +92,7 @@ def _as_job(sweep: Path, work: Callable[[], None]) -> None:
         launchers.in_worker(sweep, work)
 
 
-EXIT_CODES = {"finished": cli.DONE, "failed": cli.FAILED, "interrupted": cli.INTERRUPTED}
+EXIT_CODES = {"finished": cli.DONE, "failed": cli.FAILED, "damaged": cli.FAILED, "interrupted": cli.INTERRUPTED}
 
 
 def taken_up(settings: Config, made: Path, prepared: data.Prepared) -> Path:
@@ -99,10 +101,14 @@ def taken_up(settings: Config, made: Path, prepared: data.Prepared) -> Path:
     Raises InputError where `made` was named by the user and holds another run, or one that failed.
     """
     key = key_of(settings, prepared, rundir.code_digest())
-    if (made / "run.json").exists():
-        if rundir.read_json(made / "run.json")["key"] != key:
-            raise InputError(f"dir={made}: holds another run. Choose another, or leave dir out for a new one.")
+    if os.path.lexists(made / "run.json") or rundir.get_status(made)["status"] == "finished":
         rundir.left_behind(made)
+        if said := rundir.damage(made):
+            if not settings.retry:
+                raise InputError(f"dir={made}: {said}")
+            return made
+        if rundir.read_run(made)["key"] != key:
+            raise InputError(f"dir={made}: holds another run. Choose another, or leave dir out for a new one.")
         status = rundir.get_status(made)["status"]
         if status == "failed" and not settings.retry:
             raise InputError(f"dir={made}: the run there failed. Say retry=true to try it again.")
@@ -113,17 +119,19 @@ def taken_up(settings: Config, made: Path, prepared: data.Prepared) -> Path:
         if run == made or not (run / "run.json").exists():
             continue
         rundir.left_behind(run)
-        if rundir.get_status(run)["status"] in wanted and rundir.read_json(run / "run.json")["key"] == key:
+        status = rundir.get_status(run)["status"]
+        if status in (*wanted, "damaged") and (said := rundir.damage(run)):
+            print(f"{run} is left out: {said}", file=sys.stderr)
+        elif status in wanted and rundir.read_run(run)["key"] == key:
             made.rmdir()
-            print(f"{run}: {rundir.get_status(run)['status']} before, goes on", file=sys.stderr)
+            print(f"{run}: {status} before, goes on", file=sys.stderr)
             return run
     return made
 
 
 def of_sweep(run: Path) -> dict[str, Any] | None:
     """The job of the sweep whose directory this run's lies in; None for a run by itself."""
-    path = run.parent / "sweep.json"
-    jobs = rundir.read_json(path)["jobs"] if path.exists() else []
+    jobs = rundir.read_sweep(run.parent)["jobs"] if (run.parent / "sweep.json").exists() else []
     return next((job for job in jobs if job["dir"] == run.name), None)
 
 
@@ -176,9 +184,16 @@ def train_one(settings: Config, run: Path) -> None:
         if not leads:  # another of its hosts does
             launch.follow(run)
             return
-        if rundir.get_status(run)["status"] == "finished":  # by another process, a moment ago
+        mine = of_sweep(run)
+        said = rundir.damage(run, mine["key"] if mine else None)
+        if said and not settings.retry:
+            raise InputError(said)
+        if not said and rundir.get_status(run)["status"] == "finished":  # by another process, a moment ago
             return
-        if (run / "run.json").exists():
+        if said:
+            print(f"{run}: begins anew. {said}", file=sys.stderr)
+            rundir.clear(run)
+        if (run / "run.json").exists() and not said:
             rundir.resume(run)
         else:
             check_machine(settings)  # a launcher's may be another than that of the command
@@ -283,11 +298,13 @@ def asked(settings: Config, run: Path) -> dict[str, Any]:
     }
 
 
-def document(run: Path) -> dict[str, Any]:
-    """The result document of one run."""
+def document(run: Path, key: str | None = None) -> dict[str, Any]:
+    """The result document of one run, which has to be the one of `key` where that is given."""
     from pipeline.tracking import project
 
     status = rundir.get_status(run)
+    if said := rundir.damage(run, key):
+        status = {"status": "damaged", "error": said}
     found = {"run": str(run), "mlflow_run_id": project.run_id(run), "status": status["status"]}
     return found | {k: status[k] for k in ("metrics", "parameters", "seconds", "error") if k in status}
 
@@ -333,6 +350,10 @@ def sweep(asked: cli.Sweep) -> int:
     design.check_sources(jobs)
     first = jobs[0].settings
     parent = Path(first.runs_dir) / first.experiment.name
+    if first.dir and (Path(first.dir) / "run.json").exists():
+        raise InputError(
+            f"dir={first.dir}: holds a run, not a sweep. Choose another, or leave -m out to go on with it."
+        )
     with rundir.claimed(Path(first.dir) if first.dir else None, parent) as made, contextlib.ExitStack() as held:
         sources = [source for source, _ in design.sources_of(jobs)]
         prepared = make_ready([*(job_.settings for job_ in jobs), *sources])
@@ -350,6 +371,7 @@ def goes_on(settings: Config, factors: list[str], jobs: list[Job], made: Path, h
     named by the user and holds another sweep.
     """
     if (made / "sweep.json").exists():
+        rundir.read_sweep(made)
         if not continues(made, settings, factors, jobs):
             raise InputError(f"dir={made}: holds another sweep. Choose another, or leave dir out for a new one.")
         held.enter_context(rundir.locked(made))
@@ -368,13 +390,17 @@ def goes_on(settings: Config, factors: list[str], jobs: list[Job], made: Path, h
 
 def continues(path: Path, settings: Config, factors: list[str], jobs: list[Job]) -> bool:
     """Whether `jobs` are those of the sweep at `path`, each with the same key, and maybe more."""
-    before = rundir.read_json(path / "sweep.json")
+    try:
+        before = rundir.read_sweep(path)
+    except InputError as error:
+        print(f"left out: {error}", file=sys.stderr)
+        return False
     keys = {(json.dumps(job_.levels, default=str), job_.seed): job_.key for job_ in jobs}
     if before.get("factors") != factors:
         return False
     if any(keys.get((json.dumps(j["levels"], default=str), j["seed"])) != j.get("key", "") for j in before["jobs"]):
         return False
-    return before["tracking"]["uri"] == settings.tracking.uri
+    return before.get("tracking", {}).get("uri") == settings.tracking.uri
 
 
 def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) -> int:
@@ -403,11 +429,11 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
     }
     facts = {"started": time.time(), "command": sys.argv[1:], "git_sha": environment.git_sha()}
     facts |= {"uid": rundir.uid(path / "sweep.json"), "tracking": config.to_dict(first)["tracking"]}
-    rundir.write_json(path / "sweep.json", asks | facts)
+    rundir.write_record(path / "sweep.json", asks | facts)
     rundir.set_status(path, "running", pid=os.getpid(), host=socket.gethostname(), started=time.time())
     project.begin_sweep(path, first.tracking, Path(first.runs_dir))
-    states = [_state(directory) for directory in dirs]
-    done = ("finished",) if first.retry else ("finished", "failed")
+    states = [_state(directory, job_.key) for directory, job_ in zip(dirs, jobs, strict=True)]
+    done = ("finished",) if first.retry else ("finished", "failed", "damaged")
     open_ = [n for n, state in enumerate(states) if state not in done]
     arms, seeds = len(design.arms(jobs)), len({job_.seed for job_ in jobs})
     print(f"{first.experiment.name}: {len(jobs)} runs: {arms} arms x {seeds} seeds, in {path}", file=sys.stderr)
@@ -431,32 +457,39 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
         stopped = True
         print(f"the launcher gave up ({error})", file=sys.stderr)
     except BaseException:
-        rundir.set_status(path, "interrupted", ended=time.time())
+        rundir.end(path, "interrupted", ended=time.time())
         project.end_sweep(path, first.tracking, "interrupted")
         raise
     for directory in dirs:
         rundir.left_behind(directory)  # by a process of the launcher that was killed
-    outcomes = [document(d) for d in dirs]
+    outcomes = [document(directory, job_.key) for directory, job_ in zip(dirs, jobs, strict=True)]
     kinds = {outcome["status"] for outcome in outcomes}
-    if stopped:  # whoever asked may not wait long: no verdict, no plots
-        rundir.set_status(path, "interrupted", ended=time.time())
+    verdict = None
+    if not stopped:  # whoever asked may not wait long: no verdict, no plots
+        try:
+            verdict = evidence.conclude(path)
+            project.attach(path, evidence.artifacts(path), evidence.headline(verdict))
+        except Exception as error:
+            if not (found := of_machine(error)):
+                raise
+            print(f"no verdict: {machine_said(found, path)}", file=sys.stderr)
+    if verdict is None:
+        rundir.end(path, "interrupted", ended=time.time())
         project.end_sweep(path, first.tracking, "interrupted")
         print("stopped; the same command goes on from there", file=sys.stderr)
         result: dict[str, Any] = {"sweep": str(path), "mlflow_run_id": project.run_id(path), "runs": outcomes}
         cli.emit(first.output, result | {"verdict": None}, lambda: None)
         return cli.INTERRUPTED
-    verdict = evidence.conclude(path)
-    project.attach(path, evidence.artifacts(path), evidence.headline(verdict))
     stopped = bool(kinds & {"interrupted", "missing", "running"})
-    status = "failed" if "failed" in kinds else "interrupted" if stopped else "finished"
-    rundir.set_status(path, status, ended=time.time())
+    failed = bool(kinds & {"failed", "damaged"})
+    rundir.end(path, "failed" if failed else "interrupted" if stopped else "finished", ended=time.time())
     project.end_sweep(path, first.tracking, "ended")
     result = {"sweep": str(path), "mlflow_run_id": project.run_id(path), "runs": outcomes, "verdict": verdict}
     cli.emit(first.output, result, lambda: cli.verdict_table(path, verdict))
     for outcome in outcomes:
         if outcome["status"] != "finished":
             print(f"{outcome['status']}: {outcome['run']}: {outcome.get('error', '')}", file=sys.stderr)
-    return cli.FAILED if "failed" in kinds else cli.INTERRUPTED if stopped else cli.DONE
+    return cli.FAILED if failed else cli.INTERRUPTED if stopped else cli.DONE
 
 
 def _train_sources(asked: cli.Sweep, path: Path, jobs: list[Job]) -> None:
@@ -482,19 +515,23 @@ BEFORE = {
     "failed": "failed before; retry=true tries it again",
     "failed, open": "failed before, is tried again",
     "interrupted, open": "interrupted before, goes on",
+    "damaged": "damaged before and left out; retry=true trains it again",
+    "damaged, open": "damaged before, is trained again",
 }
 
 
-def _state(run: Path) -> str:
-    """new, finished, failed or interrupted: what became of a run before."""
+def _state(run: Path, key: str | None = None) -> str:
+    """new, finished, failed, interrupted or damaged: what became of a run before, of that key where one is given."""
     rundir.left_behind(run)
+    if rundir.damage(run, key):
+        return "damaged"
     status = rundir.get_status(run)["status"]
     return status if (run / "run.json").exists() and status != "missing" else "new"
 
 
 def _directories(path: Path, names: list[str], jobs: list[Job]) -> list[Path]:
     """Each job's directory: the one it had before, or the next number and its name."""
-    before = rundir.read_json(path / "sweep.json")["jobs"] if (path / "sweep.json").exists() else []
+    before = rundir.read_sweep(path)["jobs"] if (path / "sweep.json").exists() else []
     known = {job_["key"]: job_["dir"] for job_ in before}
     numbers = itertools.count(len(before))
     return [path / (known.get(j.key) or f"{next(numbers):03d}_{_folder(n)}") for n, j in zip(names, jobs, strict=True)]

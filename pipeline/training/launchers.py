@@ -225,5 +225,5 @@ def _watch(stop: Path, ended: threading.Event) -> None:
     while not ended.wait(POLL_S):
         if stop.exists() or os.getppid() != PARENT:
             if not stopping.asked():  # Ctrl-C came here as well; a second signal would not wait for the checkpoint
-                os.kill(os.getpid(), signal.SIGTERM)
+                stopping.ask("its sweep, which was stopped" if stop.exists() else "the end of its sweep's process")
             return
