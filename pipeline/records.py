@@ -43,7 +43,7 @@ RUN = {
         "digest": str,
         "input_shape": [int],
         "classes": [object],
-        "counts": {str: int},
+        "counts": {"train": int, "test": int, str: int},
     },
     "transfer?": {str: object},
     "parameters": int,

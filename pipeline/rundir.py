@@ -169,9 +169,10 @@ def damage(run: Path, key: str | None = None) -> str | None:
     except InputError as error:
         return f"{error} To train the run again: the same command with retry=true."
     try:
-        found = read_predictions(run)["logits"].shape
-        if found != (asked["dataset"]["counts"].get("test", found[0]), len(asked["dataset"]["classes"])):
-            raise InputError(f"{run / 'predictions.npz'}: is of another data set than the run.")
+        if os.path.lexists(run / "predictions.npz"):  # no number was made of it; what is made of it later says it lacks
+            made_of = (asked["dataset"]["counts"]["test"], len(asked["dataset"]["classes"]))
+            if read_predictions(run)["logits"].shape != made_of:
+                raise InputError(f"{run / 'predictions.npz'}: is of another data set than the run.")
         if asked["config"]["experiment"].get("invariance") or os.path.lexists(run / "invariance.json"):
             read_invariance(run)
     except InputError as error:

@@ -93,7 +93,7 @@ def usable(other: Tracking) -> None:
 
 
 def tracked(root: Path, other: Tracking | None) -> tuple[list[tuple[Path, Tracking]], list[dict[str, Any]]]:
-    """Every run and sweep directory under `root` and the MLflow that it is to be shown on; a row for each damaged one."""
+    """Every run and sweep directory under `root` and the MLflow that it is to be shown on; a row per damaged one."""
     from pipeline.tracking import project
 
     found: list[tuple[Path, Tracking]] = []

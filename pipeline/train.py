@@ -316,7 +316,8 @@ def table(outcome: dict[str, Any]) -> None:
 
     console = Console()
     if outcome["status"] != "finished":
-        Console(stderr=True).print(f"{outcome['status']}: {outcome.get('error', '')}", style="red", markup=False)
+        said = f"{outcome['status']}: {outcome.get('error', '')}"
+        Console(stderr=True).print(said, style="red", markup=False, soft_wrap=True)
         if Path(outcome["run"], "error.txt").exists():
             Console(stderr=True).print(f"See {outcome['run']}/error.txt", markup=False, soft_wrap=True)
         return

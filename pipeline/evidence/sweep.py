@@ -82,7 +82,7 @@ def conclude(sweep: Path) -> dict[str, Any]:
 def _n_test(sweep: Path, runs: list[Run]) -> int | None:
     """How many examples an accuracy is a share of; the least over the runs, where they differ."""
     finished = [sweep / run.dir for run in runs if run.status == "finished"]
-    return min((len(rundir.read_predictions(run)["index"]) for run in finished), default=None)
+    return min((rundir.read_run(run)["dataset"]["counts"]["test"] for run in finished), default=None)
 
 
 def artifacts(sweep: Path) -> list[Path]:
