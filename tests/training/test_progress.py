@@ -42,13 +42,16 @@ def test_a_run_that_was_interrupted_before_is_shown_when_it_ends_this_time(line,
 
 
 def test_who_asked_is_named_whoever_it_was():
-    with pytest.raises(stopping.Stopped), stopping.interruptible():
-        stopping.ask("its sweep, which was stopped")
-        signal.pause()
+    def wait(ask, *arguments):
+        with stopping.interruptible():
+            ask(*arguments)
+            signal.pause()
+
+    with pytest.raises(stopping.Stopped):
+        wait(stopping.ask, "its sweep, which was stopped")
     assert stopping.by() == "its sweep, which was stopped"
-    with pytest.raises(stopping.Stopped, match="SIGTERM"), stopping.interruptible():
-        os.kill(os.getpid(), signal.SIGTERM)
-        signal.pause()
+    with pytest.raises(stopping.Stopped, match="SIGTERM"):
+        wait(os.kill, os.getpid(), signal.SIGTERM)
     with stopping.interruptible():
         assert stopping.by() == "a signal to another of its processes"
 
