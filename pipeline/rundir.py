@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import folders, records
-from pipeline.errors import MACHINE, InputError, machine_said, of_machine
+from pipeline.errors import NO_ROOM, InputError, machine_said, of_machine
 
 # What a run is asked to do, but what cannot change its numbers; left out of its key.
 VOLATILE = ("tracking", "experiment", "runs_dir", "dir", "output", "preview", "resume", "retry")
@@ -239,7 +239,7 @@ def claimed(path: Path | None, parent: Path) -> Iterator[Path]:
             raise PermissionError(errno.EACCES, "not writable")
     except OSError as error:
         folders.remove_empty(missing)
-        if error.errno in MACHINE:
+        if error.errno in NO_ROOM:
             raise
         raise InputError(f"{path}: cannot be made a folder to write to ({error.strerror}).") from None
     try:
