@@ -129,7 +129,7 @@ def read_predictions(run: Path) -> dict[str, Any]:
 
     path = run / "predictions.npz"
     try:
-        with np.load(path, allow_pickle=False) as saved:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as saved:
             found = {name: saved[name] for name in ("index", "label", "logits")}
         count, classes = found["logits"].shape
         fits = count > 0 and found["index"].shape == found["label"].shape == (count,)
@@ -164,8 +164,8 @@ def damage(run: Path, key: str | None = None) -> str | None:
             return None
         if said := records.misfit(status, records.FINISHED):
             raise InputError(f"{run / 'status.json'}: is damaged: {said}.")
-        if not rows:
-            raise InputError(f"{run / 'metrics.jsonl'}: has no rows.")
+        if not rows or not (run / "metrics.jsonl").read_bytes().endswith(b"\n"):
+            raise InputError(f"{run / 'metrics.jsonl'}: its end is missing.")
     except InputError as error:
         return f"{error} To train the run again: the same command with retry=true."
     try:
@@ -257,8 +257,10 @@ def locked(path: Path, wait_s: float = 5) -> Iterator[None]:
     """
     try:
         descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-    except IsADirectoryError:
-        raise InputError(f"{path / 'lock'}: is a folder, and a file belongs there. Move it away.") from None
+    except OSError as error:
+        if of_machine(error):
+            raise
+        raise InputError(f"{path / 'lock'}: cannot be opened ({error.strerror}). Move it away.") from None
     try:
         end = time.monotonic() + wait_s
         while not _taken(descriptor):

@@ -120,7 +120,8 @@ def test_compare_leaves_out_a_run_with_a_bad_file(name, trained, sweep, command,
         done = command("compare", "sweep=sweep output=json")
         without_trace(done, 0)
         lost_or_right(sweep, name, done.document, trained[1]["verdict"])
-        if changed and how in ("truncated", "empty", "object", "binary", "deep", "folder"):
+        certain = name != "metrics.jsonl" or how != "truncated"  # a cut between two rows shows nowhere
+        if changed and certain and how in ("truncated", "empty", "object", "binary", "deep", "folder"):
             assert done.document["runs"]["compared"] == 3, how
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         path.write_bytes(whole)
