@@ -57,6 +57,10 @@ VOLATILE_TRAINER = (
 VOLATILE_TRANSFER = ("source", "weights", "pretrain")
 
 
+class DamagedError(InputError):
+    """A file is not there, or not as we write it."""
+
+
 def write_json(path: Path, document: Any) -> None:
     """Replace `path` atomically and durably: a reader sees the old document or the new one, whole."""
     with folders.replacing(path) as file:
@@ -73,15 +77,15 @@ CHECKSUM = "checksum"
 
 
 def read_json(path: Path) -> Any:
-    """The document at `path`. Raises InputError where there is none, or it is not JSON or not as it was written."""
+    """The document at `path`. Raises DamagedError where there is none, or it is not JSON or not as it was written."""
     try:
         found = json.loads(path.read_bytes(), parse_float=_finite, parse_constant=_finite)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file.") from None
+        raise DamagedError(f"{path}: no such file.") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: cannot be read as JSON ({error}).") from None
+        raise DamagedError(f"{path}: cannot be read as JSON ({error}).") from None
     if isinstance(found, dict) and CHECKSUM in found and found.pop(CHECKSUM) != digest(found):
-        raise InputError(f"{path}: is not as it was written; its checksum is another.")
+        raise DamagedError(f"{path}: is not as it was written; its checksum is another.")
     return found
 
 
@@ -93,25 +97,25 @@ def _finite(text: str) -> float:
 
 
 def read_record(path: Path, shape: Any) -> dict[str, Any]:
-    """The document at `path`, of that shape of `records`. Raises InputError where it is not."""
+    """The document at `path`, of that shape of `records`. Raises DamagedError where it is not."""
     found = read_json(path)
     if said := records.misfit(found, shape):
-        raise InputError(f"{path}: is damaged, or was written by another version: {said}.")
+        raise DamagedError(f"{path}: is damaged, or was written by another version: {said}.")
     return found
 
 
 def read_run(run: Path) -> dict[str, Any]:
-    """run.json. Raises InputError where it is not whole."""
+    """run.json. Raises DamagedError where it is not whole."""
     return read_record(run / "run.json", records.RUN)
 
 
 def read_sweep(sweep: Path) -> dict[str, Any]:
-    """sweep.json. Raises InputError where it is not whole."""
+    """sweep.json. Raises DamagedError where it is not whole."""
     return read_record(sweep / "sweep.json", records.SWEEP)
 
 
 def read_invariance(run: Path) -> dict[str, Any]:
-    """invariance.json. Raises InputError where it is not whole."""
+    """invariance.json. Raises DamagedError where it is not whole."""
     return read_record(run / "invariance.json", records.INVARIANCE)
 
 
@@ -124,7 +128,7 @@ def write_predictions(run: Path, index: Any, label: Any, logits: Any) -> None:
 
 
 def read_predictions(run: Path) -> dict[str, Any]:
-    """The arrays of predictions.npz by name. Raises InputError where they are not whole or do not fit each other."""
+    """The arrays of predictions.npz by name. Raises DamagedError where they are not whole or do not fit each other."""
     import numpy as np
 
     path = run / "predictions.npz"
@@ -137,10 +141,10 @@ def read_predictions(run: Path) -> dict[str, Any]:
         if not fits or not ((found["label"] >= 0) & (found["label"] < classes)).all():
             raise ValueError("its arrays do not fit each other")
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file.") from None
+        raise DamagedError(f"{path}: no such file.") from None
     except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds over bytes that are not theirs
         said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise InputError(f"{path}: is damaged ({said}).") from None
+        raise DamagedError(f"{path}: is damaged ({said}).") from None
     return found
 
 
@@ -152,30 +156,30 @@ def damage(run: Path, key: str | None = None) -> str | None:
     try:
         status = get_status(run)
         if status["status"] == "damaged":
-            raise InputError(status["error"])
+            raise DamagedError(status["error"])
         finished = status["status"] == "finished"
         if not finished and not os.path.lexists(run / "run.json"):
             return None
         asked = read_run(run)
         if key and asked["key"] != key:
-            raise InputError(f"{run / 'run.json'}: is of another run than the sweep asked for.")
+            raise DamagedError(f"{run / 'run.json'}: is of another run than the sweep asked for.")
         rows = list(metric_rows(run))
         if not finished:
             return None
         if said := records.misfit(status, records.FINISHED):
-            raise InputError(f"{run / 'status.json'}: is damaged: {said}.")
+            raise DamagedError(f"{run / 'status.json'}: is damaged: {said}.")
         if not rows or not (run / "metrics.jsonl").read_bytes().endswith(b"\n"):
-            raise InputError(f"{run / 'metrics.jsonl'}: its end is missing.")
-    except InputError as error:
+            raise DamagedError(f"{run / 'metrics.jsonl'}: its end is missing.")
+    except DamagedError as error:
         return f"{error} To train the run again: the same command with retry=true."
     try:
         if os.path.lexists(run / "predictions.npz"):  # no number was made of it; what is made of it later says it lacks
             made_of = (asked["dataset"]["counts"]["test"], len(asked["dataset"]["classes"]))
             if read_predictions(run)["logits"].shape != made_of:
-                raise InputError(f"{run / 'predictions.npz'}: is of another data set than the run.")
+                raise DamagedError(f"{run / 'predictions.npz'}: is of another data set than the run.")
         if asked["config"]["experiment"].get("invariance") or os.path.lexists(run / "invariance.json"):
             read_invariance(run)
-    except InputError as error:
+    except DamagedError as error:
         return f"{error} To have it written again: python -m pipeline.evaluate run={run}"
     return None
 
@@ -421,7 +425,7 @@ def _on_disk(path: Path) -> dict[str, Any]:
         return {"status": "missing"}
     try:
         return read_record(path / "status.json", records.STATUS)
-    except InputError as error:
+    except DamagedError as error:
         return {"status": "damaged", "error": str(error)}
 
 
@@ -466,7 +470,7 @@ def progress(path: Path) -> float:
 def metric_rows(path: Path, skip: int = 0) -> Iterator[dict[str, Any]]:
     """The rows of metrics.jsonl after the first `skip`; a torn last line is not a row yet.
 
-    Raises InputError over a line that is no row.
+    Raises DamagedError over a line that is no row.
     """
     file = path / "metrics.jsonl"
     if not file.exists():
@@ -477,7 +481,7 @@ def metric_rows(path: Path, skip: int = 0) -> Iterator[dict[str, Any]]:
                 if number >= skip and line.endswith(b"\n"):
                     yield _row(line, file, number)
     except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror}).") from None
+        raise DamagedError(f"{file}: cannot be read ({error.strerror}).") from None
 
 
 def _row(line: bytes, file: Path, number: int) -> dict[str, Any]:
@@ -486,7 +490,7 @@ def _row(line: bytes, file: Path, number: int) -> dict[str, Any]:
     except (ValueError, RecursionError):
         row = None
     if said := records.misfit(row, records.ROW):
-        raise InputError(f"{file}, line {number + 1}: is no row of metrics: {said}.")
+        raise DamagedError(f"{file}, line {number + 1}: is no row of metrics: {said}.")
     return row
 
 

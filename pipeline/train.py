@@ -103,12 +103,13 @@ def taken_up(settings: Config, made: Path, prepared: data.Prepared) -> Path:
     key = key_of(settings, prepared, rundir.code_digest())
     if os.path.lexists(made / "run.json") or rundir.get_status(made)["status"] == "finished":
         rundir.left_behind(made)
+        with contextlib.suppress(rundir.DamagedError):  # then nothing can be told of the run that was there
+            if rundir.read_run(made)["key"] != key:
+                raise InputError(f"dir={made}: holds another run. Choose another, or leave dir out for a new one.")
         if said := rundir.damage(made):
             if not settings.retry:
                 raise InputError(f"dir={made}: {said}")
             return made
-        if rundir.read_run(made)["key"] != key:
-            raise InputError(f"dir={made}: holds another run. Choose another, or leave dir out for a new one.")
         status = rundir.get_status(made)["status"]
         if status == "failed" and not settings.retry:
             raise InputError(f"dir={made}: the run there failed. Say retry=true to try it again.")

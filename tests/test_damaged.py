@@ -255,3 +255,13 @@ def test_a_file_that_may_not_be_read_is_named(sweep, command):
     (sweep / HURT / "run.json").chmod(0)
     done = command("compare", "sweep=sweep output=json")
     assert strict_json(done.out)["runs"]["excluded"][0]["dir"] == HURT
+
+
+def test_retry_takes_nothing_from_another_run(trained, sweep, command):
+    shutil.copytree(sweep / HURT, "alone")
+    (sweep.parent / "alone" / "metrics.jsonl").write_bytes(b"null\n")
+    done = command("train", f"{TINY} experiment.invariance=true architecture.kernel_size=5 dir=alone retry=true")
+    refused(done, "dir=alone: holds another run")
+    refused(
+        command("train", f"{TINY} experiment.invariance=true dir=alone"), "alone/metrics.jsonl, line 1", "retry=true"
+    )
