@@ -102,7 +102,7 @@ def main(
     except Exception as error:
         message = explain(error, config_name)
         if found := of_machine(error):
-            said = f"{message} {machine_said(found, 'here')}" if message else machine_said(found, os.getcwd())
+            said = f"{message} {machine_said(found, os.getcwd())}" if message else machine_said(found, os.getcwd())
             print(f"interrupted: {said} Once that is mended, the same command goes on.", file=sys.stderr)
             sys.exit(INTERRUPTED)
         if message is None:

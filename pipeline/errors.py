@@ -9,6 +9,7 @@ import os
 import sqlite3
 from collections.abc import Iterable
 
+SQLITE = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_IOERR: errno.EIO}
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # What ends a command without being its fault.
 MACHINE = NO_ROOM | {errno.EIO, errno.EROFS, errno.ENOMEM, errno.ESTALE}
@@ -32,8 +33,8 @@ def of_machine(error: BaseException | None) -> OSError | None:
         seen.add(id(one))
         if isinstance(one, OSError) and one.errno in MACHINE:
             return one
-        if isinstance(one, sqlite3.Error) and getattr(one, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-            return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if (code := SQLITE.get(getattr(one, "sqlite_errorcode", 0) & 0xFF)) is not None:
+            return OSError(code, os.strerror(code))
         todo += [one.__cause__, None if one.__suppress_context__ else one.__context__]
     return None
 

@@ -99,7 +99,7 @@ def tracked(root: Path, other: Tracking | None) -> tuple[list[tuple[Path, Tracki
     found: list[tuple[Path, Tracking]] = []
     unread: list[dict[str, Any]] = []
     for folder, folders, files in os.walk(root):
-        run, sweep = "run.json" in files, "sweep.json" in files
+        run, sweep = ("run.json" in files or "run.json" in folders), "sweep.json" in files
         folders[:] = [] if run else sorted(name for name in folders if not name.startswith("."))
         if run or sweep:
             try:
