@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 from left import state
-from running import TINY, begin, call, strict_json
+from running import TINY, Done, begin, call, strict_json
 
 from pipeline import rundir
 from pipeline.errors import of_machine
@@ -41,6 +41,7 @@ def interrupted(done, *said):
     assert done.code == 75, done.err
 
 
+@SLOW
 def test_a_checkpoint_that_finds_no_room_interrupts_and_the_run_goes_on(disk, workdir):
     line = f"{LINE} dir=disk/run"
     fill(disk, leave=150_000)
@@ -57,7 +58,8 @@ def test_a_checkpoint_that_finds_no_room_interrupts_and_the_run_goes_on(disk, wo
     assert state(workdir / "run") == state(workdir / "undisturbed")
 
 
-@pytest.mark.parametrize("leave", [0, pytest.param(4096, marks=SLOW), pytest.param(12_288, marks=SLOW)])
+@SLOW
+@pytest.mark.parametrize("leave", [0, 4096, 12_288])
 def test_a_disk_that_is_full_from_the_start_leaves_no_traceback(leave, disk, workdir):
     line = f"{LINE} dir=disk/run"
     fill(disk, leave)
@@ -103,14 +105,19 @@ def test_several_processes_of_a_run_on_a_full_disk(disk, workdir):
     assert done.code == 0, done.err
 
 
+@SLOW
 def test_a_file_that_may_not_grow_is_the_disks_fault_too(workdir):
     if not shutil.which("prlimit"):
         pytest.skip("no prlimit here, which limits the size of files")
-    child = begin(workdir, f"{LINE} dir=run", "prlimit", "--fsize=100000")
-    _, err = child.communicate(timeout=200)
-    assert "Traceback" not in err
-    assert "run/checkpoints/last.ckpt: the disk is full, or has no room for this file (File too large)" in err
-    assert child.returncode == 75
+
+    def limited():
+        child = begin(workdir, f"{LINE} dir=run", "prlimit", "--fsize=100000")
+        _, err = child.communicate(timeout=200)
+        return Done(child.returncode, "", err)
+
+    interrupted(limited(), "data.prepared_dir=prepared: cannot be written", "File too large")
+    assert call(workdir, "prepare").code == 0
+    interrupted(limited(), "run/checkpoints/last.ckpt: the disk is full, or has no room for this file (File too large)")
     assert call(workdir, "train", f"{LINE} dir=run").code == 0
 
 
