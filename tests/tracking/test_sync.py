@@ -339,16 +339,16 @@ def test_a_thousand_finished_runs_cost_the_next_command_nothing(tmp_path, where)
 
 
 @pytest.mark.parametrize("new", ["no database", "a new one"])
-def test_a_database_that_was_deleted_is_said_and_again_shows_all(new, sweep, where, client, command, tmp_path):
+def test_a_database_that_was_deleted_is_said_and_again_shows_all(new, sweep, process, tmp_path):
     own = Tracking(uri=f"sqlite:///{tmp_path}/own/mlflow.db", artifacts=f"{tmp_path}/own/artifacts")
-    line = f"runs_dir={sweep.parent}"
-    assert command("sync", f"{line} uri={own.uri}").code == 0
+    line = f"runs_dir={sweep.parent}"  # each in a process of its own: MLflow keeps a deleted database open
+    assert process("sync", f"{line} uri={own.uri}").code == 0
     shutil.rmtree(tmp_path / "own")
     if new == "a new one":
         from pipeline.tracking.connect import connect
 
         connect(own)
-    done = command("sync", line)
+    done = process("sync", line)
     assert done.code == 1
     assert done.err.count("it has no run") == 3
     assert f"`python -m pipeline.sync runs_dir={sweep} again=true` shows it anew" in done.err
@@ -356,12 +356,12 @@ def test_a_database_that_was_deleted_is_said_and_again_shows_all(new, sweep, whe
     # What is taken up again owes something, and cannot send it there either
     status = rundir.read_json(sweep / "000_seed-0" / "status.json")
     rundir.write_json(sweep / "000_seed-0" / "status.json", status | {"ended": status["ended"] + 1})
-    done = command("sync", line)
+    done = process("sync", line)
     assert (done.code, done.err.count("it has no run")) == (1, 3)
     # One run of the sweep alone, then all
-    assert command("sync", f"runs_dir={sweep / '000_seed-0'} again=true").code == 0
-    assert command("sync", f"{line} again=true").code == 0
-    assert command("sync", line).out.startswith("Nothing to send")
+    assert process("sync", f"runs_dir={sweep / '000_seed-0'} again=true").code == 0
+    assert process("sync", f"{line} again=true").code == 0
+    assert process("sync", line).out.startswith("Nothing to send")
     from pipeline.tracking.connect import connect
 
     shown = {run.info.run_name: run for run in all_of(connect(own), sweep)}
