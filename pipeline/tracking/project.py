@@ -62,6 +62,7 @@ class LostError(Exception):
     """MLflow no longer has the run that showed a directory."""
 
 
+NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
 LOST = "it has no run {run}, which showed this; `python -m pipeline.sync runs_dir={path} again=true` shows it anew"
 
 
@@ -117,7 +118,7 @@ def send(
             try:
                 _news(client, run_id, path, state, shown, wanted, sent, go_on)
             except Exception as error:
-                if unknown(client, run_id):
+                if getattr(error, "error_code", "") == NOT_THERE and unknown(client, run_id):
                     raise LostError(LOST.format(run=run_id, path=path)) from None
                 if not _deleted(client, run_id, error):
                     raise
@@ -170,7 +171,7 @@ def unknown(client: "MlflowClient", run_id: str) -> bool:
     try:
         client.get_run(run_id)
     except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+        if error.error_code == NOT_THERE:
             return True
         raise
     return False
@@ -259,6 +260,8 @@ def _begun(client: "MlflowClient", path: Path, state: dict[str, Any], shown: Sho
     if (path.parent / "sweep.json").exists():
         tags |= {"mlflow.parentRunId": _parent(client, path.parent, tracking), "sweep": path.parent.name}
     if state["mlflow_run_id"]:
+        if unknown(client, state["mlflow_run_id"]):
+            raise LostError(LOST.format(run=state["mlflow_run_id"], path=path))
         has = client.get_run(state["mlflow_run_id"]).data.params
     else:
         where = experiment(client, tracking, shown.experiment)
