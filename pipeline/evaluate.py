@@ -39,7 +39,7 @@ def job(cfg: DictConfig) -> int:
     mends = asked.checkpoint == "best" and predictions_are_bad(path)
     found = evaluate(path, asked.checkpoint, save=mends, invariant=asked.invariance)
     if mends:
-        print(f"{path}: predictions.npz was damaged, and is written again", file=sys.stderr)
+        print(f"{path}: predictions.npz could not be used, and is written again", file=sys.stderr)
 
     def table() -> None:
         for name, value in found["metrics"].items():
@@ -60,13 +60,14 @@ def job(cfg: DictConfig) -> int:
 
 
 def predictions_are_bad(run: Path) -> bool:
-    """Whether the run ended, and has no predictions that can be read."""
+    """Whether the run finished, and has no predictions that can be read and are its own."""
+    if rundir.get_status(run)["status"] != "finished":
+        return False
     try:
-        if rundir.get_status(run)["status"] == "finished":
-            rundir.read_predictions(run)
+        rundir.read_predictions(run)
     except InputError:
         return True
-    return False
+    return f"{run / 'predictions.npz'}:" in (rundir.damage(run) or "")
 
 
 def main() -> None:
