@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pipeline import terminal
 from pipeline.beginning import INTERRUPTED
-from pipeline.errors import InputError, nearest
+from pipeline.errors import InputError, machine_said, nearest, of_machine
 from pipeline.training.stopping import Stopped, interruptible
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
@@ -121,6 +121,10 @@ def main(
         sys.exit(FAILED)
     except Exception as error:
         message = explain(error, config_name)
+        if found := of_machine(error):
+            said = f"{message} {machine_said(found, os.getcwd())}" if message else machine_said(found, os.getcwd())
+            print(f"interrupted: {said} Once that is mended, the same command goes on.", file=sys.stderr)
+            sys.exit(INTERRUPTED)
         if message is None:
             raise
         terminal.say(f"error: {message}")

@@ -161,10 +161,10 @@ def _transfer(**values: Any) -> Transfer:
 
 def of_run(path: Path) -> Config:
     """The configuration of the run at `path`. Raises InputError where run.json holds none that fits this code."""
-    asked = rundir.read_json(path / "run.json")
+    asked = rundir.read_run(path)
     try:
         return from_dict(asked["config"])
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path / 'run.json'}: was written by another version of the code ({error}).") from None
 
 

@@ -19,7 +19,6 @@ from pipeline import config, key, rundir
 from pipeline.config import Config
 from pipeline.errors import InputError
 from pipeline.evidence.design import Job
-from pipeline.key import Key
 
 LINKED = (".ckpt", ".npz", ".png")  # replaced and never changed in place; all else is small
 LEFT = ("tracking.json", "tracking.lock", "lock", "heartbeat", "submitit")
@@ -39,11 +38,11 @@ def serve(sweep: Path, jobs: Sequence[Job], places: Sequence[Path]) -> dict[Path
     open_ = {place: job for place, job in zip(places, jobs, strict=True) if not (place / "run.json").exists()}
     taken: dict[Path, Path] = {}
     for record, run in _finished(Path(settings.runs_dir), sweep) if open_ else ():
-        by_key = {_name(job.key): place for place, job in open_.items()}
+        by_key = {job.known_key.digest: place for place, job in open_.items()}
         place = by_key.get(record.get("key", ""))
         if place is None and settings.accept:
-            place = next((p for p, job in open_.items() if key.same(record, _known(job.key), settings.accept)), None)
-        if place:
+            place = next((p for p, job in open_.items() if key.same(record, job.known_key, settings.accept)), None)
+        if place and not rundir.damage(run):
             with contextlib.suppress(OSError):  # it is trained then
                 _copy(run, place, record, open_[place])
                 taken[place] = run
@@ -53,13 +52,14 @@ def serve(sweep: Path, jobs: Sequence[Job], places: Sequence[Path]) -> dict[Path
     return taken
 
 
-def _known(wanted: Key | None) -> Key:
-    assert wanted is not None
-    return wanted
-
-
-def _name(wanted: Key | None) -> str:
-    return _known(wanted).digest
+def key_there(run: Path, job: Job) -> str:
+    """The key of the run in the directory of `job`: its own, or with accept=code that of the run that was there."""
+    if job.settings.accept:
+        with contextlib.suppress(rundir.DamagedError):
+            record = rundir.read_run(run)
+            if key.same(record, job.known_key, job.settings.accept):
+                return record["key"]
+    return job.known_key.digest
 
 
 def _finished(runs_dir: Path, own: Path) -> Iterator[tuple[dict[str, Any], Path]]:
@@ -80,8 +80,7 @@ def _record(run: Path) -> dict[str, Any] | None:
     """run.json of a finished run; None of any other, or of what cannot be read."""
     with contextlib.suppress(*UNREADABLE):
         if rundir.get_status(run)["status"] == "finished":
-            record = rundir.read_json(run / "run.json")
-            return record if record["key_parts"].keys() and record["config"].keys() else None
+            return rundir.read_run(run)
     return None
 
 
@@ -96,7 +95,7 @@ def _copy(run: Path, place: Path, record: dict[str, Any], job: Job) -> None:
     uid = {"uid": rundir.uid(place / "run.json"), "arm": job.arm, "taken_from": str(run)}
     try:
         shutil.copytree(run, beside, copy_function=_link, ignore=shutil.ignore_patterns(*LEFT, ".*"))
-        rundir.write_json(beside / "run.json", record | uid | {"config": record["config"] | shown})
+        rundir.write_record(beside / "run.json", record | uid | {"config": record["config"] | shown})
         place.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
             place.rmdir()
@@ -148,12 +147,12 @@ def _sweeps(folder: Path, own: Path) -> Iterator[tuple[dict[str, Any], Path]]:
     for file in sorted(folder.glob("*/sweep.json"), reverse=True):
         with contextlib.suppress(*UNREADABLE):
             if file.parent.resolve() != own.resolve():
-                yield rundir.read_json(file), file.parent
+                yield rundir.read_sweep(file.parent), file.parent
 
 
 def reason(record: dict[str, Any], job: Job, same_command: bool) -> str:
     """Why the finished run of this run.json does not serve `job`; "" where it does, or is meant to be another."""
-    wanted = _known(job.key)
+    wanted = job.known_key
     parts = key.changed(record, wanted)
     if not parts or ("config" in parts and not same_command):
         return ""
@@ -190,7 +189,7 @@ def other_code(runs: Sequence[Path]) -> list[str]:
     ours = rundir.digest(key.code())
     for run in runs:
         with contextlib.suppress(*UNREADABLE):
-            record = rundir.read_json(run / "run.json")
-            if record["code_digest"] != ours:
+            record = rundir.read_run(run)
+            if record.get("code_digest") != ours:
                 told[modules(record)] += 1
     return [f"{n} of {len(runs)} runs were trained by other code (accept=code): {names}" for names, n in told.items()]

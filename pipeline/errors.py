@@ -1,11 +1,50 @@
-"""What a user did wrong, in one clear message. Our own bugs are `assert`s, never this."""
+"""What a user did wrong, in one clear message. Our own bugs are `assert`s, never this.
+
+And what the machine did: a full disk is nobody's bug, and what it ended goes on once there is room.
+"""
 
 import difflib
+import errno
+import os
+import sqlite3
 from collections.abc import Iterable
+
+SQLITE = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_IOERR: errno.EIO}
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# What ends a command without being its fault.
+MACHINE = NO_ROOM | {errno.EIO, errno.EROFS, errno.ENOMEM, errno.ESTALE}
 
 
 class InputError(ValueError):
     """Bad input. The message names the field, what was given and what is allowed; commands exit with 2."""
+
+
+def of_machine(error: BaseException | None) -> OSError | None:
+    """The machine's error that `error` is or came of; None where there is none.
+
+    torch.save turns what the disk says into a RuntimeError, databases into errors of their own: the cause stands in
+    `__cause__` or `__context__`, at any depth.
+    """
+    todo, seen = [error], set()
+    while todo:
+        one = todo.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, OSError) and one.errno in MACHINE:
+            return one
+        if (code := SQLITE.get(getattr(one, "sqlite_errorcode", 0) & 0xFF)) is not None:
+            return OSError(code, os.strerror(code))
+        todo += [one.__cause__, None if one.__suppress_context__ else one.__context__]
+    return None
+
+
+def machine_said(found: OSError, place: object) -> str:
+    """In a line what `of_machine` found, at the file that it names, or at `place`."""
+    where = found.filename or place
+    if found.errno in NO_ROOM:
+        return f"{where}: the disk is full, or has no room for this file ({os.strerror(found.errno)})."
+    return f"{where}: the disk or the machine failed ({os.strerror(found.errno or 0)})."
 
 
 def nearest(name: str, allowed: Iterable[str], prefix: str = "") -> str:

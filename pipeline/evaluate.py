@@ -10,6 +10,7 @@ if __name__ == "__main__":
 
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from omegaconf import DictConfig
 
@@ -40,7 +41,10 @@ def job(cfg: DictConfig) -> int:
     from pipeline.evaluation import invariance
     from pipeline.evaluation.predict import evaluate
 
-    found = evaluate(path, asked.checkpoint, invariant=asked.invariance)
+    mends = asked.checkpoint == "best" and predictions_are_bad(path)
+    found = evaluate(path, asked.checkpoint, save=mends, invariant=asked.invariance)
+    if mends:
+        terminal.say(f"{path}: predictions.npz could not be used, and is written again")
 
     def table() -> None:
         for name, value in found["metrics"].items():
@@ -58,6 +62,17 @@ def job(cfg: DictConfig) -> int:
 
     cli.emit(asked.output, found, table)
     return cli.DONE
+
+
+def predictions_are_bad(run: Path) -> bool:
+    """Whether the run finished, and has no predictions that can be read and are its own."""
+    if rundir.get_status(run)["status"] != "finished":
+        return False
+    try:
+        rundir.read_predictions(run)
+    except InputError:
+        return True
+    return f"{run / 'predictions.npz'}:" in (rundir.damage(run) or "")
 
 
 def main() -> None:

@@ -1,7 +1,37 @@
-"""Folders that are made and, where nothing came of it, taken away again."""
+"""Folders that are made and, where nothing came of it, taken away again; files that are replaced whole."""
 
+import contextlib
 import os
+import secrets
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
+
+from pipeline.errors import InputError, of_machine
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to that takes the place of `path` when the body ends, on disk and whole; or not at all.
+
+    A reader sees the old file or the new one. What a full disk raises names `path`. Raises InputError where a folder
+    stands there.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        with open(beside, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except IsADirectoryError:
+        beside.unlink(missing_ok=True)
+        raise InputError(f"{path}: is a folder, and a file belongs there. Move it away.") from None
+    except BaseException as error:
+        beside.unlink(missing_ok=True)
+        if found := of_machine(error):
+            found.filename = str(path)
+        raise
 
 
 def missing(folder: Path) -> list[Path]:

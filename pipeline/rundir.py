@@ -12,6 +12,9 @@
     diverged.json   the batch whose loss was not finite, where one was
     lock            held by the process that trains the run, as long as it lives
 
+A document whose bytes were changed is found out by the checksum in it. A run that cannot be read whole is `damage`d:
+it is left out with its reason, and nothing is made of what can still be read.
+
 A sweep directory holds sweep.json, status.json, tracking.json, lock and one run directory per job; `stop` asks the
 processes that a launcher started for it to stop.
 """
@@ -21,9 +24,12 @@ import errno
 import fcntl
 import hashlib
 import json
+import math
 import os
 import secrets
+import shutil
 import socket
+import sys
 import time
 import traceback
 from collections.abc import Iterator
@@ -31,32 +37,153 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline import folders
-from pipeline.errors import InputError
+from pipeline import folders, records
+from pipeline.errors import NO_ROOM, InputError, machine_said, of_machine
+
+
+class DamagedError(InputError):
+    """A file is not there, or not as we write it."""
 
 
 def write_json(path: Path, document: Any) -> None:
     """Replace `path` atomically and durably: a reader sees the old document or the new one, whole."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with beside.open("x") as file:
-            json.dump(document, file, indent=2, default=str, allow_nan=False)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    with folders.replacing(path) as file:
+        file.write(json.dumps(document, indent=2, default=str, allow_nan=False).encode())
+
+
+def write_record(path: Path, document: dict[str, Any]) -> None:
+    """Replace `path` by a document that knows when a byte of it was changed. `read_json` looks, and gives it back."""
+    plain = json.loads(json.dumps(document, default=str, allow_nan=False))
+    write_json(path, {**plain, CHECKSUM: digest(plain)})
+
+
+CHECKSUM = "checksum"
 
 
 def read_json(path: Path) -> Any:
-    """The document at `path`. Raises InputError where there is none or it is not JSON."""
+    """The document at `path`. Raises DamagedError where there is none, or it is not JSON or not as it was written."""
     try:
-        return json.loads(path.read_text())
+        found = json.loads(path.read_bytes(), parse_float=_finite, parse_constant=_finite)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file.") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as JSON ({error}).") from None
+        raise DamagedError(f"{path}: no such file.") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise DamagedError(f"{path}: cannot be read as JSON ({error}).") from None
+    if isinstance(found, dict) and CHECKSUM in found and found.pop(CHECKSUM) != digest(found):
+        raise DamagedError(f"{path}: is not as it was written; its checksum is another.")
+    return found
+
+
+def _finite(text: str) -> float:
+    """A number that JSON has: neither NaN and Infinity nor 1e999."""
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is no number")
+    return number
+
+
+def read_record(path: Path, shape: Any) -> dict[str, Any]:
+    """The document at `path`, of that shape of `records`. Raises DamagedError where it is not."""
+    found = read_json(path)
+    if said := records.misfit(found, shape):
+        raise DamagedError(f"{path}: is damaged, or was written by another version: {said}.")
+    return found
+
+
+def read_run(run: Path) -> dict[str, Any]:
+    """run.json. Raises DamagedError where it is not whole."""
+    return read_record(run / "run.json", records.RUN)
+
+
+def read_sweep(sweep: Path) -> dict[str, Any]:
+    """sweep.json. Raises DamagedError where it is not whole."""
+    return read_record(sweep / "sweep.json", records.SWEEP)
+
+
+def read_invariance(run: Path) -> dict[str, Any]:
+    """invariance.json. Raises DamagedError where it is not whole."""
+    return read_record(run / "invariance.json", records.INVARIANCE)
+
+
+def write_predictions(run: Path, index: Any, label: Any, logits: Any) -> None:
+    """predictions.npz, per test example: int [N], int [N], float [N, classes]."""
+    import numpy as np
+
+    with folders.replacing(run / "predictions.npz") as file:
+        np.savez(file, index=index, label=label, logits=logits)
+
+
+def read_predictions(run: Path) -> dict[str, Any]:
+    """The arrays of predictions.npz by name. Raises DamagedError where they are not whole or do not fit each other."""
+    import numpy as np
+
+    path = run / "predictions.npz"
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as saved:
+            found = {name: saved[name] for name in ("index", "label", "logits")}
+        count, classes = found["logits"].shape
+        fits = count > 0 and found["index"].shape == found["label"].shape == (count,)
+        fits = fits and all(found[name].dtype.kind in "iu" for name in ("index", "label"))
+        if not fits or not ((found["label"] >= 0) & (found["label"] < classes)).all():
+            raise ValueError("its arrays do not fit each other")
+    except FileNotFoundError:
+        raise DamagedError(f"{path}: no such file.") from None
+    except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds over bytes that are not theirs
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise DamagedError(f"{path}: is damaged ({said}).") from None
+    return found
+
+
+def damage(run: Path, key: str | None = None) -> str | None:
+    """What of the run cannot be read or does not belong there, and what mends it; None where it is whole.
+
+    `key` is the one that the run has to have. A run that never began is whole.
+    """
+    try:
+        status = get_status(run)
+        if status["status"] == "damaged":
+            raise DamagedError(status["error"])
+        finished = status["status"] == "finished"
+        if not finished and not os.path.lexists(run / "run.json"):
+            return None
+        asked = read_run(run)
+        if key and asked["key"] != key:
+            raise DamagedError(f"{run / 'run.json'}: is of another run than the sweep asked for.")
+        rows = list(metric_rows(run))
+        if not finished:
+            return None
+        if said := records.misfit(status, records.FINISHED):
+            raise DamagedError(f"{run / 'status.json'}: is damaged: {said}.")
+        if not rows or not (run / "metrics.jsonl").read_bytes().endswith(b"\n"):
+            raise DamagedError(f"{run / 'metrics.jsonl'}: its end is missing.")
+    except DamagedError as error:
+        return f"{error} To train the run again: the same command with retry=true."
+    try:
+        if os.path.lexists(run / "predictions.npz"):  # no number was made of it; what is made of it later says it lacks
+            made_of = (asked["dataset"]["counts"]["test"], len(asked["dataset"]["classes"]))
+            if read_predictions(run)["logits"].shape != made_of:
+                raise DamagedError(f"{run / 'predictions.npz'}: is of another data set than the run.")
+        if asked["config"]["experiment"].get("invariance") or os.path.lexists(run / "invariance.json"):
+            read_invariance(run)
+    except DamagedError as error:
+        return f"{error} To have it written again: python -m pipeline.evaluate run={run}"
+    return None
+
+
+def clear(run: Path) -> None:
+    """Take away what a damaged run left, so that it begins anew; its MLflow run and its uid stay."""
+    for name in (
+        *("checkpoints", "status.json", "metrics.jsonl", "predictions.npz", "curves.png", "heartbeat"),
+        *("invariance.json", "invariance.png", "diverged.json", "error.txt"),
+    ):
+        _remove(run / name)
+    if (run / "run.json").is_dir():
+        _remove(run / "run.json")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def digest(document: Any) -> str:
@@ -81,6 +208,8 @@ def claimed(path: Path | None, parent: Path) -> Iterator[Path]:
             raise PermissionError(errno.EACCES, "not writable")
     except OSError as error:
         folders.remove_empty(missing)
+        if error.errno in NO_ROOM:
+            raise
         raise InputError(f"{path}: cannot be made a folder to write to ({error.strerror}).") from None
     try:
         yield path
@@ -95,7 +224,12 @@ def locked(path: Path, wait_s: float = 5) -> Iterator[None]:
 
     Raises BusyError where another process holds it, after `wait_s`: one that was killed just now may take that long.
     """
-    descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        if of_machine(error):
+            raise
+        raise InputError(f"{path / 'lock'}: cannot be opened ({error.strerror}). Move it away.") from None
     try:
         end = time.monotonic() + wait_s
         while not _taken(descriptor):
@@ -142,7 +276,7 @@ def alive(path: Path) -> bool:
     """Whether a process holds the run or sweep at `path`."""
     try:
         descriptor = os.open(path / "lock", os.O_RDWR)
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         return False
     try:
         return not _taken(descriptor)
@@ -154,7 +288,7 @@ def start(path: Path, run: dict[str, Any]) -> None:
     """Make the run directory of a new run: `run` becomes run.json, the status is running."""
     (path / "checkpoints").mkdir(parents=True, exist_ok=True)
     set_status(path, "running", **_attempt())
-    write_json(path / "run.json", {"uid": uid(path / "run.json"), **run})
+    write_record(path / "run.json", {"uid": uid(path / "run.json"), **run})
 
 
 def resume(path: Path) -> None:
@@ -163,7 +297,7 @@ def resume(path: Path) -> None:
     left = known.get("ended") or _modified(path / "heartbeat") or known.get("started", 0.0)
     spent = known.get("spent", 0.0) + max(0.0, left - known.get("started", left))
     kept = {"resumed": known.get("resumed", 0) + 1, "spent": spent}
-    write_json(path / "status.json", {"status": "running", **_attempt(), **kept})
+    write_record(path / "status.json", {"status": "running", **_attempt(), **kept})
     (path / "error.txt").unlink(missing_ok=True)
     rows = path / "metrics.jsonl"
     if rows.exists() and not (text := rows.read_bytes()).endswith(b"\n"):
@@ -179,23 +313,55 @@ def _modified(path: Path) -> float | None:
 
 
 def left_behind(path: Path) -> bool:
-    """Whether the run at `path` says running, and no process is: then its status is set to interrupted."""
-    if get_status(path)["status"] != "running" or alive(path):
+    """Whether the run at `path` says running, and no process is: then its status is set to interrupted.
+
+    Its lock is held meanwhile: another process could otherwise take it up between the look and the word.
+    """
+    if get_status(path)["status"] != "running":
         return False
-    set_status(path, "interrupted", error="its process is gone")
-    return True
+    try:
+        with locked(path, wait_s=0):
+            if get_status(path)["status"] != "running":
+                return False
+            end(path, "interrupted", error="its process is gone")
+            return True
+    except BusyError:
+        return False
 
 
 def uid(file: Path) -> str:
     """What a run or a sweep is found by on MLflow: as its run.json or sweep.json says, or new where there is none."""
-    known = read_json(file) if file.exists() else {}
-    return known.get("uid") or secrets.token_hex(8)
+    with contextlib.suppress(InputError, AttributeError):
+        if isinstance(known := read_json(file).get("uid"), str) and known:
+            return known
+    return secrets.token_hex(8)
 
 
 def set_status(path: Path, status: str, **facts: Any) -> None:
     """Set the status and add `facts` to what status.json already says."""
-    known = read_json(path / "status.json") if (path / "status.json").exists() else {}
-    write_json(path / "status.json", {**known, "status": status, **facts})
+    known = get_status(path)
+    if known["status"] == "damaged":
+        known = {}
+    write_record(path / "status.json", {**known, "status": status, **facts})
+
+
+def end(path: Path, status: str, **facts: Any) -> None:
+    """Set how a run or a sweep ended, as far as the disk has room for it.
+
+    Where it has none, this process remembers it; the next command finds status.json at running and nobody there, as
+    after a kill. No bytes are kept in reserve: that does the same, and needs no care.
+    """
+    try:
+        set_status(path, status, **facts)
+    except OSError as error:
+        if not (found := of_machine(error)) and path.exists():
+            raise
+        found = found or error  # there was not even room for its folder
+        _unwritten[path.absolute()] = (_on_disk(path), {"status": status, **facts})
+        print(f"{path}: {status}, and that cannot be written down: {machine_said(found, path)}", file=sys.stderr)
+
+
+_unwritten: dict[Path, tuple[dict[str, Any], dict[str, Any]]] = {}  # what stands there, what should
 
 
 def fail(path: Path, error: Exception, status: str = "failed") -> None:
@@ -203,15 +369,29 @@ def fail(path: Path, error: Exception, status: str = "failed") -> None:
 
     `status` is interrupted where the run itself is good and can go on once the cause is mended.
     """
-    path.mkdir(parents=True, exist_ok=True)
-    (path / "error.txt").write_text("".join(traceback.format_exception(error)))
     reason = " ".join(f"{type(error).__name__}: {error}".split())[:500]
-    set_status(path, status, ended=time.time(), error=reason)
+    if found := of_machine(error):
+        status, reason = "interrupted", machine_said(found, path)
+    with contextlib.suppress(OSError):  # the status says it too
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "error.txt").write_text("".join(traceback.format_exception(error)))
+    end(path, status, ended=time.time(), error=reason)
 
 
 def get_status(path: Path) -> dict[str, Any]:
-    """status.json, or {"status": "missing"} for a run that never began."""
-    return read_json(path / "status.json") if (path / "status.json").exists() else {"status": "missing"}
+    """status.json; {"status": "missing"} for a run that never began, {"status": "damaged", "error": why}."""
+    found = _on_disk(path)
+    there, known = _unwritten.get(path.absolute(), (None, found))
+    return known if there == found else found
+
+
+def _on_disk(path: Path) -> dict[str, Any]:
+    if not (path / "status.json").exists():
+        return {"status": "missing"}
+    try:
+        return read_record(path / "status.json", records.STATUS)
+    except DamagedError as error:
+        return {"status": "damaged", "error": str(error)}
 
 
 def append_metrics(path: Path, step: int, metrics: dict[str, float]) -> None:
@@ -221,14 +401,26 @@ def append_metrics(path: Path, step: int, metrics: dict[str, float]) -> None:
     """
     if any(row["step"] == step and metrics.keys() <= row["metrics"].keys() for row in metric_rows(path)):
         return
-    row = json.dumps({"step": step, "time_ms": int(time.time() * 1000), "metrics": metrics})
-    with open(path / "metrics.jsonl", "a") as file:
-        file.write(row + "\n")
+    row = json.dumps({"step": step, "time_ms": int(time.time() * 1000), "metrics": metrics}).encode() + b"\n"
+    file = path / "metrics.jsonl"
+    descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        size = os.fstat(descriptor).st_size
+        try:
+            while row := row[os.write(descriptor, row) :]:  # a full disk takes a part, and refuses the rest
+                pass
+        except OSError as error:
+            os.ftruncate(descriptor, size)
+            error.filename = str(file)
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def beat(path: Path, step: int, steps: int) -> None:
     """Say how far a running run is. A hint for watchers: neither durable nor part of the record."""
-    (path / "heartbeat").write_text(f"{step}/{steps}")
+    with contextlib.suppress(OSError):  # no reason to stop training
+        (path / "heartbeat").write_text(f"{step}/{steps}")
 
 
 def progress(path: Path) -> float:
@@ -241,14 +433,30 @@ def progress(path: Path) -> float:
 
 
 def metric_rows(path: Path, skip: int = 0) -> Iterator[dict[str, Any]]:
-    """The rows of metrics.jsonl after the first `skip`; a torn last line is not a row yet."""
+    """The rows of metrics.jsonl after the first `skip`; a torn last line is not a row yet.
+
+    Raises DamagedError over a line that is no row.
+    """
     file = path / "metrics.jsonl"
     if not file.exists():
         return
-    with open(file) as lines:
-        for number, line in enumerate(lines):
-            if number >= skip and line.endswith("\n"):
-                yield json.loads(line)
+    try:
+        with open(file, "rb") as lines:
+            for number, line in enumerate(lines):
+                if number >= skip and line.endswith(b"\n"):
+                    yield _row(line, file, number)
+    except OSError as error:
+        raise DamagedError(f"{file}: cannot be read ({error.strerror}).") from None
+
+
+def _row(line: bytes, file: Path, number: int) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        row = None
+    if said := records.misfit(row, records.ROW):
+        raise DamagedError(f"{file}, line {number + 1}: is no row of metrics: {said}.")
+    return row
 
 
 def find_run(path: str) -> Path:
@@ -265,10 +473,14 @@ def find_sweep(path: str, runs_dir: Path) -> Path:
         sweep = Path(path)
         if not (sweep / "sweep.json").exists():
             raise InputError(f"sweep={path}: not a sweep directory; it holds no sweep.json. Or say sweep=latest.")
-        if missing := {"experiment", "factors", "jobs"} - read_json(sweep / "sweep.json").keys():
-            raise InputError(f"{sweep / 'sweep.json'}: was written by another version; it lacks {min(missing)}.")
+        read_sweep(sweep)
         return sweep
-    sweeps = list(runs_dir.glob("**/sweep.json"))
-    if not sweeps:
+    begun = {}
+    for file in runs_dir.glob("**/sweep.json"):
+        try:
+            begun[file.parent] = read_sweep(file.parent).get("started", 0)
+        except InputError as error:
+            print(f"left out: {error}", file=sys.stderr)
+    if not begun:
         raise InputError(f"sweep=latest: no sweep under runs_dir={runs_dir}. Run `python -m pipeline.train -m ...`.")
-    return max(sweeps, key=lambda file: read_json(file).get("started", 0)).parent
+    return max(begun, key=lambda sweep: begun[sweep])

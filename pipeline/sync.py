@@ -64,14 +64,21 @@ def job(cfg: DictConfig) -> int:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
     if other:
         usable(other)
-    wrong: list[dict[str, Any]] = []
-    found = list(tracked(root, other, wrong))
-    owing = [(path, where) for path, where in found if asked.again or owes(path, where)]
-    rows = wrong + list(send(owing, again=asked.again))
+    found, unread = tracked(root, other)
+    owing: list[tuple[Path, Tracking]] = []
+    whole: list[tuple[Path, Tracking]] = []
+    for path, where in found:
+        try:
+            (owing if asked.again or owes(path, where) else whole).append((path, where))
+        except InputError as error:
+            unread.append(_row(path, where.uri, str(error)))
+    for row in unread:
+        terminal.say(line(row))
+    rows = [*unread, *send(owing, again=asked.again), *lost(whole)]
     failed = [row for row in rows if row["error"]]
     document = {
         "runs_dir": asked.runs_dir,
-        "tracked": len(found),
+        "tracked": len(found) + len([row for row in unread if row["uri"] is None]),
         "sent": len(rows) - len(failed),
         "failed": len(failed),
         "runs": rows,
@@ -91,15 +98,14 @@ def usable(other: Tracking) -> None:
             raise InputError(f"uri={other.uri}: cannot be used ({connect.reason(error)}).") from None
 
 
-def tracked(root: Path, other: Tracking | None, wrong: list[dict[str, Any]]) -> Iterator[tuple[Path, Tracking]]:
-    """Every run and sweep directory under `root` and the MLflow that it is to be shown on.
-
-    A row is added to `wrong` for each whose own word is not enough for that.
-    """
+def tracked(root: Path, other: Tracking | None) -> tuple[list[tuple[Path, Tracking]], list[dict[str, Any]]]:
+    """Every run and sweep directory under `root` and the MLflow that it is to be shown on; a row per damaged one."""
     from pipeline.tracking import project
 
+    found: list[tuple[Path, Tracking]] = []
+    unread: list[dict[str, Any]] = []
     for folder, folders, files in os.walk(root):
-        run, sweep = "run.json" in files, "sweep.json" in files
+        run, sweep = ("run.json" in files or "run.json" in folders), "sweep.json" in files
         folders[:] = [] if run else sorted(name for name in folders if not name.startswith("."))
         if run or sweep:
             try:
@@ -107,12 +113,44 @@ def tracked(root: Path, other: Tracking | None, wrong: list[dict[str, Any]]) -> 
                 if where.uri and not other:
                     trusted(where)
             except InputError as error:
-                row = {"run": folder, "uri": None, "rows": 0, "files": 0, "status": "", "error": str(error)}
-                terminal.say(f"{folder}: not sent: {error}")
-                wrong.append(row | {"mlflow_run_id": None})
+                unread.append(_row(Path(folder), None, str(error)))
                 continue
             if where.uri:
-                yield Path(folder), where
+                found.append((Path(folder), where))
+    return found, unread
+
+
+def _row(path: Path, uri: str | None, error: str | None = None) -> dict[str, Any]:
+    from pipeline.tracking import project
+
+    row = {"run": str(path), "uri": uri, "rows": 0, "files": 0, "status": "", "error": error}
+    return row | {"mlflow_run_id": project.run_id(path)}
+
+
+def lost(whole: list[tuple[Path, Tracking]]) -> Iterator[dict[str, Any]]:
+    """Rows for those that MLflow has whole by what is written down, and knows nothing of: its database was deleted.
+
+    The ones that were sent first are asked for first: where MLflow has one, it has all that were sent after it.
+    """
+    from pipeline.tracking import connect, project
+
+    sound: set[str] = set()
+    for path, where in sorted(whole, key=lambda pair: (pair[0] / "tracking.json").stat().st_mtime_ns):
+        if (uri := str(where.uri)) in sound:
+            continue
+        try:
+            connect.ready(where)
+            if not project.lost(path, where):
+                sound.add(uri)
+                continue
+            row = _row(path, uri)
+            row["error"] = project.LOST.format(run=row["mlflow_run_id"], path=path)
+        except Exception as error:  # away: nothing is known to be missing
+            terminal.say(f"{uri}: could not be asked ({connect.reason(error)})")
+            sound.add(uri)
+            continue
+        terminal.say(line(row))
+        yield row
 
 
 def trusted(where: Tracking) -> None:
@@ -151,7 +189,7 @@ def send(owing: list[tuple[Path, Tracking]], again: bool) -> Iterator[dict[str, 
     away: dict[str, str] = {}
     for number, (path, where) in enumerate(owing, 1):
         uri = str(where.uri)
-        row: dict[str, Any] = {"run": str(path), "uri": uri, "rows": 0, "files": 0, "status": "", "error": None}
+        row = _row(path, uri)
         try:
             if uri in away:
                 row["error"] = away[uri]
@@ -172,7 +210,7 @@ def send(owing: list[tuple[Path, Tracking]], again: bool) -> Iterator[dict[str, 
 def line(row: dict[str, Any]) -> str:
     """What was sent of one run."""
     if row["error"]:
-        return f"{row['run']}: not sent: {row['uri']}: {row['error']}"
+        return ": ".join(filter(None, (f"{row['run']}: not sent", row["uri"], row["error"])))
     return f"{row['run']}: {row['rows']} rows, {row['files']} files, {row['status']}"
 
 
@@ -184,7 +222,7 @@ def table(document: dict[str, Any]) -> None:
     rows = sum(row["rows"] for row in document["runs"])
     print(f"Sent what {document['sent']} of {document['tracked']} runs and sweeps had missed: {rows} metric rows.")
     if document["failed"]:
-        print(f"{document['failed']} could not be sent. The run directories keep all; say it again later.")
+        print(f"{document['failed']} could not be sent, for the reasons above. The run directories keep all.")
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ from omegaconf import DictConfig
 from pipeline import cli, config, data, earlier, environment, rundir, terminal, transfer
 from pipeline import key as keys
 from pipeline.config import Config
-from pipeline.errors import InputError
+from pipeline.errors import InputError, machine_said, of_machine
 from pipeline.evidence import design
 from pipeline.evidence.design import Job, arm
 from pipeline.training import pretrain
@@ -44,6 +44,8 @@ def job(cfg: DictConfig) -> int:
         return cli.DONE
     if settings.dir and of_sweep(path):
         return _job_of_sweep(settings, path, source)
+    if (path / "sweep.json").exists() and settings.dir:
+        raise InputError(f"dir={path}: holds a sweep, not a run. Choose another, or say -m to go on with the sweep.")
     check(settings)
     from pipeline.training import progress, stopping
 
@@ -56,7 +58,7 @@ def job(cfg: DictConfig) -> int:
                 place = pretrain.place(source)
                 with progress.shown([(pretrain.label(source), place)]):
                     train_source(source, place)
-            if rundir.get_status(run)["status"] != "finished":
+            if rundir.get_status(run)["status"] != "finished" or rundir.damage(run):
                 with progress.shown([(run.name, run)]):
                     train_one(settings, run)
         except stopping.Stopped:
@@ -98,7 +100,7 @@ def _as_job(sweep: Path, work: Callable[[], None]) -> None:
         launchers.in_worker(sweep, work)
 
 
-EXIT_CODES = {"finished": cli.DONE, "failed": cli.FAILED, "interrupted": cli.INTERRUPTED}
+EXIT_CODES = {"finished": cli.DONE, "failed": cli.FAILED, "damaged": cli.FAILED, "interrupted": cli.INTERRUPTED}
 
 
 def taken_up(settings: Config, made: Path, prepared: data.Prepared) -> Path:
@@ -107,14 +109,19 @@ def taken_up(settings: Config, made: Path, prepared: data.Prepared) -> Path:
     Raises InputError where `made` was named by the user and holds another run, or one that failed.
     """
     key = key_of(settings, prepared)
-    if (made / "run.json").exists():
-        record = rundir.read_json(made / "run.json")
-        if not keys.same(record, key, settings.accept):
-            if keys.same(record, key, "code"):
-                other = f"begun by other code ({earlier.modules(record)}). {earlier.ACCEPT}"
-                raise InputError(f"dir={made}: holds this run, {other}.")
-            raise InputError(f"dir={made}: holds another run. Choose another, or leave dir out for a new one.")
+    if os.path.lexists(made / "run.json") or rundir.get_status(made)["status"] == "finished":
         rundir.left_behind(made)
+        with contextlib.suppress(rundir.DamagedError):  # then nothing can be told of the run that was there
+            record = rundir.read_run(made)
+            if not keys.same(record, key, settings.accept):
+                if keys.same(record, key, "code"):
+                    other = f"begun by other code ({earlier.modules(record)}). {earlier.ACCEPT}"
+                    raise InputError(f"dir={made}: holds this run, {other}.")
+                raise InputError(f"dir={made}: holds another run. Choose another, or leave dir out for a new one.")
+        if said := rundir.damage(made):
+            if not settings.retry:
+                raise InputError(f"dir={made}: {said}")
+            return made
         status = rundir.get_status(made)["status"]
         if status == "failed" and not settings.retry:
             raise InputError(f"dir={made}: the run there failed. Say retry=true to try it again.")
@@ -125,26 +132,29 @@ def taken_up(settings: Config, made: Path, prepared: data.Prepared) -> Path:
         if run == made or not (run / "run.json").exists():
             continue
         rundir.left_behind(run)
-        record, status = rundir.read_json(run / "run.json"), rundir.get_status(run)["status"]
-        if keys.same(record, key, settings.accept):
-            if status in wanted:
+        status = rundir.get_status(run)["status"]
+        if status in (*wanted, "finished", "damaged") and (said := rundir.damage(run)):
+            if status != "finished":
+                terminal.say(f"{run} is left out: {said}")
+        elif status in (*wanted, "finished"):
+            record = rundir.read_run(run)
+            if keys.same(record, key, settings.accept):
+                if status == "finished":  # a sweep would take it
+                    terminal.say(f"{run}: the same run, finished before; a single one is trained anew")
+                    return made
                 made.rmdir()
                 terminal.say(f"{run}: {status} before, goes on")
                 return run
-            if status == "finished":  # a sweep would take it
-                terminal.say(f"{run}: the same run, finished before; a single one is trained anew")
+            if keys.same(record, key, "code"):
+                other = f"by other code ({earlier.modules(record)}); begins anew. {earlier.ACCEPT}"
+                terminal.say(f"{run}: {status} before, {other}")
                 return made
-        elif status in (*wanted, "finished") and keys.same(record, key, "code"):
-            other = f"by other code ({earlier.modules(record)}); begins anew. {earlier.ACCEPT}"
-            terminal.say(f"{run}: {status} before, {other}")
-            return made
     return made
 
 
 def of_sweep(run: Path) -> dict[str, Any] | None:
     """The job of the sweep whose directory this run's lies in; None for a run by itself."""
-    path = run.parent / "sweep.json"
-    jobs = rundir.read_json(path)["jobs"] if path.exists() else []
+    jobs = rundir.read_sweep(run.parent)["jobs"] if (run.parent / "sweep.json").exists() else []
     return next((job for job in jobs if job["dir"] == run.name), None)
 
 
@@ -197,9 +207,16 @@ def train_one(settings: Config, run: Path) -> None:
         if not leads:  # another of its hosts does
             launch.follow(run)
             return
-        if rundir.get_status(run)["status"] == "finished":  # by another process, a moment ago
+        mine = of_sweep(run)
+        said = rundir.damage(run, mine["key"] if mine else None)
+        if said and not settings.retry:
+            raise InputError(said)
+        if not said and rundir.get_status(run)["status"] == "finished":  # by another process, a moment ago
             return
-        if (run / "run.json").exists():
+        if said:
+            terminal.say(f"{run}: begins anew. {said}")
+            rundir.clear(run)
+        if (run / "run.json").exists() and not said:
             rundir.resume(run)
         else:
             check_machine(settings)  # a launcher's may be another than that of the command
@@ -304,11 +321,13 @@ def asked(settings: Config, run: Path) -> dict[str, Any]:
     }
 
 
-def document(run: Path) -> dict[str, Any]:
-    """The result document of one run."""
+def document(run: Path, key: str | None = None) -> dict[str, Any]:
+    """The result document of one run, which has to be the one of `key` where that is given."""
     from pipeline.tracking import project
 
     status = rundir.get_status(run)
+    if said := rundir.damage(run, key):
+        status = {"status": "damaged", "error": said}
     found = {"run": str(run), "mlflow_run_id": project.run_id(run), "status": status["status"]}
     return found | {k: status[k] for k in ("metrics", "parameters", "seconds", "error") if k in status}
 
@@ -319,7 +338,8 @@ def table(outcome: dict[str, Any]) -> None:
 
     console = terminal.console()
     if outcome["status"] != "finished":
-        terminal.console(stderr=True).print(f"{outcome['status']}: {outcome.get('error', '')}", style="red")
+        said = f"{outcome['status']}: {outcome.get('error', '')}"
+        terminal.console(stderr=True).print(said, style="red", soft_wrap=True)
         if Path(outcome["run"], "error.txt").exists():
             terminal.console(stderr=True).print(f"See {outcome['run']}/error.txt", soft_wrap=True)
         return
@@ -353,6 +373,10 @@ def sweep(asked: cli.Sweep) -> int:
     design.check_sources(jobs)
     first = jobs[0].settings
     parent = Path(first.runs_dir) / first.experiment.name
+    if first.dir and (Path(first.dir) / "run.json").exists():
+        raise InputError(
+            f"dir={first.dir}: holds a run, not a sweep. Choose another, or leave -m out to go on with it."
+        )
     with rundir.claimed(Path(first.dir) if first.dir else None, parent) as made, contextlib.ExitStack() as held:
         sources = [source for source, _ in design.sources_of(jobs)]
         prepared = make_ready([*(job_.settings for job_ in jobs), *sources])
@@ -369,6 +393,7 @@ def goes_on(settings: Config, factors: list[str], jobs: list[Job], made: Path, h
     named by the user and holds another sweep.
     """
     if (made / "sweep.json").exists():
+        rundir.read_sweep(made)
         if not continues(made, settings, factors, jobs):
             raise InputError(f"dir={made}: holds another sweep. Choose another, or leave dir out for a new one.")
         held.enter_context(rundir.locked(made))
@@ -387,20 +412,19 @@ def goes_on(settings: Config, factors: list[str], jobs: list[Job], made: Path, h
 
 def continues(path: Path, settings: Config, factors: list[str], jobs: list[Job]) -> bool:
     """Whether `jobs` are those of the sweep at `path`, each with the same key, and maybe more."""
-    before = rundir.read_json(path / "sweep.json")
-    known = {(json.dumps(job_.levels, default=str), job_.seed): _key_then(job_, before) for job_ in jobs}
+    try:
+        before = rundir.read_sweep(path)
+    except InputError as error:
+        terminal.say(f"left out: {error}")
+        return False
+    known = {(json.dumps(job_.levels, default=str), job_.seed): job_ for job_ in jobs}
     if before.get("factors") != factors:
         return False
-    if any(known.get((json.dumps(j["levels"], default=str), j["seed"])) != j.get("key", "") for j in before["jobs"]):
-        return False
-    return before["tracking"]["uri"] == settings.tracking.uri
-
-
-def _key_then(job_: Job, before: dict[str, Any]) -> str:
-    """The key that the job has in the sweep.json `before`: with accept=code, under the code of that time."""
-    assert job_.key is not None
-    accepts = job_.settings.accept == "code" and "code_digest" in before
-    return job_.key.under(before["code_digest"]) if accepts else job_.key.digest
+    for was in before["jobs"]:
+        job_ = known.get((json.dumps(was["levels"], default=str), was["seed"]))
+        if job_ is None or not job_.is_that(was):
+            return False
+    return before.get("tracking", {}).get("uri") == settings.tracking.uri
 
 
 def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) -> int:
@@ -412,6 +436,8 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
     first = jobs[0].settings
     names = [f"{job_.arm},seed={job_.seed}".lstrip(",") for job_ in jobs]
     dirs = _directories(path, names, jobs)
+    taken = earlier.serve(path, jobs, dirs)
+    keys_there = [earlier.key_there(directory, job_) for directory, job_ in zip(dirs, jobs, strict=True)]
     asks = {
         "experiment": config.to_dict(first)["experiment"],
         "factors": factors,
@@ -421,21 +447,20 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
                 "seed": job_.seed,
                 "overrides": job_.overrides,
                 "dir": directory.name,
-                "key": job_.key.digest if job_.key else "",
+                "key": key,
+                "work": job_.known_key.under(""),
             }
-            for job_, directory in zip(jobs, dirs, strict=True)
+            for job_, directory, key in zip(jobs, dirs, keys_there, strict=True)
         ],
-        "code_digest": rundir.digest(keys.code()),
+        "warnings": [*design.warnings(factors, jobs), *earlier.other_code(dirs)],
     }
-    taken = earlier.serve(path, jobs, dirs)
-    asks["warnings"] = [*design.warnings(factors, jobs), *earlier.other_code(dirs)]
     facts = {"started": time.time(), "command": sys.argv[1:], "git_sha": environment.git_sha()}
     facts |= {"uid": rundir.uid(path / "sweep.json"), "tracking": config.to_dict(first)["tracking"]}
-    rundir.write_json(path / "sweep.json", asks | facts)
+    rundir.write_record(path / "sweep.json", asks | facts)
     rundir.set_status(path, "running", pid=os.getpid(), host=socket.gethostname(), started=time.time())
     project.begin_sweep(path, first.tracking, Path(first.runs_dir))
-    states = [_state(directory) for directory in dirs]
-    done = ("finished",) if first.retry else ("finished", "failed")
+    states = [_state(directory, key) for directory, key in zip(dirs, keys_there, strict=True)]
+    done = ("finished",) if first.retry else ("finished", "failed", "damaged")
     open_ = [n for n, state in enumerate(states) if state not in done]
     arms, seeds = len(design.arms(jobs)), len({job_.seed for job_ in jobs})
     terminal.say(f"{first.experiment.name}: {len(jobs)} runs: {arms} arms x {seeds} seeds, in {path}")
@@ -462,32 +487,39 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
         stopped = True
         terminal.say(f"the launcher gave up ({error})")
     except BaseException:
-        rundir.set_status(path, "interrupted", ended=time.time())
+        rundir.end(path, "interrupted", ended=time.time())
         project.end_sweep(path, first.tracking, "interrupted")
         raise
     for directory in dirs:
         rundir.left_behind(directory)  # by a process of the launcher that was killed
-    outcomes = [document(d) for d in dirs]
+    outcomes = [document(directory, key) for directory, key in zip(dirs, keys_there, strict=True)]
     kinds = {outcome["status"] for outcome in outcomes}
-    if stopped:  # whoever asked may not wait long: no verdict, no plots
-        rundir.set_status(path, "interrupted", ended=time.time())
+    verdict = None
+    if not stopped:  # whoever asked may not wait long: no verdict, no plots
+        try:
+            verdict = evidence.conclude(path)
+            project.attach(path, evidence.artifacts(path), evidence.headline(verdict))
+        except Exception as error:
+            if not (found := of_machine(error)):
+                raise
+            terminal.say(f"no verdict: {machine_said(found, path)}")
+    if verdict is None:
+        rundir.end(path, "interrupted", ended=time.time())
         project.end_sweep(path, first.tracking, "interrupted")
         terminal.say("stopped; the same command goes on from there")
         result: dict[str, Any] = {"sweep": str(path), "mlflow_run_id": project.run_id(path), "runs": outcomes}
         cli.emit(first.output, result | {"verdict": None}, lambda: None)
         return cli.INTERRUPTED
-    verdict = evidence.conclude(path)
-    project.attach(path, evidence.artifacts(path), evidence.headline(verdict))
     stopped = bool(kinds & {"interrupted", "missing", "running"})
-    status = "failed" if "failed" in kinds else "interrupted" if stopped else "finished"
-    rundir.set_status(path, status, ended=time.time())
+    failed = bool(kinds & {"failed", "damaged"})
+    rundir.end(path, "failed" if failed else "interrupted" if stopped else "finished", ended=time.time())
     project.end_sweep(path, first.tracking, "ended")
     result = {"sweep": str(path), "mlflow_run_id": project.run_id(path), "runs": outcomes, "verdict": verdict}
     cli.emit(first.output, result, lambda: cli.verdict_table(path, verdict))
     for outcome in outcomes:
         if outcome["status"] != "finished":
             terminal.say(f"{outcome['status']}: {outcome['run']}: {outcome.get('error', '')}")
-    return cli.FAILED if "failed" in kinds else cli.INTERRUPTED if stopped else cli.DONE
+    return cli.FAILED if failed else cli.INTERRUPTED if stopped else cli.DONE
 
 
 def _train_sources(asked: cli.Sweep, path: Path, jobs: list[Job]) -> None:
@@ -513,25 +545,31 @@ BEFORE = {
     "failed": "failed before; retry=true tries it again",
     "failed, open": "failed before, is tried again",
     "interrupted, open": "interrupted before, goes on",
+    "damaged": "damaged before and left out; retry=true trains it again",
+    "damaged, open": "damaged before, is trained again",
 }
 
 
-def _state(run: Path) -> str:
-    """new, finished, failed or interrupted: what became of a run before."""
+def _state(run: Path, key: str | None = None) -> str:
+    """new, finished, failed, interrupted or damaged: what became of a run before, of that key where one is given."""
     rundir.left_behind(run)
+    if rundir.damage(run, key):
+        return "damaged"
     status = rundir.get_status(run)["status"]
     return status if (run / "run.json").exists() and status != "missing" else "new"
 
 
 def _directories(path: Path, names: list[str], jobs: list[Job]) -> list[Path]:
     """Each job's directory: the one it had before, or the next number and its name."""
-    document = rundir.read_json(path / "sweep.json") if (path / "sweep.json").exists() else {"jobs": []}
-    known = {job_["key"]: job_["dir"] for job_ in document["jobs"]}
-    numbers = itertools.count(len(known))
-    return [
-        path / (known.get(_key_then(j, document)) or f"{next(numbers):03d}_{_folder(n)}")
-        for n, j in zip(names, jobs, strict=True)
-    ]
+    before = rundir.read_sweep(path)["jobs"] if (path / "sweep.json").exists() else []
+    known = {json.dumps([j["levels"], j["seed"]], default=str): j for j in before}
+    numbers = itertools.count(len(before))
+    places = []
+    for name, job_ in zip(names, jobs, strict=True):
+        was = known.get(json.dumps([job_.levels, job_.seed], default=str))
+        kept = was is not None and job_.is_that(was)
+        places.append(path / (was["dir"] if was and kept else f"{next(numbers):03d}_{_folder(name)}"))
+    return places
 
 
 def _quoted(path: Path) -> str:

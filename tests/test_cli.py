@@ -182,8 +182,12 @@ def test_a_directory_that_holds_a_run_is_not_written_again(command, workdir):
 def test_a_directory_that_holds_a_sweep_is_not_written_again(command, workdir):
     (workdir / "here").mkdir()
     (workdir / "here" / "sweep.json").write_text('{"jobs": []}')
-    refused(command("train", f"-m {TINY} seed=0,1 dir=here"), "dir=here: holds another sweep.")
+    refused(command("train", f"-m {TINY} seed=0,1 dir=here"), "here/sweep.json: is damaged, or was written by another")
     assert (workdir / "here" / "sweep.json").read_text() == '{"jobs": []}'
+    assert command("train", f"-m {TINY} seed=0 dir=sweep").code == 0
+    before = (workdir / "sweep" / "sweep.json").read_bytes()
+    refused(command("train", f"-m {TINY} seed=1 dir=sweep"), "dir=sweep: holds another sweep.")
+    assert (workdir / "sweep" / "sweep.json").read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -265,7 +265,8 @@ def test_a_new_run_is_running(tmp_path):
 
 def sweep_at(path, started):
     path.mkdir(parents=True)
-    rundir.write_json(path / "sweep.json", {"started": started, "experiment": {}, "factors": [], "jobs": []})
+    asked = {"name": "e", "question": "", "metric": "test/acc", "mode": "max", "smallest_effect": 0.01}
+    rundir.write_record(path / "sweep.json", {"started": started, "experiment": asked, "factors": [], "jobs": []})
     return path
 
 
@@ -283,9 +284,10 @@ def test_a_sweep_is_found_by_its_folder(tmp_path):
 
 
 def test_a_sweep_of_another_version_is_said_so(tmp_path):
-    rundir.write_json(tmp_path / "sweep.json", {"experiment": {}, "jobs": []})
-    with pytest.raises(InputError, match=r"sweep.json: was written by another version; it lacks factors\."):
-        rundir.find_sweep(str(tmp_path), tmp_path)
+    path = sweep_at(tmp_path / "s", started=1.0) / "sweep.json"
+    rundir.write_json(path, {key: value for key, value in rundir.read_json(path).items() if key != "factors"})
+    with pytest.raises(InputError, match=r"sweep.json: is damaged, or .* another version: it lacks factors\."):
+        rundir.find_sweep(str(tmp_path / "s"), tmp_path)
 
 
 def test_no_sweep_is_named(tmp_path):
@@ -330,3 +332,50 @@ def test_a_run_is_alive_for_as_long_as_its_process_holds_it(tmp_path):
     with rundir.locked(tmp_path):
         assert rundir.alive(tmp_path)
     assert not rundir.alive(tmp_path)
+
+
+# ---- what was left behind
+
+
+def left(path, **facts):
+    """A run whose process is gone."""
+    rundir.set_status(path, "running", pid=1, **facts)
+    (path / "lock").touch()
+    return path
+
+
+def test_what_was_left_behind_is_interrupted(tmp_path):
+    assert rundir.left_behind(left(tmp_path))
+    assert rundir.get_status(tmp_path)["status"] == "interrupted"
+    assert not rundir.left_behind(tmp_path)
+    with rundir.locked(left(tmp_path)):
+        assert not rundir.left_behind(tmp_path)
+    assert rundir.get_status(tmp_path)["status"] == "running"
+
+
+def test_nobody_takes_a_run_up_while_it_is_found_left_behind(tmp_path, monkeypatch):
+    write, held = rundir.set_status, []
+
+    def writes(path, status, **facts):
+        held.append(rundir.alive(path))  # another process that wanted it would find it held
+        write(path, status, **facts)
+
+    left(tmp_path)
+    monkeypatch.setattr(rundir, "set_status", writes)
+    assert rundir.left_behind(tmp_path)
+    assert held == [True]
+
+
+def test_a_run_that_was_taken_up_and_ended_meanwhile_keeps_its_end(tmp_path, monkeypatch):
+    left(tmp_path)
+    look = rundir.get_status
+
+    def slow_look(path):
+        found = look(path)
+        monkeypatch.setattr(rundir, "get_status", look)
+        rundir.set_status(path, "finished", seconds=1.0)  # by another process, between look and word
+        return found
+
+    monkeypatch.setattr(rundir, "get_status", slow_look)
+    assert not rundir.left_behind(tmp_path)
+    assert rundir.get_status(tmp_path)["status"] == "finished"

@@ -223,3 +223,12 @@ def test_compare_refuses_a_sweep_that_has_no_runs(command, workdir):
     (workdir / "sweep").mkdir()
     (workdir / "sweep" / "sweep.json").write_text("{}")
     refused(command("compare", "sweep=sweep"), "sweep.json")
+
+
+def test_a_run_and_a_sweep_do_not_share_a_directory(sweep, command, workdir):
+    sweep("seed=0")
+    assert command("train", f"{TINY} dir=run").code == 0
+    before = {path: path.read_bytes() for path in workdir.rglob("*") if path.is_file()}
+    refused(command("train", f"{TINY} dir=sweep"), "dir=sweep: holds a sweep, not a run", "-m")
+    refused(command("train", f"-m {TINY} seed=0,1 dir=run"), "dir=run: holds a run, not a sweep", "-m")
+    assert {path: path.read_bytes() for path in workdir.rglob("*") if path.is_file()} == before

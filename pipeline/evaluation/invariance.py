@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from pipeline import folders
 from pipeline.training.module import Classifier
 
 # At most that many test examples, evenly over the split: 29 passes over them are 6 s of the notes' CNN on two
@@ -116,4 +117,5 @@ def draw(curves: dict[str, Any], path: Path) -> None:
         axes.axvline(NEUTRAL[kind], color="#d0d3d6", lw=1, zorder=0)
         axes.grid(color="#e4e6e8")
     figure.axes[0].legend(frameon=False, loc="lower center")
-    figure.savefig(path, dpi=90)
+    with folders.replacing(path) as file:
+        figure.savefig(file, format="png", dpi=90)

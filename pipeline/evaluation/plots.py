@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import rundir
+from pipeline import folders, rundir
 
 
 def draw(run: Path) -> Path:
@@ -22,11 +22,12 @@ def draw(run: Path) -> Path:
             axes.plot(*zip(*curves[name], strict=True), marker=".", label=name)
         axes.set_xlabel("epoch")
         axes.legend(frameon=False)
-    with np.load(run / "predictions.npz", allow_pickle=False) as saved:
-        counts_KK = confusions(saved["label"], saved["logits"].argmax(1), saved["logits"].shape[1])
+    saved = rundir.read_predictions(run)
+    counts_KK = confusions(saved["label"], saved["logits"].argmax(1), saved["logits"].shape[1])
     confusion.imshow(counts_KK / counts_KK.sum(1, keepdims=True).clip(1), cmap="Blues", vmin=0, vmax=1)
     confusion.set(xlabel="predicted class", ylabel="true class", title="test split, share of the true class")
-    figure.savefig(run / "curves.png", dpi=90)
+    with folders.replacing(run / "curves.png") as file:
+        figure.savefig(file, format="png", dpi=90)
     return run / "curves.png"
 
 

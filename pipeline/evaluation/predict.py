@@ -27,7 +27,7 @@ def load(run: Path, checkpoint: str = "best") -> Classifier:
     weights = checkpoints.read(path)["state_dict"]
     if missing := {"mean", "std"} - weights.keys():
         raise InputError(f"{path}: is not a checkpoint of a run; it lacks {min(missing)}.")
-    asked = rundir.read_json(run / "run.json")
+    asked = rundir.read_run(run)
     config.of_run(run)  # refuses what another version of the code wrote
     module = Classifier(networks.of_run(asked), weights["mean"], weights["std"], len(asked["dataset"]["classes"]))
     try:
@@ -61,7 +61,7 @@ def evaluate(run: Path, checkpoint: str = "best", save: bool = False, invariant:
     `save` writes predictions.npz as well: index, label and logits per test example. `invariant` measures accuracy
     against rotation, scale and shift too, and writes invariance.json and invariance.png.
     """
-    asked = rundir.read_json(run / "run.json")
+    asked = rundir.read_run(run)
     settings = config.of_run(run)
     prepared = data.prepare(settings.data, settings.seed)
     if prepared.digest != asked["dataset"]["digest"]:
@@ -79,7 +79,7 @@ def evaluate(run: Path, checkpoint: str = "best", save: bool = False, invariant:
         labels = torch.from_numpy(np.asarray(prepared.labels[splits[split]], dtype=np.int64))
         found |= metrics(logits_BK, labels, split)
     if save:  # the loop ends with the test split
-        np.savez(run / "predictions.npz", index=splits["test"], label=labels.numpy(), logits=logits_BK.numpy())
+        rundir.write_predictions(run, splits["test"], labels.numpy(), logits_BK.numpy())
     some = invariance.evenly(splits["train"], MOST_TRAIN)
     logits_BK = logits(module, prepared.images, prepared.labels, some)
     labels = torch.from_numpy(np.asarray(prepared.labels[some], dtype=np.int64))
@@ -89,7 +89,7 @@ def evaluate(run: Path, checkpoint: str = "best", save: bool = False, invariant:
     if invariant:
         curves = invariance.measure(module, prepared.images, prepared.labels, splits["test"])
         found |= invariance.areas(curves)
-        rundir.write_json(run / "invariance.json", {"checkpoint": checkpoint} | curves)
+        rundir.write_record(run / "invariance.json", {"checkpoint": checkpoint} | curves)
         invariance.draw(curves, run / "invariance.png")
         document["invariance"] = curves
     return document

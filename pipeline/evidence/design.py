@@ -3,7 +3,7 @@
 import functools
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,17 @@ class Job:
     settings: Config  # its architecture is the source's, where the network of a run is started from
     outline: Outline
     key: Key | None = None  # what identifies the run; known once its data is prepared
+
+    @property
+    def known_key(self) -> Key:
+        """The key, once it is known."""
+        assert self.key is not None
+        return self.key
+
+    def is_that(self, was: Mapping[str, Any]) -> bool:
+        """Whether this is the job `was` of a sweep.json; with accept=code, whatever code it was for."""
+        accepted = self.settings.accept == "code" and was.get("work") == self.known_key.under("")
+        return accepted or was["key"] == self.known_key.digest
 
     @property
     def planned(self) -> Plan:

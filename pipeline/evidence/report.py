@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from pipeline import folders
 from pipeline.evidence.matrix import LESS_IS_BETTER
 from pipeline.evidence.plots import PERTURBATIONS, figures, name_of, style
 from pipeline.evidence.run import Run, level_key
@@ -77,15 +78,8 @@ def report(
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     page = _page(doc, runs, path.parent, figures(doc, runs) if drawn is None else drawn).encode()
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with draft.open("wb") as file:
-            file.write(page)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with folders.replacing(path) as file:
+        file.write(page)
 
 
 def _page(doc: dict[str, Any], runs: Sequence[Run], base: Path, drawn: "Mapping[str, Figure]") -> str:

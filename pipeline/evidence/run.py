@@ -17,7 +17,7 @@ class Run:
     status: "finished" or anything else; what is not finished is reported and not compared.
     dir: the run directory, absolute or relative to the sweep's. curves: metric name to [(epoch, value), ...], and
     invariance/KIND to [(amount, accuracy), ...]. examples: how many it trained on. base: the metrics of the source that
-    was trained for it.
+    was trained for it. damage: of a run whose status is "damaged", what cannot be read, and what mends it.
     """
 
     levels: dict[str, Any]
@@ -31,6 +31,7 @@ class Run:
     curves: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     examples: int = 0
     base: dict[str, float] = field(default_factory=dict)
+    damage: str = ""
 
 
 def level_key(level: object) -> str:

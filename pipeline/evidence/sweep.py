@@ -1,11 +1,11 @@
 """From a sweep directory to its verdict: verdict.json, report.html and the plots, all inside it."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from pipeline import data, rundir
+from pipeline import data, folders, rundir
+from pipeline.errors import InputError
 from pipeline.evidence.layers import layers
 from pipeline.evidence.matrix import matrix
 from pipeline.evidence.plots import PERTURBATIONS, figures
@@ -17,19 +17,21 @@ from pipeline.evidence.verdict import verdict
 
 def collect(sweep: Path) -> list[Run]:
     """The runs of a sweep, in its order, with what each left in its directory."""
-    return [_run(sweep / job["dir"], job) for job in rundir.read_json(sweep / "sweep.json")["jobs"]]
+    return [_run(sweep / job["dir"], job) for job in rundir.read_sweep(sweep)["jobs"]]
 
 
 def _run(path: Path, job: dict[str, Any]) -> Run:
+    if said := rundir.damage(path, job["key"]):
+        return Run(job["levels"], job["seed"], status="damaged", dir=job["dir"], damage=said)
     status = rundir.get_status(path)
-    asked = rundir.read_json(path / "run.json") if (path / "run.json").exists() else {}
+    asked = rundir.read_run(path) if (path / "run.json").exists() else {}
     curves: dict[str, list[tuple[float, float]]] = {}
     for row in rundir.metric_rows(path):
         for name, value in row["metrics"].items():
             if name in ("train/loss", "val/loss", "val/acc"):
                 curves.setdefault(name, []).append((row["step"], value))
     if status["status"] == "finished" and (path / "invariance.json").exists():
-        measured = rundir.read_json(path / "invariance.json")
+        measured = rundir.read_invariance(path)
         curves |= {name: measured[name.removeprefix("invariance/")] for name in PERTURBATIONS}
     return Run(
         levels=job["levels"],
@@ -48,7 +50,7 @@ def _run(path: Path, job: dict[str, Any]) -> Run:
 
 def conclude(sweep: Path) -> dict[str, Any]:
     """Compute the verdict of a sweep and write it into its directory; returns the document of `compare`."""
-    asked = rundir.read_json(sweep / "sweep.json")
+    asked = rundir.read_sweep(sweep)
     question = asked["experiment"]
     runs = collect(sweep)
     found = verdict(
@@ -72,32 +74,31 @@ def conclude(sweep: Path) -> dict[str, Any]:
     folder = sweep / "plots"
     folder.mkdir(exist_ok=True)
     for name, figure in drawn.items():
-        figure.savefig(folder / f"{name}.png", dpi=120)
+        with folders.replacing(folder / f"{name}.png") as file:
+            figure.savefig(file, format="png", dpi=120)
     return found
 
 
 def _n_test(sweep: Path, runs: list[Run]) -> int | None:
     """How many examples an accuracy is a share of; the least over the runs, where they differ."""
-    counts = []
-    for run in runs:
-        path = sweep / run.dir / "predictions.npz"
-        if path.exists():
-            with np.load(path, allow_pickle=False) as saved:
-                counts.append(len(saved["index"]))
-    return min(counts, default=None)
+    finished = [sweep / run.dir for run in runs if run.status == "finished"]
+    return min((rundir.read_run(run)["dataset"]["counts"]["test"] for run in finished), default=None)
 
 
 def artifacts(sweep: Path) -> list[Path]:
     """The files that say what a sweep found, and on what data."""
     names = ("sweep.json", "verdict.json", "report.html")
     found = [sweep / n for n in names if (sweep / n).exists()] + sorted((sweep / "plots").glob("*.png"))
-    return found + [card for run in sorted(sweep.glob("*/run.json"))[:1] if (card := data_card(run.parent))]
+    cards = (card for run in sorted(sweep.glob("*/run.json")) if (card := data_card(run.parent)))
+    return found + list(itertools.islice(cards, 1))
 
 
 def data_card(run: Path) -> Path | None:
-    """The page that describes the data set of a run; None where the prepared set is gone."""
-    folder = rundir.read_json(run / "run.json")["dataset"]["dir"]
-    return Path(data.card(data.open_prepared(folder))) if Path(folder).exists() else None
+    """The page that describes the data set of a run; None where the prepared set is gone, or the run damaged."""
+    try:
+        return Path(data.card(data.open_prepared(rundir.read_run(run)["dataset"]["dir"])))
+    except InputError:
+        return None
 
 
 def headline(found: dict[str, Any]) -> dict[str, float]:

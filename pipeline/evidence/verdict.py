@@ -334,7 +334,7 @@ def _excluded(runs: Sequence[Run], metric: str) -> list[dict[str, Any]]:
     """Which runs are not compared, and why."""
     reasons = [(run, rejection(run, metric)) for run in runs]
     return [
-        {"levels": run.levels, "seed": run.seed, "dir": run.dir, "status": run.status, "reason": reason}
+        {"levels": run.levels, "seed": run.seed, "dir": run.dir, "status": run.status, "reason": run.damage or reason}
         for run, reason in reasons
         if reason is not None
     ]
@@ -350,6 +350,7 @@ def _warnings(runs: Sequence[Run], valid: list[Run], factors: Sequence[str], met
                 reasons[reason] = reasons.get(reason, 0) + 1
         why = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
         warnings.append(f"Not compared: {left} of {len(runs)} runs ({why}).")
+        warnings += [f"{run.dir} is damaged: {run.damage}" for run in runs if run.damage]
     places = [(arm_key(run.levels, factors), run.seed) for run in valid]
     if repeated := len(places) - len(set(places)):
         warnings.append(f"Repeated: {repeated} runs of an arm and seed that is there already; the mean is used.")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.bounded import within
-from pipeline.errors import InputError
+from pipeline.errors import InputError, of_machine
 from pipeline.tracking.config import Tracking
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def check(tracking: Tracking, name: str) -> bool:
         raise InputError(
             f"tracking.uri={tracking.uri}: cannot be used ({reason(error)}). "
             f"{hint}, or choose tracking=local or tracking=none."
-        ) from None
+        ) from (error if of_machine(error) else None)
     return True
 
 

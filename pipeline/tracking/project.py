@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import config, data, rundir, transfer
+from pipeline import config, data, records, rundir, transfer
 from pipeline.bounded import within
 from pipeline.errors import InputError
 from pipeline.tracking import unsent
@@ -56,6 +56,14 @@ _hanging: set[str] = set()
 
 class GaveUpError(Exception):
     """Whoever asked waits no longer."""
+
+
+class LostError(Exception):
+    """MLflow no longer has the run that showed a directory."""
+
+
+NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
+LOST = "it has no run {run}, which showed this; `python -m pipeline.sync runs_dir={path} again=true` shows it anew"
 
 
 @dataclass
@@ -110,6 +118,8 @@ def send(
             try:
                 _news(client, run_id, path, state, shown, wanted, sent, go_on)
             except Exception as error:
+                if getattr(error, "error_code", "") == NOT_THERE and unknown(client, run_id):
+                    raise LostError(LOST.format(run=run_id, path=path)) from None
                 if not _deleted(client, run_id, error):
                     raise
                 # By a person, on the dashboard: there it stays deleted.
@@ -117,7 +127,7 @@ def send(
                 state["ended"] = wanted
         finally:
             if state["tries"] or state["mlflow_run_id"]:  # else it was not reached, and what is known stays
-                rundir.write_json(path / "tracking.json", state)
+                _write(path, state)
     if wanted:
         unsent.remove(path, shown.uid)
     return sent
@@ -154,6 +164,29 @@ def _deleted(client: "MlflowClient", run_id: str, error: Exception) -> bool:
     return "must be in the 'active' state" in str(error) and client.get_run(run_id).info.lifecycle_stage == "deleted"
 
 
+def unknown(client: "MlflowClient", run_id: str) -> bool:
+    """Whether this MLflow has no such run, as when its database was deleted and made anew."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code == NOT_THERE:
+            return True
+        raise
+    return False
+
+
+def lost(path: Path, tracking: Tracking) -> bool:
+    """Whether MLflow no longer has the run that shows the directory, by what tracking.json says."""
+    run_id = _state(path, tracking)["mlflow_run_id"]
+    if run_id is None:
+        return False
+    if not tracking.remote and not Path(str(tracking.uri).removeprefix("sqlite:///")).exists():
+        return True  # and is not made for this
+    return unknown(connect(tracking), run_id)
+
+
 def _locked(path: Path) -> Any:
     """No two processes make the MLflow run of one directory."""
     from filelock import FileLock
@@ -168,9 +201,9 @@ def tracking_of(path: Path) -> Tracking:
     """
     if (known := _read(path).get("tracking")) is None:
         if (path / "sweep.json").exists():
-            known = rundir.read_json(path / "sweep.json").get("tracking", {"uri": None})
+            known = rundir.read_sweep(path).get("tracking", {"uri": None})
         else:
-            known = rundir.read_json(path / "run.json")["config"]["tracking"]
+            known = rundir.read_run(path)["config"]["tracking"]
     try:
         return Tracking(**known)
     except TypeError:
@@ -180,10 +213,13 @@ def tracking_of(path: Path) -> Tracking:
 def _read(path: Path) -> dict[str, Any]:
     """tracking.json. What it says can be found out again: a damaged one is none."""
     try:
-        found = rundir.read_json(path / "tracking.json")
+        return rundir.read_record(path / "tracking.json", records.TRACKING)
     except InputError:
         return {}
-    return found if isinstance(found, dict) else {}
+
+
+def _write(path: Path, state: dict[str, Any]) -> None:
+    rundir.write_record(path / "tracking.json", state)
 
 
 def _state(path: Path, tracking: Tracking, again: bool = False) -> dict[str, Any]:
@@ -207,6 +243,8 @@ def wanted_end(path: Path, mine: bool = False) -> list[Any] | None:
     """[status, end time in ms] that MLflow has to show; None while the run or sweep is under way."""
     found = rundir.get_status(path)
     status = found["status"]
+    if status == "damaged":
+        raise InputError(found["error"])
     if status == "missing" and (path / "verdict.json").exists():  # a sweep from before they had a status.json
         return ["FINISHED", int((path / "verdict.json").stat().st_mtime * 1000)]
     if status in ("running", "missing"):
@@ -228,6 +266,8 @@ def _begun(client: "MlflowClient", path: Path, state: dict[str, Any], shown: Sho
     if (path.parent / "sweep.json").exists():
         tags |= {"mlflow.parentRunId": _parent(client, path.parent, tracking), "sweep": path.parent.name}
     if state["mlflow_run_id"]:
+        if unknown(client, state["mlflow_run_id"]):
+            raise LostError(LOST.format(run=state["mlflow_run_id"], path=path))
         has = client.get_run(state["mlflow_run_id"]).data.params
     else:
         where = experiment(client, tracking, shown.experiment)
@@ -235,11 +275,11 @@ def _begun(client: "MlflowClient", path: Path, state: dict[str, Any], shown: Sho
         found = _by_uid(client, where, shown.uid)
         if not found:
             state["tries"] += 1
-            rundir.write_json(path / "tracking.json", state)
+            _write(path, state)
             started = int(shown.started * 1000)
             found = [client.create_run(where, start_time=started, tags=tags, run_name=path.name)]
         state["mlflow_run_id"], has = found[0].info.run_id, found[0].data.params
-        rundir.write_json(path / "tracking.json", state)
+        _write(path, state)
     run_id = state["mlflow_run_id"]
     params = [Param(k, v[:6000]) for k, v in shown.params.items() if k not in has]  # a changed one is an error there
     for start in range(0, len(params) or 1, 100):  # the server's limit for one batch
@@ -251,7 +291,7 @@ def _begun(client: "MlflowClient", path: Path, state: dict[str, Any], shown: Sho
         _file(client, run_id, path, file, state, lambda: True)
     # Not before all of this is there: a server that dies in between gets it again.
     state["begun"] = True
-    rundir.write_json(path / "tracking.json", state)
+    _write(path, state)
     return run_id
 
 
@@ -263,7 +303,10 @@ def _by_uid(client: "MlflowClient", experiment: str, uid: str) -> list[Any]:
 def _parent(client: "MlflowClient", sweep: Path, tracking: Tracking) -> str:
     """The MLflow run of a sweep. Whoever needs it first makes it: the sweep may have begun without the server."""
     with _locked(sweep):
-        return _begun(client, sweep, _state(sweep, tracking), _shown(sweep), tracking)
+        state = _state(sweep, tracking)
+        if state["mlflow_run_id"] and unknown(client, state["mlflow_run_id"]):
+            state = _state(sweep, tracking, again=True)
+        return _begun(client, sweep, state, _shown(sweep), tracking)
 
 
 def _drop_doubles(client: "MlflowClient", run_id: str, state: dict[str, Any], shown: Shown) -> None:
@@ -296,7 +339,7 @@ def _rows(client: "MlflowClient", run_id: str, path: Path, state: dict[str, Any]
         client.log_batch(run_id, metrics=metrics[start : start + 1000])
     if rows:
         state |= {"rows": known + len(rows), "last_row": rundir.digest(rows[-1])}
-        rundir.write_json(path / "tracking.json", state)
+        _write(path, state)
     return len(rows)
 
 
@@ -331,7 +374,7 @@ def _shown(path: Path) -> Shown:
 
 
 def _of_run(run: Path) -> Shown:
-    asked = rundir.read_json(run / "run.json")
+    asked = rundir.read_run(run)
     flat = config.flat(asked["config"])
     dataset = asked["dataset"]
     profile = {"num_examples": sum(dataset["counts"].values()), "classes": len(dataset["classes"])}
@@ -399,7 +442,7 @@ def _is_card(file: Path) -> bool:
 
 
 def _of_sweep(sweep: Path) -> Shown:
-    asked = rundir.read_json(sweep / "sweep.json")
+    asked = rundir.read_sweep(sweep)
     levels = {
         f"levels.{k}": ", ".join(dict.fromkeys(str(j["levels"].get(k)) for j in asked["jobs"]))
         for k in asked["factors"]
@@ -434,7 +477,7 @@ def live(run: Path, tracking: Tracking) -> Iterator[None]:
         yield
         return
     ready(tracking)
-    asked = rundir.read_json(run / "run.json")
+    asked = rundir.read_run(run)
     unsent.add(run, asked["uid"], Path(asked["config"]["runs_dir"]), tracking.uri)
     stop, enough = threading.Event(), threading.Event()
     problem: list[Exception] = []
@@ -490,8 +533,8 @@ def begin_sweep(sweep: Path, tracking: Tracking, runs_dir: Path) -> None:
     if tracking.uri is not None:
         with _locked(sweep):
             if state := _read(sweep):  # it goes on, maybe with more levels than its tags say
-                rundir.write_json(sweep / "tracking.json", state | {"begun": False})
-        unsent.add(sweep, rundir.read_json(sweep / "sweep.json")["uid"], runs_dir, tracking.uri)
+                _write(sweep, state | {"begun": False})
+        unsent.add(sweep, rundir.uid(sweep / "sweep.json"), runs_dir, tracking.uri)
 
 
 def attach(sweep: Path, artifacts: list[Path], metrics: dict[str, float]) -> None:
@@ -503,7 +546,7 @@ def attach(sweep: Path, artifacts: list[Path], metrics: dict[str, float]) -> Non
     files = [str(f.relative_to(sweep)) if f.is_relative_to(sweep) else str(f.absolute()) for f in artifacts]
     with _locked(sweep):
         state = _state(sweep, tracking) | {"attached": {"files": files, "metrics": named}, "ended": None}
-        rundir.write_json(sweep / "tracking.json", state)
+        _write(sweep, state)
     if wanted_end(sweep):
         _bounded("the verdict", sweep, tracking, [sweep], _patience(tracking))
 
@@ -512,7 +555,7 @@ def end_sweep(sweep: Path, tracking: Tracking, status: str) -> None:
     """Send the end of the sweep, and what its runs have missed."""
     if tracking.uri is None:
         return
-    dirs = [sweep / job["dir"] for job in rundir.read_json(sweep / "sweep.json")["jobs"]]
+    dirs = [sweep / job["dir"] for job in rundir.read_sweep(sweep)["jobs"]]
     runs = [run for run in dirs if (run / "run.json").exists()]
     seconds = STOP_WAIT_S if status == "interrupted" else max(SWEEP_WAIT_S, _patience(tracking))
     _bounded("the sweep", sweep, tracking, [*runs, sweep], seconds)

@@ -34,9 +34,10 @@ def listed(runs_dir: Path, uri: str | None) -> Iterator[tuple[Path, str]]:
         try:
             mark = json.loads((folder / name).read_text())
             path, where = runs_dir / mark["dir"], mark["uri"]
+            there = path.exists()
         except (OSError, ValueError, KeyError, TypeError):  # sent meanwhile, or cut short by a kill: sync finds it
             continue
-        if not path.exists():
+        if not there:
             (folder / name).unlink(missing_ok=True)
         elif where == uri:
             yield path, name

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch.distributed.elastic.multiprocessing.errors import record
 
+from pipeline.errors import of_machine
 from pipeline.training import stopping
 
 
@@ -17,7 +18,13 @@ def main() -> None:
     with contextlib.suppress(stopping.Stopped), stopping.interruptible():
         from pipeline.training.fit import fit
 
-        fit(Path(sys.argv[1]))
+        try:
+            fit(Path(sys.argv[1]))
+        except Exception as error:
+            # Only the last error reaches the agent, and torch hides what the disk said in the one before.
+            if found := of_machine(error):
+                raise found from error
+            raise
 
 
 if __name__ == "__main__":

@@ -27,18 +27,12 @@ class Durable(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         path = Path(path)
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            with open(beside, "wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
+        with folders.replacing(path) as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())  # before the one that is there is put aside
             if path.exists():
                 os.replace(path, path.with_name("previous.ckpt"))
-            os.replace(beside, path)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
         folders.sync(path.parent)
 
 

@@ -35,7 +35,7 @@ def fit(path: Path, gpu: int | None = None) -> None:
     """
     began = time.perf_counter()
     quiet()
-    settings, asked = config.of_run(path), rundir.read_json(path / "run.json")
+    settings, asked = config.of_run(path), rundir.read_run(path)
     several = settings.trainer.processes > 1  # else what a scheduler may have set is none of ours
     rank, world = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE")) if several else (0, 1)
     if gpu is not None:

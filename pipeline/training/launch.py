@@ -8,7 +8,6 @@ it ended. The others wait for run.json and start their processes as it says.
 """
 
 import contextlib
-import errno
 import os
 import re
 import signal
@@ -20,11 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import config, rundir, terminal
+from pipeline.errors import MACHINE, of_machine
 from pipeline.training import devices, stopping
 from pipeline.training.stopping import Stopped
-
-# What ends a run without being its fault: it goes on from its last checkpoint once there is room again.
-ENVIRONMENT = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENOMEM, errno.ESTALE}
 
 # For all hosts to be there: at the start, and where max_restarts lets the others wait for one that died.
 HOSTS_S = 600
@@ -56,8 +53,8 @@ def train(path: Path) -> str:
     except Exception as error:
         rundir.fail(path, error, "interrupted" if _outside(error) else "failed")
     except BaseException as stop:
-        reason = str(stop) or ("a signal" if isinstance(stop, Stopped) else type(stop).__name__)
-        rundir.set_status(path, "interrupted", ended=time.time(), error=f"stopped by {reason}")
+        reason = str(stop) or (stopping.by() if isinstance(stop, Stopped) else type(stop).__name__)
+        rundir.end(path, "interrupted", ended=time.time(), error=f"stopped by {reason}")
         raise
     return rundir.get_status(path)["status"]
 
@@ -151,10 +148,10 @@ def follow(path: Path) -> None:
 
 def _outside(error: Exception) -> bool:
     """Whether the cause lies outside of the run: a full disk, a killed process of it, a loader that hangs."""
-    if isinstance(error, OSError) and error.errno in ENVIRONMENT:
-        return True
-    return isinstance(error, LostProcessError | devices.NoGPUError) or (
-        isinstance(error, RuntimeError) and "DataLoader" in str(error)
+    return (
+        of_machine(error) is not None
+        or isinstance(error, LostProcessError | devices.NoGPUError)
+        or (isinstance(error, RuntimeError) and "DataLoader" in str(error))
     )
 
 
@@ -211,6 +208,9 @@ def _elastic(path: Path, trainer: config.Trainer, attempt: int) -> None:
             found = kind(f"process {rank}: {message} (see {logs})")
             if gone:
                 _told(logs, found)
+            disk = re.search(r"OSError: \[Errno (\d+)\]", message)
+            if disk and int(disk[1]) in MACHINE:
+                raise found from OSError(int(disk[1]), message, str(path))
         if several and not (logs / "failure.json").exists():
             rundir.write_json(logs / "failure.json", {"error": str(found), "lost": isinstance(found, LostProcessError)})
         raise found from error

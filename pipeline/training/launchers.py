@@ -231,7 +231,7 @@ def _watch(stop: Path, parent: int, ended: threading.Event) -> None:
     while not ended.wait(POLL_S):
         if stop.exists() or os.getppid() != parent:
             if not stopping.asked():  # Ctrl-C came here as well; a second signal would not wait for the checkpoint
-                os.kill(os.getpid(), signal.SIGTERM)
+                stopping.ask("its sweep, which was stopped" if stop.exists() else "the end of its sweep's process")
             return
 
 

@@ -71,7 +71,7 @@ def place(source: Config) -> Path:
     if source.accept and rundir.get_status(own)["status"] != "finished":
         for file in sorted(folder.glob("*/run.json")):
             finished = rundir.get_status(file.parent)["status"] == "finished"
-            if finished and keys.same(rundir.read_json(file), wanted, source.accept):
+            if finished and keys.same(rundir.read_run(file.parent), wanted, source.accept):
                 return file.parent
     return own
 

@@ -5,8 +5,10 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from pipeline import rundir, terminal
+from pipeline.errors import InputError
 
 POLL_S = 0.5
 LAST_LINE_S = 10.0  # nothing but lines depends on it
@@ -16,7 +18,8 @@ LAST_LINE_S = 10.0  # nothing but lines depends on it
 def shown(runs: Sequence[tuple[str, Path]]) -> Iterator[None]:
     """Show how far `runs` (label, directory) are, on stderr, while the body trains them."""
     stop = threading.Event()
-    thread = threading.Thread(target=_watch, args=(list(runs), stop), daemon=True)
+    before = [rundir.get_status(path) for _, path in runs]  # of one that is taken up: how it ended the last time
+    thread = threading.Thread(target=_watch, args=(list(runs), before, stop), daemon=True)
     thread.start()
     try:
         yield
@@ -25,7 +28,7 @@ def shown(runs: Sequence[tuple[str, Path]]) -> Iterator[None]:
         thread.join(LAST_LINE_S)
 
 
-def _watch(runs: list[tuple[str, Path]], stop: threading.Event) -> None:
+def _watch(runs: list[tuple[str, Path]], before: list[dict[str, Any]], stop: threading.Event) -> None:
     from rich.progress import BarColumn, Progress, TextColumn
 
     began, open_runs, done = time.monotonic(), dict(enumerate(runs)), 0
@@ -39,13 +42,15 @@ def _watch(runs: list[tuple[str, Path]], stop: threading.Event) -> None:
             part, newest = 0.0, ""
             for number, (label, path) in list(open_runs.items()):
                 status = rundir.get_status(path)
-                if status["status"] in ("finished", "failed", "interrupted"):
+                if status == before[number] or status["status"] == "missing":
+                    continue
+                if status["status"] != "running":
                     done += 1
                     del open_runs[number]
                     count = f"[{done:>{len(str(len(runs)))}}/{len(runs)}]"
                     line = f"{count} {label}  {_result(status)}{_eta(began, done, len(runs))}"
                     bar.console.print(line)
-                elif status["status"] == "running":
+                else:
                     part += rundir.progress(path)
                     newest = newest or _latest(label, path)
             far, eta = done + part, _eta(began, done + part, len(runs))
@@ -62,7 +67,10 @@ def _result(status: dict) -> str:
 
 
 def _latest(label: str, path: Path) -> str:
-    rows = list(rundir.metric_rows(path))
+    try:
+        rows = list(rundir.metric_rows(path))
+    except InputError:
+        rows = []
     if not rows:
         return label
     return f"{label} epoch {rows[-1]['step']} " + " ".join(

@@ -26,6 +26,7 @@ GRACE_S = 20
 # a destructor or a callback from C. Then the next batch, or the next run, notices.
 _asked = False
 _by = ""  # the signal that asked first
+_who = ""  # whoever sends the next one from within
 _since = 0.0
 _depth = 0
 
@@ -41,12 +42,24 @@ def asked() -> bool:
     return _asked
 
 
+def by() -> str:
+    """Who asked this process to stop: a signal's name, or what `ask` was told; another one's signal where none did."""
+    return _by or "a signal to another of its processes"
+
+
+def ask(who: str) -> None:
+    """Ask this process to stop, from another thread of it: as SIGTERM does, in the name of `who`."""
+    global _who
+    _who = who
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
     """Within, SIGTERM, SIGINT and SIGHUP raise Stopped at once. The outermost one begins with nothing asked."""
-    global _asked, _depth
+    global _asked, _by, _depth
     if _depth == 0:
-        _asked = False
+        _asked, _by = False, ""
     _depth += 1
     try:
         with handled(interrupt):
@@ -63,7 +76,7 @@ def interruptible() -> Iterator[None]:
 def cooperative() -> Iterator[None]:
     """Within, the first signal only sets what `asked` says. The second one, or GRACE_S, raises Stopped."""
     if _asked:
-        raise Stopped("a signal before")
+        raise Stopped(_by)
     with handled(_ask):
         try:
             yield
@@ -129,10 +142,11 @@ def _importing(frame: FrameType | None) -> bool:
 
 
 def _note(number: int) -> None:
-    global _asked, _by, _since
+    global _asked, _by, _since, _who
     hung_up(number)
     if not _asked:
-        _asked, _by, _since = True, signal.Signals(number).name, time.monotonic()
+        _asked, _by, _since = True, _who or signal.Signals(number).name, time.monotonic()
+        _who = ""
 
 
 def _ask(number: int, frame: FrameType | None) -> None:

@@ -43,7 +43,7 @@ class Source:
 
 def of_run(run: Path, named: str, weights: bool = True) -> Source:
     """The network of a run directory. Raises InputError where it is none, or has no checkpoint and `weights`."""
-    asked = rundir.read_json(run / "run.json")
+    asked = rundir.read_run(run)
     file = run / "checkpoints" / "best.ckpt"
     if weights and not file.exists():
         status = rundir.get_status(run)["status"]

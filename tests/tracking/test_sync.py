@@ -406,3 +406,46 @@ def test_a_thousand_finished_runs_cost_the_next_command_nothing(tmp_path, where)
     began = time.perf_counter()
     project.replay(tmp_path, where)
     assert time.perf_counter() - began < 0.1
+
+
+@pytest.mark.parametrize("new", ["no database", "a new one"])
+def test_a_database_that_was_deleted_is_said_and_again_shows_all(new, sweep, process, tmp_path):
+    own = Tracking(uri=f"sqlite:///{tmp_path}/own/mlflow.db", artifacts=f"{tmp_path}/own/artifacts")
+    line = f"runs_dir={sweep.parent}"  # each in a process of its own: MLflow keeps a deleted database open
+    assert process("sync", f"{line} uri={own.uri}").code == 0
+    shutil.rmtree(tmp_path / "own")
+    if new == "a new one":
+        from pipeline.tracking.connect import connect
+
+        connect(own)
+    done = process("sync", line)
+    assert done.code == 1
+    assert done.err.count("it has no run") == 3
+    assert f"`python -m pipeline.sync runs_dir={sweep} again=true` shows it anew" in done.err
+    assert (tmp_path / "own").exists() == (new == "a new one")
+    # What is taken up again owes something, and cannot send it there either
+    status = rundir.read_json(sweep / "000_seed-0" / "status.json")
+    rundir.write_json(sweep / "000_seed-0" / "status.json", status | {"ended": status["ended"] + 1})
+    done = process("sync", line)
+    assert (done.code, done.err.count("it has no run")) == (1, 3)
+    # One run of the sweep alone, then all
+    assert process("sync", f"runs_dir={sweep / '000_seed-0'} again=true").code == 0
+    assert process("sync", f"{line} again=true").code == 0
+    assert process("sync", line).out.startswith("Nothing to send")
+    from pipeline.tracking.connect import connect
+
+    shown = {run.info.run_name: run for run in all_of(connect(own), sweep)}
+    assert sorted(shown) == ["000_seed-0", "001_seed-1", "sweep"]
+    for path in sweep.glob("*/run.json"):
+        run = shown[path.parent.name]
+        assert rows_of(connect(own), run.info.run_id) == recorded(path.parent)
+        assert run.data.tags["mlflow.parentRunId"] == shown["sweep"].info.run_id
+
+
+def test_a_damaged_run_is_named_and_the_others_are_sent(sweep, client, command):
+    (sweep / "000_seed-0" / "run.json").write_text("{}")
+    (sweep / "001_seed-1" / "status.json").write_text("null")
+    done = command("sync", f"runs_dir={sweep.parent} output=json")
+    assert done.code == 1
+    assert {Path(row["run"]).name for row in done.document["runs"] if row["error"]} == {"000_seed-0", "001_seed-1"}
+    assert [run.info.run_name for run in all_of(client, sweep)] == ["sweep"]
