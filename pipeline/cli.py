@@ -116,6 +116,12 @@ def emit(output: str, document: dict[str, Any], table: Callable[[], None]) -> No
         table()
 
 
+def mind(lines: list[str]) -> None:
+    """Say what the user may not have meant, without holding anything up."""
+    for line in lines:
+        print(f"mind: {line}", file=sys.stderr)
+
+
 def verdict_table(sweep: Path, found: dict[str, Any]) -> None:
     """The verdict of a sweep for people, and where to look next: how `train -m` and `compare` end."""
     from rich.console import Console

@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+LONGEST_S = 1_000_000
+
 
 class InputError(ValueError):
     """Bad input. The message names the field, what was given and what is allowed; commands exit with 2."""
@@ -31,3 +33,11 @@ def within(field: str, value: float, low: float, high: float) -> None:
     """Raise InputError unless `low <= value <= high`."""
     if not low <= value <= high:
         raise InputError(f"{field}={value}: must lie between {low} and {high}.")
+
+
+def seconds(field: str, value: float) -> None:
+    """Raise InputError unless `value` is a time that can be waited for: poll() overflows at 25 days."""
+    if not value > 0:
+        raise InputError(f"{field}={value}: must be greater than 0.")
+    if not value <= LONGEST_S:
+        raise InputError(f"{field}={value}: must be a finite number, at most {LONGEST_S:,} (11 days).")

@@ -38,6 +38,7 @@ def job(cfg: DictConfig) -> int:
     if settings.dir and of_sweep(path):
         return _job_of_sweep(settings, path, source)
     check(settings)
+    cli.mind(design.contradictions(settings))
     from pipeline.training import progress, stopping
 
     parent = Path(settings.runs_dir) / settings.experiment.name
@@ -411,8 +412,7 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
     open_ = [n for n, state in enumerate(states) if state not in done]
     arms, seeds = len(design.arms(jobs)), len({job_.seed for job_ in jobs})
     print(f"{first.experiment.name}: {len(jobs)} runs: {arms} arms x {seeds} seeds, in {path}", file=sys.stderr)
-    for warning in asks["warnings"]:
-        print(f"mind: {warning}", file=sys.stderr)
+    cli.mind(asks["warnings"])
     for name, state in zip(names, states, strict=True):
         if state != "new":
             print(f"{name}: {BEFORE[state if state in done else f'{state}, open']}", file=sys.stderr)

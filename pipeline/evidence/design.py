@@ -11,6 +11,7 @@ from pipeline import config, data, transfer
 from pipeline.architecture import Plan
 from pipeline.config import Config
 from pipeline.errors import InputError
+from pipeline.evaluation import metrics
 from pipeline.training import pretrain
 from pipeline.transfer import Outline
 
@@ -218,9 +219,15 @@ def unmatched(jobs: Sequence[Job]) -> list[str]:
             if job.planned.match and not job.planned.match.matched]  # fmt: skip
 
 
+def contradictions(settings: Config) -> list[str]:
+    """What the question says against itself, a line each."""
+    return metrics.contradiction(settings.experiment.metric, str(settings.experiment.mode))
+
+
 def warnings(factors: Sequence[str], jobs: Sequence[Job]) -> list[str]:
     """All that a reviewer would hold against this design, a line each."""
     return [
+        *contradictions(jobs[0].settings),
         *(one["text"] for one in duplicates(jobs)),
         *(one["text"] for one in confounds(factors, jobs) if not one["meant"]),
         *unmatched(jobs),

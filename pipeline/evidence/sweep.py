@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import data, rundir
+from pipeline.evaluation.metrics import contradiction
 from pipeline.evidence.layers import layers
 from pipeline.evidence.matrix import matrix
 from pipeline.evidence.plots import PERTURBATIONS, figures
@@ -62,6 +63,7 @@ def conclude(sweep: Path) -> dict[str, Any]:
         n_test=_n_test(sweep, runs) if question["metric"].endswith("/acc") else None,
         levels={key: [job["levels"][key] for job in asked["jobs"]] for key in asked["factors"]},
     )
+    found["warnings"] += contradiction(question["metric"], question["mode"])
     found["matrix"] = matrix(found, runs)
     # What a design says beyond its factors, where it is one of these.
     found["layers"] = layers(found, runs)
