@@ -66,7 +66,7 @@ class ControlledSweeper(Sweeper):
 
 
 def _levels(params: Any) -> list[str]:
-    """The overrides that `hydra.sweeper.params` stands for. Raises InputError where it is no mapping of keys to text."""
+    """The overrides that `hydra.sweeper.params` stands for. Raises InputError where it maps no keys to text."""
     form = "must be written as keys with their levels as text, as in {architecture.kernel_size: '3,5', seed: '0,1'}"
     if params is None:
         return []

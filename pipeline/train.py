@@ -24,6 +24,7 @@ from pipeline.config import Config
 from pipeline.errors import InputError
 from pipeline.evidence import design
 from pipeline.evidence.design import Job, arm
+from pipeline.names import shortened
 from pipeline.training import pretrain
 
 
@@ -386,7 +387,7 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
 
     first = jobs[0].settings
     names = [f"{job_.arm},seed={job_.seed}".lstrip(",") for job_ in jobs]
-    dirs = _directories(path, names, jobs)
+    dirs = _directories(path, jobs)
     asks = {
         "experiment": config.to_dict(first)["experiment"],
         "factors": factors,
@@ -492,12 +493,12 @@ def _state(run: Path) -> str:
     return status if (run / "run.json").exists() and status != "missing" else "new"
 
 
-def _directories(path: Path, names: list[str], jobs: list[Job]) -> list[Path]:
+def _directories(path: Path, jobs: list[Job]) -> list[Path]:
     """Each job's directory: the one it had before, or the next number and its name."""
     before = rundir.read_json(path / "sweep.json")["jobs"] if (path / "sweep.json").exists() else []
     known = {job_["key"]: job_["dir"] for job_ in before}
     numbers = itertools.count(len(before))
-    return [path / (known.get(j.key) or f"{next(numbers):03d}_{_folder(n)}") for n, j in zip(names, jobs, strict=True)]
+    return [path / (known.get(job_.key) or f"{next(numbers):03d}_{_folder(job_)}") for job_ in jobs]
 
 
 def _quoted(path: Path) -> str:
@@ -505,10 +506,11 @@ def _quoted(path: Path) -> str:
     return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def _folder(name: str) -> str:
-    """A name fit for a folder on any system, and to be typed after `run=` without quotes."""
-    name = name.replace("=", "-").replace(",", "_")
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[:120]
+def _folder(job: Job) -> str:
+    """A job's name, fit for a folder on any system (255 bytes), and to be typed after `run=` without quotes."""
+    room = 100 if job.arm.isascii() else 50
+    name = f"{shortened(job.arm, room)},seed={job.seed}".lstrip(",").replace("=", "-").replace(",", "_")
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
 
 
 def main() -> None:

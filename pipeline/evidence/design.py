@@ -12,12 +12,14 @@ from pipeline.architecture import Plan
 from pipeline.config import Config
 from pipeline.errors import InputError
 from pipeline.evaluation import metrics
+from pipeline.names import shortened
 from pipeline.training import pretrain
 from pipeline.transfer import Outline
 
 if TYPE_CHECKING:
     from pipeline import cli
 
+LONGEST = 60  # characters of a level in the name of its arm
 TOLERANCE = 0.05  # costs that differ by less are called the same
 
 # What arms can differ in besides their factors.
@@ -55,7 +57,8 @@ def arm(levels: dict[str, Any]) -> str:
     """`kernel_size=3,padding=same`: the levels by the last part of their names, where that is not ambiguous."""
     short = [key.rpartition(".")[2] for key in levels]
     names = short if len(set(short)) == len(short) else list(levels)
-    return ",".join(f"{name}={str(value).replace(' ', '')}" for name, value in zip(names, levels.values(), strict=True))
+    words = [shortened(str(value).replace(" ", ""), LONGEST) for value in levels.values()]
+    return ",".join(f"{name}={word}" for name, word in zip(names, words, strict=True))
 
 
 def expand(sweep: "cli.Sweep") -> tuple[list[str], list[Job]]:
@@ -199,6 +202,7 @@ def confounds(factors: Sequence[str], jobs: Sequence[Job]) -> list[dict[str, Any
                     continue
                 level, reference = group[0].levels[factor], groups[0][0].levels[factor]
                 short = factor.rpartition(".")[2]
+                this, that = (shortened(str(one), LONGEST) for one in (level, reference))
                 found.append(
                     {
                         "factor": factor,
@@ -207,7 +211,7 @@ def confounds(factors: Sequence[str], jobs: Sequence[Job]) -> list[dict[str, Any
                         "quantity": quantity,
                         "ratio": ratio,
                         "meant": quantity in group[0].settings.experiment.meant_to_differ,
-                        "text": f"{short} {level} has {ratio:.2g} times the {WORDS[quantity]} of {reference}",
+                        "text": f"{short} {this} has {ratio:.2g} times the {WORDS[quantity]} of {that}",
                     }
                 )
     return found

@@ -14,6 +14,9 @@ from pipeline.evidence.quadrants import quadrants
 from pipeline.evidence.report import report
 from pipeline.evidence.run import Run
 from pipeline.evidence.verdict import verdict
+from pipeline.names import shortened
+
+LONGEST = 120  # characters of a level in the name of its number
 
 
 def collect(sweep: Path) -> list[Run]:
@@ -105,7 +108,7 @@ def data_card(run: Path) -> Path | None:
 def headline(found: dict[str, Any]) -> dict[str, float]:
     """The verdict as flat numbers: per factor and level the mean of the metric, for charts and `dvc metrics`."""
     return {
-        f"{factor}.{level['level']}".replace(" ", ""): level["mean"]
+        f"{factor}.{shortened(str(level['level']).replace(' ', ''), LONGEST)}": level["mean"]
         for factor, entry in found["factors"].items()
         for level in entry["levels"]
         if level["mean"] is not None
