@@ -255,8 +255,9 @@ def asked(settings: Config, run: Path) -> dict[str, Any]:
     made, begins = begins_from(settings, prepared)
     code = rundir.code_digest()
     key = key_of(settings, prepared, code)
-    settings.architecture = made.section
-    # From here on what was left open is settled, for this run and for whoever takes it up on another machine.
+    # From here on what was left open is settled, for this run and for whoever takes it up on another machine. In a
+    # copy: a source shares its trainer section with the run that it is trained for, and is found again by its key.
+    settings = dataclasses.replace(settings, architecture=made.section, trainer=dataclasses.replace(settings.trainer))
     if settings.trainer.precision == "auto":
         native = environment.native_bf16(settings.trainer.accelerator)
         settings.trainer.precision = "bf16-mixed" if native else "32-true"

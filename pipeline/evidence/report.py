@@ -192,9 +192,9 @@ def _quadrants(doc: dict[str, Any], plots: dict[str, str]) -> list[str]:
         _figures(plots, ["quadrants"]),
         "<h3>Regret of each advice</h3>",
         _table(head, rows, words=3),
-        '<p class="facts">By how much the strategy with the best mean of the quadrant leads the one that is advised: mean ± half of '
-        "its 95&nbsp;% t interval over seeds, paired. That one is picked from these very runs, so that a regret is "
-        "rather too large than too small.</p>",
+        '<p class="facts">By how much the strategy with the best mean of the quadrant leads the one that is '
+        "advised: mean ± half of its 95&nbsp;% t interval over seeds, paired. The former is picked from these very "
+        "runs, so that a regret is rather too large than too small.</p>",
     ]
 
 

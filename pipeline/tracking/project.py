@@ -96,8 +96,8 @@ class Shown:
         self.metrics = named
 
 
-# MLflow 3.17 refuses longer keys and cuts longer values (6000 and 8000) without a word in them. By these, 100 parameters
-# and the tags stay within the 1 MB of one request.
+# MLflow 3.17 refuses longer keys, and cuts values at 6000 and 8000 so that nobody sees it. By these, a batch of 100
+# parameters and the tags stay within the 1 MB of one request.
 MOST_KEY, MOST_PARAM, MOST_TAG = 250, 2000, 4000
 MOST_LEVEL = 200  # of several in one tag
 
