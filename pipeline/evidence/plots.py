@@ -172,7 +172,8 @@ def _difference(doc: dict[str, Any], factor: str, entry: dict[str, Any], levels:
             capsize=4,
         )
     _rows(axes, levels, factor)
-    axes.set_title(f"Difference to {_clip(text(best['level']))}, paired by seed")
+    name = _clip(text(best["level"]))
+    axes.set_title(f"Difference to {name}" + (", paired by seed" if len(name) < 12 else ""))  # beside long level names
     axes.set_xlabel(f"difference in {doc['metric']}")
     _legend_below(figure)
     return figure
