@@ -125,7 +125,7 @@ def typed(cfg: DictConfig, kind: type[T]) -> T:
     _refuse_unknown(cfg, "")
     found = OmegaConf.to_object(cfg)
     assert isinstance(found, kind)
-    for key, value in _numbers(dataclasses.asdict(found)):
+    for key, value in _numbers(dataclasses.asdict(found)):  # type: ignore[call-overload]
         if not math.isfinite(value):
             raise InputError(f"{key}={value}: must be a finite number.")
     return found
