@@ -7,7 +7,7 @@ the launcher. Hydra takes sweepers from the `hydra_plugins` namespace alone, hen
 
 import copy
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -25,8 +25,8 @@ from pipeline.training import launchers
 class ControlledSweeper(Sweeper):
     """Full factorial design over the swept keys of `hydra.sweeper.params` and of the command line."""
 
-    def __init__(self, params: dict[str, Any] | None) -> None:
-        self.params = params or {}
+    def __init__(self, params: Any) -> None:
+        self.params = params
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.config = config
@@ -50,7 +50,7 @@ class ControlledSweeper(Sweeper):
         assert self.config is not None
         master, launcher, loader = self.config, self.launcher, self.hydra_context.config_loader
         # The command line comes last, so a level list typed there replaces the experiment's own.
-        lines = [f"{key}={value}" for key, value in self.params.items()] + arguments
+        lines = _levels(self.params) + arguments
         overrides = OverridesParser.create(loader).parse_overrides(lines)
         # A value typed on the command line in place of an experiment's levels makes their key no factor.
         last = {o.get_key_element(): o for o in overrides}
@@ -63,6 +63,19 @@ class ControlledSweeper(Sweeper):
                 launcher=launcher,
             )
         )
+
+
+def _levels(params: Any) -> list[str]:
+    """The overrides that `hydra.sweeper.params` stands for. Raises InputError where it maps no keys to text."""
+    form = "must be written as keys with their levels as text, as in {architecture.kernel_size: '3,5', seed: '0,1'}"
+    if params is None:
+        return []
+    if not isinstance(params, Mapping):
+        raise InputError(f"hydra.sweeper.params={params}: {form}.")
+    for key, value in params.items():
+        if isinstance(value, Mapping | Sequence) and not isinstance(value, str):
+            raise InputError(f"hydra.sweeper.params.{key}={value}: {form}; on a command line say KEY=3,5 itself.")
+    return [f"{key}={'null' if value is None else value}" for key, value in params.items()]
 
 
 def _composer(loader: Any, master: DictConfig) -> Callable[[list[str]], DictConfig]:

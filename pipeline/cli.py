@@ -158,6 +158,12 @@ def _to_nowhere() -> None:
     os.close(nowhere)
 
 
+def mind(lines: list[str]) -> None:
+    """Say what the user may not have meant, without holding anything up."""
+    for line in lines:
+        terminal.say(f"mind: {line}")
+
+
 def verdict_table(sweep: Path, found: dict[str, Any]) -> None:
     """The verdict of a sweep for people, and where to look next: how `train -m` and `compare` end."""
     from pipeline.evidence import print_table

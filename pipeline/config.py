@@ -1,6 +1,8 @@
 """The typed whole. A composed DictConfig becomes a `Config` here and goes no further."""
 
 import dataclasses
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +13,7 @@ from pipeline import architecture, rundir
 from pipeline.augmentation import Augmentation
 from pipeline.data import Data
 from pipeline.errors import InputError, nearest, one_of, within
+from pipeline.evaluation.metrics import METRICS
 from pipeline.key import aside
 from pipeline.tracking.config import Tracking
 from pipeline.training.config import Optimizer, Trainer
@@ -25,15 +28,17 @@ class Experiment:
 
     name: str = aside("train")
     question: str = aside("")
-    metric: str = aside("test/acc")
-    mode: str = aside("max")  # max | min: which end of the metric is better
+    metric: str = aside("test/acc")  # a key of evaluation.metrics.METRICS
+    mode: str | None = aside(None)  # max | min: which end of the metric is better; null: as the metric has it
     smallest_effect: float = aside(0.01)  # differences below it do not matter to the asker
     invariance: bool = False  # every run ends with its accuracy against rotation, scale and shift
     meant_to_differ: list[str] = aside([])  # of params, macs, layers: part of the question
     quadrants: list[str] = aside([])  # factors whose first level is small, similar: see quadrants.py
 
     def __post_init__(self) -> None:
-        one_of("experiment.mode", self.mode, ("max", "min"))
+        one_of("experiment.metric", self.metric, METRICS)
+        if self.mode is not None:
+            one_of("experiment.mode", self.mode, ("max", "min"))
         for quantity in self.meant_to_differ:
             one_of("experiment.meant_to_differ", quantity, ("params", "macs", "layers"))
         if not self.smallest_effect > 0:
@@ -72,6 +77,8 @@ class Config:
             if any(ord(c) < 32 or ord(c) == 127 for c in getattr(self, key) or ""):
                 # In a SLURM script, what follows a line break would be run.
                 raise InputError(f"{key}={getattr(self, key)!r}: names no folder; it has control characters.")
+        if self.experiment.mode is None:  # not in the section itself, whose defaults are those of Hydra's schema
+            self.experiment.mode = METRICS[self.experiment.metric].better
         trainer = self.trainer
         for key, images in (("data", self.data), ("transfer.pretrain", self.transfer.pretrain)):
             size = images.batch_size if images else trainer.processes
@@ -111,7 +118,14 @@ def register() -> None:
 
 def from_hydra(cfg: DictConfig) -> Config:
     """The composed configuration, typed and checked. Raises InputError on what cannot be."""
-    return typed(cfg, Config)
+    asked = typed(cfg, Config)
+    # Not of the section by itself: a source has the experiment of its runs, and is not measured as they are.
+    if METRICS[asked.experiment.metric].invariance and not asked.experiment.invariance:
+        raise InputError(
+            f"experiment.metric={asked.experiment.metric}: runs have it with experiment.invariance=true, "
+            "which measures it."
+        )
+    return asked
 
 
 def typed(cfg: DictConfig, kind: type[T]) -> T:
@@ -119,7 +133,22 @@ def typed(cfg: DictConfig, kind: type[T]) -> T:
     _refuse_unknown(cfg, "")
     found = OmegaConf.to_object(cfg)
     assert isinstance(found, kind)
+    for key, value in _numbers(dataclasses.asdict(found)):  # type: ignore[call-overload]
+        if not math.isfinite(value):
+            raise InputError(f"{key}={value}: must be a finite number.")
     return found
+
+
+def _numbers(node: Any, key: str = "") -> Iterator[tuple[str, float]]:
+    """Every float below `node`, with the key that is typed for it."""
+    if isinstance(node, float):
+        yield key, node
+    elif isinstance(node, dict):
+        for name, value in node.items():
+            yield from _numbers(value, f"{key}.{name}".lstrip("."))
+    elif isinstance(node, list | tuple):
+        for i, value in enumerate(node):
+            yield from _numbers(value, f"{key}[{i}]")
 
 
 def _refuse_unknown(node: DictConfig, prefix: str) -> None:

@@ -13,6 +13,7 @@ SQLITE = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_IOERR: errno.EIO}
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # What ends a command without being its fault.
 MACHINE = NO_ROOM | {errno.EIO, errno.EROFS, errno.ENOMEM, errno.ESTALE}
+LONGEST_S = 1_000_000
 
 
 class InputError(ValueError):
@@ -70,3 +71,11 @@ def within(field: str, value: float, low: float, high: float) -> None:
     """Raise InputError unless `low <= value <= high`."""
     if not low <= value <= high:
         raise InputError(f"{field}={value}: must lie between {low} and {high}.")
+
+
+def seconds(field: str, value: float) -> None:
+    """Raise InputError unless `value` is a time that can be waited for: poll() overflows at 25 days."""
+    if not value > 0:
+        raise InputError(f"{field}={value}: must be greater than 0.")
+    if not value <= LONGEST_S:
+        raise InputError(f"{field}={value}: must be a finite number, at most {LONGEST_S:,} (11 days).")

@@ -31,6 +31,7 @@ ASIDE = frozenset(
         "data/fetch.py",
         "data/progress.py",
         "data/report.py",
+        "evaluation/metrics.py",
         "evaluation/plots.py",
         "training/__main__.py",
         "training/allocator.py",
@@ -40,6 +41,7 @@ ASIDE = frozenset(
         "training/launchers.py",
         "training/progress.py",
         "training/record.py",
+        "training/slurm.py",
         "training/stopping.py",
     }
 )

@@ -44,6 +44,7 @@ def job(cfg: DictConfig) -> int:
         "activation_bytes": planned.activation_bytes(settings.data.batch_size),
     }
     found["advice"] = architecture.advice(planned)
+    cli.mind(design.contradictions(settings))
     cli.emit(settings.output, found, lambda: layers_table(found))
     return cli.DONE
 
@@ -70,6 +71,7 @@ def sweep(asked: cli.Sweep) -> int:
         "unmatched": design.unmatched(jobs),
         "estimate": estimate(jobs),
     }
+    cli.mind(design.contradictions(jobs[0].settings))
     cli.emit(jobs[0].settings.output, found, lambda: arms_table(found))
     return cli.DONE
 

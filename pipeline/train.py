@@ -31,6 +31,7 @@ from pipeline.config import Config
 from pipeline.errors import InputError, machine_said, of_machine
 from pipeline.evidence import design
 from pipeline.evidence.design import Job, arm
+from pipeline.names import shortened
 from pipeline.training import pretrain
 
 
@@ -47,6 +48,7 @@ def job(cfg: DictConfig) -> int:
     if (path / "sweep.json").exists() and settings.dir:
         raise InputError(f"dir={path}: holds a sweep, not a run. Choose another, or say -m to go on with the sweep.")
     check(settings)
+    cli.mind(design.contradictions(settings))
     from pipeline.training import progress, stopping
 
     parent = Path(settings.runs_dir) / settings.experiment.name
@@ -291,9 +293,8 @@ def asked(settings: Config, run: Path) -> dict[str, Any]:
     splits = data.split(prepared, settings.data, settings.seed)
     made, begins = begins_from(settings, prepared)
     key = key_of(settings, prepared)
-    settings = config.settled(settings, made.plan.macs)
-    settings.architecture = made.section
     # From here on what was left open is settled, for this run and for whoever takes it up on another machine.
+    settings = dataclasses.replace(config.settled(settings, made.plan.macs), architecture=made.section)
     if settings.trainer.precision == "auto":
         native = environment.native_bf16(settings.trainer.accelerator)
         settings.trainer.precision = "bf16-mixed" if native else "32-true"
@@ -435,7 +436,7 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
 
     first = jobs[0].settings
     names = [f"{job_.arm},seed={job_.seed}".lstrip(",") for job_ in jobs]
-    dirs = _directories(path, names, jobs)
+    dirs = _directories(path, jobs)
     taken = earlier.serve(path, jobs, dirs)
     keys_there = [earlier.key_there(directory, job_) for directory, job_ in zip(dirs, jobs, strict=True)]
     asks = {
@@ -464,10 +465,8 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
     open_ = [n for n, state in enumerate(states) if state not in done]
     arms, seeds = len(design.arms(jobs)), len({job_.seed for job_ in jobs})
     terminal.say(f"{first.experiment.name}: {len(jobs)} runs: {arms} arms x {seeds} seeds, in {path}")
-    for warning in asks["warnings"]:
-        terminal.say(f"mind: {warning}")
-    for why in earlier.reasons(path, [jobs[n] for n in open_ if states[n] == "new"]):
-        terminal.say(f"mind: {why}")
+    cli.mind(asks["warnings"])
+    cli.mind(earlier.reasons(path, [jobs[n] for n in open_ if states[n] == "new"]))
     for name, directory, state in zip(names, dirs, states, strict=True):
         if state != "new":
             said = BEFORE[state if state in done else f"{state}, open"]
@@ -559,16 +558,16 @@ def _state(run: Path, key: str | None = None) -> str:
     return status if (run / "run.json").exists() and status != "missing" else "new"
 
 
-def _directories(path: Path, names: list[str], jobs: list[Job]) -> list[Path]:
+def _directories(path: Path, jobs: list[Job]) -> list[Path]:
     """Each job's directory: the one it had before, or the next number and its name."""
     before = rundir.read_sweep(path)["jobs"] if (path / "sweep.json").exists() else []
     known = {json.dumps([j["levels"], j["seed"]], default=str): j for j in before}
     numbers = itertools.count(len(before))
     places = []
-    for name, job_ in zip(names, jobs, strict=True):
+    for job_ in jobs:
         was = known.get(json.dumps([job_.levels, job_.seed], default=str))
         kept = was is not None and job_.is_that(was)
-        places.append(path / (was["dir"] if was and kept else f"{next(numbers):03d}_{_folder(name)}"))
+        places.append(path / (was["dir"] if was and kept else f"{next(numbers):03d}_{_folder(job_)}"))
     return places
 
 
@@ -577,10 +576,11 @@ def _quoted(path: Path) -> str:
     return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def _folder(name: str) -> str:
-    """A name fit for a folder on any system, and to be typed after `run=` without quotes."""
-    name = name.replace("=", "-").replace(",", "_")
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[:120]
+def _folder(job: Job) -> str:
+    """A job's name, fit for a folder on any system (255 bytes), and to be typed after `run=` without quotes."""
+    room = 100 if job.arm.isascii() else 50
+    name = f"{shortened(job.arm, room)},seed={job.seed}".lstrip(",").replace("=", "-").replace(",", "_")
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
 
 
 def main() -> None:

@@ -51,6 +51,26 @@ MISTAKES = {
     "optimizer.lr=fast": ["optimizer.lr=fast: ", "could not be converted to Float"],
     "optimizer.lr=0": ["optimizer.lr=0.0: must be greater than 0."],
     "optimizer.lr=nan": ["optimizer.lr=nan: must be greater than 0."],
+    "optimizer.lr=inf": ["optimizer.lr=inf: must be a finite number."],
+    "optimizer.weight_decay=inf": ["optimizer.weight_decay=inf: must be a finite number."],
+    "optimizer.warmup_epochs=inf": ["optimizer.warmup_epochs=inf: must be a finite number."],
+    "trainer.gradient_clip_val=inf": ["trainer.gradient_clip_val=inf: must be a finite number."],
+    "trainer.checkpoint_every_s=inf": ["trainer.checkpoint_every_s=inf: must be a finite number"],
+    "trainer.sync_timeout_s=1e300": ["trainer.sync_timeout_s=1e+300: must be a finite number, at most 1,000,000"],
+    "tracking.wait_s=inf": ["tracking.wait_s=inf: must be a finite number"],
+    "augmentation.strength=inf": ["augmentation.strength=inf: must lie between 0 and 4."],
+    "architecture=mlp architecture.match_reference={dropout:inf}": [
+        "architecture.match_reference.dropout=inf: must be"
+    ],
+    "experiment.smallest_effect=inf": ["experiment.smallest_effect=inf: must be a finite number."],
+    "-m experiment.smallest_effect=nan seed=0,1": ["experiment.smallest_effect=nan: must be greater than 0."],
+    "experiment.metric=test/f1": ["experiment.metric=test/f1: must be one of test/acc, ", "Did you mean 'test/acc'?"],
+    "-m experiment=padding experiment.metric=tset/loss": ["experiment.metric=tset/loss: ", "Did you mean 'test/loss'?"],
+    "experiment.metric=invariance/scale": ["experiment.metric=invariance/scale: ", "experiment.invariance=true"],
+    "-m hydra.sweeper.params=3": ["hydra.sweeper.params=3: must be written as keys with their levels as text"],
+    "-m hydra.sweeper.params=[seed]": ["hydra.sweeper.params=['seed']: must be written as keys"],
+    "-m hydra.sweeper.params={seed:[0,1]}": ["hydra.sweeper.params.seed=[0, 1]: must be written as keys"],
+    "-m +hydra.sweeper.params.data.size=8": ["hydra.sweeper.params.data={'size': 8}: ", "say KEY=3,5 itself"],
     "optimizer.momentum=1.5": ["optimizer.momentum=1.5: must lie between 0 and 1."],
     "optimizer.schedule=cos": ["optimizer.schedule=cos: must be one of constant, cosine.", "Did you mean 'cosine'?"],
     "trainer.max_epochs=0": ["trainer.max_epochs=0: must be at least 1."],
@@ -255,6 +275,11 @@ def test_help(module, command, workdir):
     assert done.err == ""
     assert "output: table" in done.out
     assert left_in(workdir) == []
+
+
+def test_nothing_to_sweep_over_is_one_run(command):
+    done = command("plan", "-m hydra.sweeper.params=null output=json")
+    assert (done.code, done.document["runs"]) == (0, 1)
 
 
 def test_help_names_groups_and_keys(command):

@@ -11,13 +11,16 @@ from pipeline import config, data, transfer
 from pipeline.architecture import Plan
 from pipeline.config import Config
 from pipeline.errors import InputError
+from pipeline.evaluation import metrics
 from pipeline.key import Key
+from pipeline.names import shortened
 from pipeline.training import pretrain
 from pipeline.transfer import Outline
 
 if TYPE_CHECKING:
     from pipeline import cli
 
+LONGEST = 60  # characters of a level in the name of its arm
 TOLERANCE = 0.05  # costs that differ by less are called the same
 
 # What arms can differ in besides their factors.
@@ -66,7 +69,8 @@ def arm(levels: dict[str, Any]) -> str:
     """`kernel_size=3,padding=same`: the levels by the last part of their names, where that is not ambiguous."""
     short = [key.rpartition(".")[2] for key in levels]
     names = short if len(set(short)) == len(short) else list(levels)
-    return ",".join(f"{name}={str(value).replace(' ', '')}" for name, value in zip(names, levels.values(), strict=True))
+    words = [shortened(str(value).replace(" ", ""), LONGEST) for value in levels.values()]
+    return ",".join(f"{name}={word}" for name, word in zip(names, words, strict=True))
 
 
 def expand(sweep: "cli.Sweep") -> tuple[list[str], list[Job]]:
@@ -210,6 +214,7 @@ def confounds(factors: Sequence[str], jobs: Sequence[Job]) -> list[dict[str, Any
                     continue
                 level, reference = group[0].levels[factor], groups[0][0].levels[factor]
                 short = factor.rpartition(".")[2]
+                this, that = (shortened(str(one), LONGEST) for one in (level, reference))
                 found.append(
                     {
                         "factor": factor,
@@ -218,7 +223,7 @@ def confounds(factors: Sequence[str], jobs: Sequence[Job]) -> list[dict[str, Any
                         "quantity": quantity,
                         "ratio": ratio,
                         "meant": quantity in group[0].settings.experiment.meant_to_differ,
-                        "text": f"{short} {level} has {ratio:.2g} times the {WORDS[quantity]} of {reference}",
+                        "text": f"{short} {this} has {ratio:.2g} times the {WORDS[quantity]} of {that}",
                     }
                 )
     return found
@@ -230,9 +235,15 @@ def unmatched(jobs: Sequence[Job]) -> list[str]:
             if job.planned.match and not job.planned.match.matched]  # fmt: skip
 
 
+def contradictions(settings: Config) -> list[str]:
+    """What the question says against itself, a line each."""
+    return metrics.contradiction(settings.experiment.metric, str(settings.experiment.mode))
+
+
 def warnings(factors: Sequence[str], jobs: Sequence[Job]) -> list[str]:
     """All that a reviewer would hold against this design, a line each."""
     return [
+        *contradictions(jobs[0].settings),
         *(one["text"] for one in duplicates(jobs)),
         *(one["text"] for one in confounds(factors, jobs) if not one["meant"]),
         *unmatched(jobs),

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.evaluation.metrics import METRICS
 from pipeline.evidence.paired import CONFIDENCE
 from pipeline.evidence.run import Run
 from pipeline.evidence.verdict import verdict
 
-# The columns, where runs have them; of the last, less is better.
+# The columns, where runs have them.
 BESIDES = ("invariance/rotation", "invariance/scale", "invariance/shift", "gap/acc")
-LESS_IS_BETTER = ("gap/acc",)
+LESS_IS_BETTER = [name for name, metric in METRICS.items() if metric.better == "min"]
 
 
 def matrix(doc: dict[str, Any], runs: Sequence[Run]) -> dict[str, dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.evidence.run import Run, level_key
-from pipeline.evidence.sentence import text
+from pipeline.evidence.sentence import FIRST, text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -144,7 +144,7 @@ def _seeds(doc: dict[str, Any], factor: str, entry: dict[str, Any], levels: list
 def _difference(doc: dict[str, Any], factor: str, entry: dict[str, Any], levels: list[dict[str, Any]]) -> "Figure":
     """Level minus best: each seed, the mean and its interval, over a band of what is too small to matter."""
     figure, axes = _axes(1.35 + 0.42 * max(len(levels), 2))
-    best = next(level for level in levels if level["verdict"] in ("best", "only level"))
+    best = next(level for level in levels if level["verdict"] in FIRST)
     effect = doc["smallest_effect"]
     if effect > 0:
         axes.axvspan(-effect, effect, color="#e8f1f8", zorder=0, label=f"within ±{effect:g}")
@@ -172,7 +172,8 @@ def _difference(doc: dict[str, Any], factor: str, entry: dict[str, Any], levels:
             capsize=4,
         )
     _rows(axes, levels, factor)
-    axes.set_title(f"Difference to {_clip(text(best['level']))}, paired by seed")
+    name = _clip(text(best["level"]))
+    axes.set_title(f"Difference to {name}" + (", paired by seed" if len(name) < 12 else ""))  # beside long level names
     axes.set_xlabel(f"difference in {doc['metric']}")
     _legend_below(figure)
     return figure

@@ -115,7 +115,7 @@ def _said(advised: str, best: str, regret: Mapping[str, Any] | None, effect: flo
     if regret is None:
         return f"The table's {advised} was not run."
     if advised == best:
-        return f"The table says {advised}, which is the best here."
+        return f"The table says {advised}, which has the best mean here."
     return f"The table says {advised}: regret {_around(regret, effect)}."
 
 

@@ -13,8 +13,8 @@ from pipeline import folders
 from pipeline.evidence.matrix import LESS_IS_BETTER
 from pipeline.evidence.plots import PERTURBATIONS, figures, name_of, style
 from pipeline.evidence.run import Run, level_key
-from pipeline.evidence.sentence import count, number, text
-from pipeline.evidence.table import difference, mean_sd, over, seconds, word
+from pipeline.evidence.sentence import count, number, text, whole
+from pipeline.evidence.table import CLOCK, difference, mean_sd, over, seconds, word
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,6 +48,8 @@ th { font-weight: 600; color: #555; border-bottom: 2px solid #ccd; vertical-alig
 td.l, th.l { text-align: left; }
 tr.failed td { color: #b34700; }
 tr.best td { font-weight: 600; background: #eef8f4; }
+tr.leads td { font-weight: 600; }
+dd { margin: 0 0 .6rem 1rem; overflow-wrap: anywhere; }
 .v-worse { color: #b34700; } .v-best { color: #00734f; } .v-none { color: #005f96; }
 .v-few { color: #8a5d00; }
 .plots { display: flex; flex-wrap: wrap; gap: .6rem 1.2rem; margin: .4rem 0; }
@@ -177,16 +179,16 @@ def _quadrants(doc: dict[str, Any], plots: dict[str, str]) -> list[str]:
         for cell in found["cells"]
     ]  # fmt: skip
     rows.append(("best", ["all", "", "", *(_regret(found["regret"][name], effect) for name in advices)]))
-    head = ["quadrant", "best", "table", *(escape(name) for name in advices)]
+    head = ["quadrant", "best mean", "table", *(escape(name) for name in advices)]
     return [
         "<h2>Which strategy in which quadrant</h2>",
         *(f"<p>{_unbroken(said)}</p>" for said in found["sentences"]),
         _figures(plots, ["quadrants"]),
         "<h3>Regret of each advice</h3>",
         _table(head, rows, words=3),
-        '<p class="facts">By how much the best strategy of the quadrant leads the one that is advised: mean ± half of '
-        "its 95&nbsp;% t interval over seeds, paired. The best one is picked from these very runs, so that a regret is "
-        "rather too large than too small.</p>",
+        '<p class="facts">By how much the strategy with the best mean of the quadrant leads the one that is '
+        "advised: mean ± half of its 95&nbsp;% t interval over seeds, paired. The former is picked from these very "
+        "runs, so that a regret is rather too large than too small.</p>",
     ]
 
 
@@ -251,6 +253,7 @@ def _levels(doc: dict[str, Any], entry: dict[str, Any]) -> str:
     """The table of one factor, as on the terminal, with p-values."""
     classes = {
         "best": "v-best",
+        "leads": "v-leads",
         "worse": "v-worse",
         "no difference shown": "v-none",
         "too few seeds": "v-few",
@@ -269,9 +272,17 @@ def _levels(doc: dict[str, Any], entry: dict[str, Any]) -> str:
             "MACs": count(level["macs"]),
             "s/run": seconds(level["seconds"]),
         }
-        rows.append(("best" if level["verdict"] == "best" else "", list(cells.values())))
+        rows.append((level["verdict"] if level["verdict"] in ("best", "leads") else "", list(cells.values())))
     head = list(cells)
-    return f'<p class="facts">{over(entry)}</p>' + _table(head, rows, words=2)
+    known = f'<p class="facts">{over(entry)}</p>' + _table(head, rows, words=2)
+    return f'{known}<p class="facts">s/run: {CLOCK}</p>' + _in_full([level["level"] for level in entry["levels"]])
+
+
+def _in_full(levels: Sequence[Any]) -> str:
+    """The levels that are too long for a table, by what stands there of them."""
+    cut = [level for level in levels if text(level) != whole(level)]
+    rows = [f"<dt>{escape(text(level))}</dt><dd><code>{escape(whole(level))}</code></dd>" for level in cut]
+    return f"<details><summary>Long levels in full</summary><dl>{''.join(rows)}</dl></details>" if rows else ""
 
 
 def _matrix(doc: dict[str, Any], factor: str) -> list[str]:
@@ -402,6 +413,8 @@ def _method(doc: dict[str, Any]) -> str:
         "out.",
         "Intervals are plain 95 % paired t intervals of the mean difference over seeds (Student 1908). They "
         f"take the differences to scatter about their mean as a normal distribution does.{grid}",
+        "“Best” is a level that each of the others is shown to be worse than; where that is not shown, the level with "
+        "the best mean “leads”, which another set of seeds may turn round.",
         "“Worse” is decided by p-values adjusted after Holm (1979) over all pairs of levels of a factor, "
         "because the best level is picked from the same data: among equal levels, at most one comparison in "
         "twenty names a loser. The intervals are not adjusted, so one may leave out zero while the verdict "

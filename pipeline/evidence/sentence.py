@@ -3,8 +3,19 @@
 import math
 from typing import Any
 
+from pipeline.names import shortened
 
-def text(level: object) -> str:
+# What the level with the best mean is called, with which the others are compared.
+FIRST = ("best", "leads", "only level")
+LONGEST = 40  # characters of a level in a table or a sentence
+
+
+def text(level: object, most: int = LONGEST) -> str:
+    """A level as a person would write it in YAML, see `whole`; a long one by its beginning and a digest."""
+    return shortened(whole(level), most)
+
+
+def whole(level: object) -> str:
     """A level as a person would write it in YAML."""
     if level is None:
         return "null"
@@ -13,9 +24,9 @@ def text(level: object) -> str:
     if isinstance(level, float):
         return f"{level:g}"
     if isinstance(level, list | tuple):
-        return "[" + ", ".join(text(item) for item in level) + "]"
+        return "[" + ", ".join(whole(item) for item in level) + "]"
     if isinstance(level, dict):
-        return "{" + ", ".join(f"{key}: {text(item)}" for key, item in level.items()) + "}"
+        return "{" + ", ".join(f"{key}: {whole(item)}" for key, item in level.items()) + "}"
     return str(level)
 
 
@@ -61,16 +72,15 @@ def write(doc: dict[str, Any], factor: str, entry: dict[str, Any]) -> str:
         if len(entry["levels"]) == len(silent):
             return f"{factor}: no result." + tail
         return f"{factor}: not compared: no seed has a result for every level." + tail
-    best = next(level for level in used if level["verdict"] in ("best", "only level"))
+    best = next(level for level in used if level["verdict"] in FIRST)
     name = text(best["level"])
     if len(used) == 1:
         return f"{factor}: only {name} was run: {spread(best, doc)}." + tail
     rest = [level for level in used if level is not best]
     if n == 1:
         closest = min(rest, key=lambda level: abs(level["difference"]))
-        gap = number(abs(closest["difference"]), effect)
         return (
-            f"{factor}: too few seeds: {name} leads {text(closest['level'])} by {gap}, but that is one seed, "
+            f"{factor}: too few seeds: {_gap(best, closest, effect)}, but that is one seed, "
             "which cannot show what is chance; run at least 3." + tail
         )
     parts = [
@@ -184,8 +194,14 @@ def _open(best: dict[str, Any], few: list[dict[str, Any]], effect: float) -> lis
             f"but the interval ({_range(close, effect)}) holds both zero and more than the smallest effect "
             f"of interest {number(effect, effect)}"
         )
-    gap = number(abs(close["difference"]), effect)
-    return [f"too few seeds: {text(best['level'])} leads {text(close['level'])} by {gap}, {doubt}{plan}"]
+    return [f"too few seeds: {_gap(best, close, effect)}, {doubt}{plan}"]
+
+
+def _gap(best: dict[str, Any], other: dict[str, Any], effect: float) -> str:
+    """As in "5 leads 3 by 0.004"."""
+    if not other["difference"]:
+        return f"{text(best['level'])} and {text(other['level'])} have the same mean"
+    return f"{text(best['level'])} leads {text(other['level'])} by {number(abs(other['difference']), effect)}"
 
 
 def cost(one: dict[str, Any], other: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline import data, folders, rundir
 from pipeline.errors import InputError
+from pipeline.evaluation.metrics import contradiction
 from pipeline.evidence.layers import layers
 from pipeline.evidence.matrix import matrix
 from pipeline.evidence.plots import PERTURBATIONS, figures
@@ -13,6 +14,9 @@ from pipeline.evidence.quadrants import quadrants
 from pipeline.evidence.report import report
 from pipeline.evidence.run import Run
 from pipeline.evidence.verdict import verdict
+from pipeline.names import shortened
+
+LONGEST = 120  # characters of a level in the name of its number
 
 
 def collect(sweep: Path) -> list[Run]:
@@ -64,6 +68,7 @@ def conclude(sweep: Path) -> dict[str, Any]:
         n_test=_n_test(sweep, runs) if question["metric"].endswith("/acc") else None,
         levels={key: [job["levels"][key] for job in asked["jobs"]] for key in asked["factors"]},
     )
+    found["warnings"] += contradiction(question["metric"], question["mode"])
     found["matrix"] = matrix(found, runs)
     # What a design says beyond its factors, where it is one of these.
     found["layers"] = layers(found, runs)
@@ -104,7 +109,7 @@ def data_card(run: Path) -> Path | None:
 def headline(found: dict[str, Any]) -> dict[str, float]:
     """The verdict as flat numbers: per factor and level the mean of the metric, for charts and `dvc metrics`."""
     return {
-        f"{factor}.{level['level']}".replace(" ", ""): level["mean"]
+        f"{factor}.{shortened(str(level['level']).replace(' ', ''), LONGEST)}": level["mean"]
         for factor, entry in found["factors"].items()
         for level in entry["levels"]
         if level["mean"] is not None

@@ -2,13 +2,21 @@
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline.evidence.sentence import count, needed, number, text
+from pipeline.evidence.sentence import FIRST, LONGEST, count, needed, number, text
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-STYLES = {"best": "bold green", "worse": "red", "no difference shown": "cyan", "too few seeds": "yellow"}
+STYLES = {
+    "best": "bold green",
+    "leads": "bold",
+    "worse": "red",
+    "no difference shown": "cyan",
+    "too few seeds": "yellow",
+}
+
+CLOCK = "seconds by the clock, longer where the machine was busy; MACs tell the work of one input on any machine."
 
 
 def print_table(doc: dict[str, Any], console: "Console") -> None:
@@ -39,6 +47,8 @@ def print_table(doc: dict[str, Any], console: "Console") -> None:
             console.print()
             console.print(Text(part, style="bold"), highlight=False)
             console.print(Text("\n".join(doc[part]["sentences"])), highlight=False)
+    if doc["factors"]:
+        console.print(Text(f"\ns/run: {CLOCK}", style="dim"), highlight=False)
     if doc["warnings"]:
         console.print()
     for warning in doc["warnings"]:
@@ -48,17 +58,20 @@ def print_table(doc: dict[str, Any], console: "Console") -> None:
 def _fitting_table(doc: dict[str, Any], entry: dict[str, Any], console: "Console") -> "Table":
     """The fullest table that fits the console without wrapping; the page and the JSON have every column."""
     endless = console.options.update(max_width=10_000)
-    for left_out in ((), ("n",), ("n", "MACs"), ("n", "MACs", "s/run"), ("n", "MACs", "s/run", "params")):
+    narrower = (("n",), ("n", "MACs"), ("n", "MACs", "s/run"), ("n", "MACs", "s/run", "params"))
+    for left_out, most in [*((one, LONGEST) for one in ((), *narrower)), *((narrower[-1], n) for n in (24, 16))]:
         for tight in (False, True):
-            table = _factor_table(doc, entry, left_out, tight)
+            table = _factor_table(doc, entry, left_out, tight, most)
             # measured as if on an endless line: on its own, a table shrinks to whatever it is given
             if console.measure(table, options=endless).maximum <= console.width:
                 return table
     return table
 
 
-def _factor_table(doc: dict[str, Any], entry: dict[str, Any], left_out: tuple[str, ...], tight: bool) -> "Table":
-    """Levels in the order of the config."""
+def _factor_table(
+    doc: dict[str, Any], entry: dict[str, Any], left_out: tuple[str, ...], tight: bool, most: int
+) -> "Table":
+    """Levels in the order of the config, in at most `most` characters each."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -70,9 +83,9 @@ def _factor_table(doc: dict[str, Any], entry: dict[str, Any], left_out: tuple[st
         justify: Any = "left" if column in ("level", "verdict") else "right"
         table.add_column(column, justify=justify, no_wrap=True, overflow="ellipsis")
     for level in entry["levels"]:
-        leads = level["verdict"] in ("best", "only level")
+        leads = level["verdict"] in FIRST
         cells = {
-            "level": Text(text(level["level"]), style="bold" if leads else ""),
+            "level": Text(text(level["level"], most), style="bold" if leads else ""),
             "n": Text(str(level["n"])),
             "mean ± sd": Text(mean_sd(level, doc)),
             "difference [95 %]": Text(difference(level, doc)),
@@ -92,9 +105,9 @@ def mean_sd(level: dict[str, Any], doc: dict[str, Any]) -> str:
 
 
 def difference(level: dict[str, Any], doc: dict[str, Any]) -> str:
-    """`-0.012 [-0.020, -0.004]`; a dash at the best, with which the others are compared."""
+    """`-0.012 [-0.020, -0.004]`; a dash at the level with the best mean, with which the others are compared."""
     effect = doc["smallest_effect"]
-    if level["difference"] is None or level["verdict"] in ("best", "only level"):
+    if level["difference"] is None or level["verdict"] in FIRST:
         return "–"
     if level["low"] is None:
         return number(level["difference"], effect, sign=True)

@@ -12,6 +12,7 @@ from pipeline.evidence.paired import ALPHA, CONFIDENCE, ROUNDING, Floats, compar
 from pipeline.evidence.run import Run, arm_key, level_key, rejection
 
 BEST = "best"
+LEADS = "leads"
 WORSE = "worse"
 NO_DIFFERENCE = "no difference shown"
 TOO_FEW = "too few seeds"
@@ -43,10 +44,11 @@ def verdict(
     mean over the complete cells of that seed; levels are compared by paired differences of these values
     (`paired.compare`). What fails, has no finite metric or is left without its pair is reported, not used.
 
-    Words: "best" has the best mean (of equals, the one with fewer parameters); "worse" than the best by an
-    adjusted p < 0.05; "no difference shown" where the 95 % interval lies within +-smallest_effect; else
-    "too few seeds"; "no result" for a level without any; "only level" where nothing else was run.
-    Differences are level - best. What cannot be told (an interval of one seed) is None.
+    Words: the level with the best mean (of equals, the one with fewer parameters) is "best" where each of the
+    others is shown to be worse, and else "leads"; "worse" than it by an adjusted p < 0.05; "no difference shown"
+    where the 95 % interval lies within +-smallest_effect; else "too few seeds"; "no result" for a level without any;
+    "only level" where nothing else was run. Differences are level - the one with the best mean, which a factor's
+    "best" names whatever its word. What cannot be told (an interval of one seed) is None.
 
     Raises InputError for no runs, a factor that a run does not have, a metric that no finished run has, a
     wrong mode or a smallest_effect below zero.
@@ -195,7 +197,7 @@ def _judge(used: list[dict[str, Any]], values_LS: Floats, leader: int, floor: fl
     """Fill in difference, interval, p-values and the verdict's word for each level."""
     L, S = values_LS.shape
     best = used[leader]
-    best.update(difference=0.0, verdict=BEST if L > 1 else ONLY_LEVEL)
+    best.update(difference=0.0, verdict=LEADS if L > 1 else ONLY_LEVEL)
     if S < 2:
         for entry in used:
             entry["difference"] = entry["mean"] - best["mean"]
@@ -216,6 +218,8 @@ def _judge(used: list[dict[str, Any]], values_LS: Floats, leader: int, floor: fl
             entry["verdict"] = TOO_FEW
             pairs = L * (L - 1) // 2
             entry["seeds_needed"] = seeds_needed(S, entry["difference"], sd, smallest_effect, pairs)
+    if L > 1 and all(entry["verdict"] == WORSE for entry in used if entry is not best):
+        best["verdict"] = BEST
 
 
 def _leader(values_LS: Floats, mode: str, used: list[dict[str, Any]]) -> int:
@@ -280,7 +284,7 @@ def _reversals(
 
 def _conclusion(used: list[dict[str, Any]], seeds: list[int]) -> str:
     """One word for the factor: better, better than some, no difference shown, too few seeds, not compared."""
-    words = {entry["verdict"] for entry in used} - {BEST}
+    words = {entry["verdict"] for entry in used} - {BEST, LEADS}
     if len(used) < 2 or not seeds:
         return "not compared"
     if words == {WORSE}:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, seconds
 
 
 @dataclass
@@ -29,8 +29,7 @@ class Tracking:
         if self.artifacts is not None:
             self.artifacts = str(Path(self.artifacts).absolute())
         for key in ("push_every_s", "wait_s"):
-            if not getattr(self, key) > 0:
-                raise InputError(f"tracking.{key}={getattr(self, key)}: must be greater than 0.")
+            seconds(f"tracking.{key}", getattr(self, key))
 
     @property
     def remote(self) -> bool:

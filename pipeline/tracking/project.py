@@ -12,6 +12,7 @@ Nothing here stops a run, or holds up its end for longer than `tracking.wait_s` 
 import contextlib
 import json
 import logging
+import posixpath
 import re
 import sys
 import threading
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import config, data, records, rundir, transfer
 from pipeline.bounded import within
 from pipeline.errors import InputError
+from pipeline.names import shortened
 from pipeline.tracking import unsent
 from pipeline.tracking.config import Tracking
 from pipeline.tracking.connect import away, busy, connect, experiment, ready, reason
@@ -89,6 +91,30 @@ class Shown:
     last: list[Path]  # and at the end
     dataset: dict[str, Any] | None = None
     metrics: dict[str, float] = field(default_factory=dict)  # besides the rows of metrics.jsonl
+    metrics_ms: int = 0  # when these were found
+
+    def __post_init__(self) -> None:
+        """Fit what has any length or character to what MLflow takes; whole, it stands in the artifacts."""
+        self.tags = {key(k): shortened(v, MOST_TAG) for k, v in self.tags.items()}
+        self.params = {key(k): shortened(v, MOST_PARAM) for k, v in self.params.items()}
+        named: dict[str, float] = {}
+        for name, value in self.metrics.items():
+            taken = key(name) in named
+            named[key(f"{name} {rundir.digest(name)[:8]}" if taken else name)] = value
+        self.metrics = named
+
+
+# MLflow 3.17 refuses longer keys, and cuts values at 6000 and 8000 so that nobody sees it. By these, a batch of 100
+# parameters and the tags stay within the 1 MB of one request.
+MOST_KEY, MOST_PARAM, MOST_TAG = 250, 2000, 4000
+MOST_LEVEL = 200  # of several in one tag
+
+
+def key(name: str) -> str:
+    """`name` as MLflow takes it for a metric, a parameter or a tag."""
+    plain = re.sub(r"[^\w\-. :/]+", "_", shortened(name, MOST_KEY)).rstrip("_")
+    # What would be another name as a path is refused as well: a//b, a/../b, a/
+    return plain if posixpath.normpath(plain) == plain else plain.replace("/", "_")
 
 
 def send(
@@ -264,7 +290,8 @@ def _begun(client: "MlflowClient", path: Path, state: dict[str, Any], shown: Sho
         return state["mlflow_run_id"]
     tags = shown.tags | {"uid": shown.uid}
     if (path.parent / "sweep.json").exists():
-        tags |= {"mlflow.parentRunId": _parent(client, path.parent, tracking), "sweep": path.parent.name}
+        parent = _parent(client, path.parent, tracking)
+        tags |= {"mlflow.parentRunId": parent, "sweep": shortened(path.parent.name, MOST_TAG)}
     if state["mlflow_run_id"]:
         if unknown(client, state["mlflow_run_id"]):
             raise LostError(LOST.format(run=state["mlflow_run_id"], path=path))
@@ -277,11 +304,12 @@ def _begun(client: "MlflowClient", path: Path, state: dict[str, Any], shown: Sho
             state["tries"] += 1
             _write(path, state)
             started = int(shown.started * 1000)
-            found = [client.create_run(where, start_time=started, tags=tags, run_name=path.name)]
+            name = shortened(path.name, MOST_KEY)
+            found = [client.create_run(where, start_time=started, tags=tags, run_name=name)]
         state["mlflow_run_id"], has = found[0].info.run_id, found[0].data.params
         _write(path, state)
     run_id = state["mlflow_run_id"]
-    params = [Param(k, v[:6000]) for k, v in shown.params.items() if k not in has]  # a changed one is an error there
+    params = [Param(k, v) for k, v in shown.params.items() if k not in has]  # a changed one is an error there
     for start in range(0, len(params) or 1, 100):  # the server's limit for one batch
         client.log_batch(run_id, params=params[start : start + 100], tags=[RunTag(k, v) for k, v in tags.items()])
     if shown.dataset:
@@ -324,9 +352,11 @@ def _rows(client: "MlflowClient", run_id: str, path: Path, state: dict[str, Any]
     from mlflow.entities import Metric
 
     if shown.metrics:
-        # The time of the sweep, not of the look at it: shown again, a verdict stands there once.
-        when = int(shown.started * 1000)
-        client.log_batch(run_id, metrics=[Metric(k, v, when, 0) for k, v in shown.metrics.items()])
+        # However often a sweep goes on or is compared: a row where the verdict changed, and none where it did not.
+        there = client.get_run(run_id).data.metrics
+        changed = [Metric(k, v, shown.metrics_ms, 0) for k, v in shown.metrics.items() if there.get(k) != v]
+        for start in range(0, len(changed), 1000):  # the server's limit for one batch
+            client.log_batch(run_id, metrics=changed[start : start + 1000])
     known = state["rows"]
     # The last row that was sent is read as well: where it is another one now, the file was begun anew.
     rows = list(rundir.metric_rows(path, skip=max(0, known - 1)))
@@ -444,7 +474,7 @@ def _is_card(file: Path) -> bool:
 def _of_sweep(sweep: Path) -> Shown:
     asked = rundir.read_sweep(sweep)
     levels = {
-        f"levels.{k}": ", ".join(dict.fromkeys(str(j["levels"].get(k)) for j in asked["jobs"]))
+        f"levels.{k}": ", ".join(dict.fromkeys(shortened(str(j["levels"].get(k)), MOST_LEVEL) for j in asked["jobs"]))
         for k in asked["factors"]
     }
     attached = _read(sweep).get("attached", {"files": [], "metrics": {}})
@@ -464,6 +494,7 @@ def _of_sweep(sweep: Path) -> Shown:
         first=[],
         last=[sweep / name for name in attached["files"]],
         metrics=attached["metrics"],
+        metrics_ms=attached.get("time_ms", int(asked["started"] * 1000)),
     )
 
 
@@ -542,11 +573,17 @@ def attach(sweep: Path, artifacts: list[Path], metrics: dict[str, float]) -> Non
     tracking = tracking_of(sweep)
     if tracking.uri is None:
         return
-    named = {re.sub(r"[^\w\-. :/]+", "_", f"verdict/{k}").rstrip("_"): v for k, v in metrics.items()}
+    named = {f"verdict/{k}": v for k, v in metrics.items()}
     files = [str(f.relative_to(sweep)) if f.is_relative_to(sweep) else str(f.absolute()) for f in artifacts]
     with _locked(sweep):
-        state = _state(sweep, tracking) | {"attached": {"files": files, "metrics": named}, "ended": None}
-        _write(sweep, state)
+        state = _state(sweep, tracking)
+        before = state.get("attached", {})
+        # Later than the verdict before it, whatever the clock says: MLflow shows the latest.
+        when = max(int(time.time() * 1000), before.get("time_ms", 0) + 1)
+        if before.get("metrics") == named:
+            when = before.get("time_ms", when)
+        found = {"files": files, "metrics": named, "time_ms": when}
+        _write(sweep, state | {"attached": found, "ended": None})
     if wanted_end(sweep):
         _bounded("the verdict", sweep, tracking, [sweep], _patience(tracking))
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.errors import InputError, at_least, one_of, within
+from pipeline.errors import InputError, at_least, one_of, seconds, within
 from pipeline.key import aside
 
 SMALL_MACS = 300_000_000  # a batch
@@ -67,8 +67,7 @@ class Trainer:
                 at_least(f"trainer.{name}", getattr(self, name), 1)
         at_least("trainer.max_restarts", self.max_restarts, 0)
         for name in ("checkpoint_every_s", "sync_timeout_s", "loader_timeout_s"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"trainer.{name}={getattr(self, name)}: must be greater than 0.")
+            seconds(f"trainer.{name}", getattr(self, name))
         if self.gradient_clip_val is not None and not self.gradient_clip_val > 0:
             raise InputError(f"trainer.gradient_clip_val={self.gradient_clip_val}: must be greater than 0, or null.")
         if self.precision == "16-mixed" and self.accelerator == "cpu":

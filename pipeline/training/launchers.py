@@ -28,7 +28,7 @@ POLL_S = 0.5
 # kills those of joblib and of a Ray cluster of our own. Runs on other machines end by themselves.
 PATIENCE_S = stopping.GRACE_S + 15
 
-# Launcher class -> what `pip install convtrial[...]` calls its package.
+# Launcher class -> the extra of pyproject.toml that brings its package.
 EXTRAS = {"JoblibLauncher": "joblib", "SlurmLauncher": "slurm", "LocalLauncher": "slurm", "RayLauncher": "ray"}
 
 
@@ -40,7 +40,10 @@ def missing(target: str) -> InputError:
     """What to say where the launcher of class `target` is not installed."""
     name = target.rpartition(".")[2]
     extra = EXTRAS.get(name, name)
-    return InputError(f"hydra/launcher={extra}: its package is not installed. pip install 'convtrial[{extra}]'")
+    return InputError(
+        f"hydra/launcher={extra}: its package is not installed. `make install` brings it, or in an environment of your "
+        f"own pip install -e '.[{extra}]', both in the folder that holds pyproject.toml."
+    )
 
 
 def elsewhere(launcher: Any) -> bool:

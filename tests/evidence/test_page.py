@@ -50,6 +50,36 @@ def test_the_table_fits_the_terminal(example: Example, width: int):
             assert word in out
 
 
+def test_what_leads_is_not_coloured_as_if_it_were_best(one_factor: Sweep, tmp_path: Path):
+    doc = verdict(one_factor({3: [0.95, 0.96], 5: [0.97, 0.95]}, "k"), ["k"], "test/acc", smallest_effect=0.005)
+    console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system="standard")
+    print_table(doc, console)
+    out = console.file.getvalue()
+    assert re.search(r"\x1b\[1mleads *\x1b\[0m", out)
+    assert "\x1b[1;32m" not in out  # bold green
+    assert "seconds by the clock" in out
+    report(doc, [], tmp_path / "v.html", {})
+    page = (tmp_path / "v.html").read_text()
+    assert "class=best" not in page
+    assert "seconds by the clock" in page
+
+
+def test_long_levels_stay_apart_wherever_they_differ(tmp_path: Path):
+    layers = [[{"conv": {"filters": 8}}] * 60 + [{"dense": {"units": n}}] for n in (10, 11)]
+    runs = [Run({"layers": one}, s, {"test/acc": 0.9 + s / 100}, 1, 1, 1.0) for one in layers for s in (1, 2)]
+    doc = verdict(runs, ["layers"], "test/acc", smallest_effect=0.005)
+    for width in (72, 80, 120):
+        out = printed(doc, width)
+        assert max(map(len, out.splitlines())) <= width
+        named = re.findall(r"^\[.*?…([0-9a-f]{8}) ", out.partition("layers:")[0], re.M)
+        assert len(set(named)) == 2, out
+    assert len(doc["sentences"][0]) < 400
+    report(doc, runs, tmp_path / "v.html")
+    page = (tmp_path / "v.html").read_text()
+    assert page.count(f"<code>{text(layers[0], 10_000)}</code>") == 1
+    assert doc["factors"]["layers"]["levels"][0]["level"] == layers[0]
+
+
 def test_brackets_in_levels_are_not_markup():
     runs = [Run({"filters": [bold, 64]}, s, {"test/acc": 0.9 + s / 100}, 1, 1, 1.0) for bold in (1, 2) for s in (1, 2)]
     runs += [Run({"filters": "[red]"}, s, {"test/acc": 0.8 + s / 90}, 1, 1, 1.0) for s in (1, 2)]

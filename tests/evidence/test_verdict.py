@@ -77,6 +77,18 @@ def test_too_few_seeds_says_how_many(one_factor: Sweep):
     ]
 
 
+@pytest.mark.parametrize(
+    "rows", [{3: [0.95, 0.96], 5: [0.96, 0.95]}, {3: [0.95], 5: [0.96]}, {3: [0.9] * 3, 5: [0.9] * 3}]
+)
+def test_nothing_is_best_where_nothing_is_decided(one_factor: Sweep, rows: dict[int, list[float]]):
+    doc = judge(one_factor(rows))
+    words = [level["verdict"] for level in doc["factors"][KEY]["levels"]]
+    assert words.count("leads") == 1
+    assert not {"best", "worse"} & set(words)
+    if abs(sum(rows[3]) - sum(rows[5])) < 1e-12:
+        assert "leads" not in doc["sentences"][0]  # by 0.000
+
+
 def test_mixed_levels_get_one_sentence(one_factor: Sweep):
     rows = {
         2: [0.900, 0.911, 0.920, 0.931],
@@ -88,7 +100,7 @@ def test_mixed_levels_get_one_sentence(one_factor: Sweep):
     assert [level["verdict"] for level in doc["factors"][KEY]["levels"]] == [
         "worse",
         "no difference shown",
-        "best",
+        "leads",  # best it would be if each of the others were shown to be worse
         "too few seeds",
     ]
     assert doc["factors"][KEY]["conclusion"] == "better than some"

@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -355,7 +356,8 @@ def test_a_missing_package_is_named_with_what_installs_it(name, command, workdir
     kept = {k: v for k, v in kept.items() if "submitit" not in k}
     monkeypatch.setattr(Plugins.instance(), "class_name_to_class", kept)
     done = command("train", f"-m {TINY} seed=0,1 hydra/launcher={name}")
-    refused(done, f"hydra/launcher={name}", f"pip install 'convtrial[{name}]'")
+    refused(done, f"hydra/launcher={name}", "make install", f"pip install -e '.[{name}]'")
+    assert name in tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert left_in(workdir) == []
 
 

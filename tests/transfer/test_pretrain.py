@@ -315,3 +315,12 @@ def test_sources_are_shown_on_mlflow(command):
         run = shown[rundir.read_json(source / "run.json")["key"]]
         assert run.info.status == "FINISHED"
         assert run.data.metrics["test/acc"] == pytest.approx(rundir.get_status(source)["metrics"]["test/acc"])
+
+
+def test_a_single_run_finds_the_source_that_it_had_trained(command, workdir):
+    # with what the configuration leaves open (precision, threads) settled for the source, then for the run
+    line = TINY.replace("trainer.threads=1", "") + " transfer=head_only data@transfer.pretrain=photo_patches"
+    done = command("train", f"{line} transfer.pretrain.limit_train=64 dir=run output=json")
+    assert (done.code, done.document["status"]) == (0, "finished"), done.err
+    (source,) = (workdir / "runs/train/sources").iterdir()
+    assert rundir.get_status(source)["status"] == "finished"

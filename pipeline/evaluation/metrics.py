@@ -1,0 +1,37 @@
+"""What runs can be compared by: `experiment.metric` is one of these, known before anything is trained."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number that stands in the status.json of a finished run."""
+
+    better: str  # max | min: which end of it is better
+    invariance: bool = False  # a run has it with experiment.invariance=true alone
+
+
+# A new metric of a run is an entry here, and a number among those that `predict.evaluate` returns.
+METRICS = {
+    "test/acc": Metric("max"),
+    "test/loss": Metric("min"),
+    "val/acc": Metric("max"),
+    "val/loss": Metric("min"),
+    "train/acc": Metric("max"),
+    "gap/acc": Metric("min"),
+    "invariance/rotation": Metric("max", invariance=True),
+    "invariance/scale": Metric("max", invariance=True),
+    "invariance/shift": Metric("max", invariance=True),
+    "agreement/rotation": Metric("max", invariance=True),
+    "agreement/scale": Metric("max", invariance=True),
+    "agreement/shift": Metric("max", invariance=True),
+}
+
+
+def contradiction(metric: str, mode: str) -> list[str]:
+    """A line where `mode` calls the wrong end of `metric` the better one."""
+    better = METRICS[metric].better if metric in METRICS else mode
+    if better == mode:
+        return []
+    end = "more" if better == "max" else "less"
+    return [f"experiment.mode={mode}: of {metric}, {end} is better; the level that is called best will be the worst."]
