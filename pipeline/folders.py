@@ -1,6 +1,7 @@
 """Folders that are made and, where nothing came of it, taken away again."""
 
 import os
+import tempfile
 from pathlib import Path
 
 
@@ -16,6 +17,20 @@ def remove_empty(folders: list[Path]) -> None:
             folder.rmdir()
     except OSError:
         pass
+
+
+def replace(path: Path, text: str) -> None:
+    """Write a text file at once, in place of the one of that name: a reader sees the old one or the new one, whole."""
+    with tempfile.NamedTemporaryFile(
+        "w", dir=path.parent, prefix=f".{path.name}.", encoding="utf-8", delete=False
+    ) as f:
+        f.write(text)
+    try:
+        os.chmod(f.name, 0o644)
+        os.replace(f.name, path)
+    except OSError:
+        os.unlink(f.name)
+        raise
 
 
 def sync(folder: Path) -> None:

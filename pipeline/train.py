@@ -87,6 +87,7 @@ def _as_job(sweep: Path, work: Callable[[], None]) -> None:
     if cli.sweeping():
         work()
     else:
+        data.trust_command()
         launchers.in_worker(sweep, work)
 
 
@@ -273,6 +274,7 @@ def asked(settings: Config, run: Path) -> dict[str, Any]:
             "input_shape": list(prepared.input_shape),
             "classes": list(prepared.classes),
             "counts": {name: len(indices) for name, indices in splits.items()},
+            "group": data.column_of(prepared, settings.data),
         },
         "transfer": begins,
         "parameters": made.plan.params,

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.data.grouping import NONE
 from pipeline.data.sources import GROUPED, SOURCES
 from pipeline.errors import InputError, at_least, one_of
 
@@ -26,7 +27,7 @@ class Data:
     val_fraction: float = 0.1  # of the training part where the set has a test split, else of the whole set
     test_fraction: float = 0.2  # of the whole set; unused where the set has a test split of its own
     limit_train: Any = None  # a whole number of training examples or a fraction of them; classes keep their shares
-    group: str | None = None  # the column that no split may divide: patient, track, author
+    group: str | None = None  # the column that no split may divide; null: one known by its name; none: no column
     class_half: str | None = None  # a | b: only this half of the classes, drawn by the split's seed
     split_seed: int | None = None  # null: the run's seed
     batch_size: int = 32  # the global one, over all devices
@@ -57,7 +58,7 @@ class Data:
             raise InputError(f"data.manifest={self.manifest}: must be the CSV file that lists the images.")
         if self.source != "manifest" and self.manifest is not None:
             raise InputError(f"data.manifest={self.manifest}: data.source={self.source} reads none; use data=manifest.")
-        if self.group is not None and self.source not in GROUPED:
+        if self.group not in (None, NONE) and self.source not in GROUPED:
             raise InputError(f"data.group={self.group}: data.source={self.source} knows no groups; leave it null.")
         if self.class_half is not None:
             one_of("data.class_half", self.class_half, ("a", "b"))

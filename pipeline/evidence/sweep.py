@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import data, rundir
+from pipeline import config, data, rundir
 from pipeline.evidence.layers import layers
 from pipeline.evidence.matrix import matrix
 from pipeline.evidence.plots import PERTURBATIONS, figures
@@ -96,8 +96,8 @@ def artifacts(sweep: Path) -> list[Path]:
 
 def data_card(run: Path) -> Path | None:
     """The page that describes the data set of a run; None where the prepared set is gone."""
-    folder = rundir.read_json(run / "run.json")["dataset"]["dir"]
-    return Path(data.card(data.open_prepared(folder))) if Path(folder).exists() else None
+    dataset, settings = rundir.read_json(run / "run.json")["dataset"], config.of_run(run)
+    return data.card_of(dataset["dir"], dataset["digest"], settings.data, settings.seed)
 
 
 def headline(found: dict[str, Any]) -> dict[str, float]:

@@ -342,7 +342,7 @@ def _of_run(run: Path) -> Shown:
         params={
             k: str(v) for k, v in flat.items() if k.split(".")[0] not in ("tracking", "experiment", "dir", "output")
         },
-        first=[run / "run.json", *(_card(dataset["dir"]) if alone else ())],
+        first=[run / "run.json", *(_card(run, dataset) if alone else ())],
         last=[run / name for name in LAST] + [run / "checkpoints" / name for name in ("best.ckpt", "last.ckpt")],
         dataset={
             "name": dataset["name"],
@@ -366,9 +366,11 @@ def _transfer(asked: dict[str, Any]) -> dict[str, str]:
     return tags
 
 
-def _card(prepared: str) -> list[Path]:
+def _card(run: Path, dataset: dict[str, Any]) -> list[Path]:
     """The page that describes the data; nothing where the prepared set is gone by now."""
-    return [Path(data.card(data.open_prepared(prepared)))] if Path(prepared).exists() else []
+    settings = config.of_run(run)
+    card = data.card_of(dataset["dir"], dataset["digest"], settings.data, settings.seed)
+    return [card] if card else []
 
 
 def _of_sweep(sweep: Path) -> Shown:

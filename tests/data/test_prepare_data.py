@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.data import Data, open_prepared, prepare
+from pipeline.data import Data, prepare
+from pipeline.data.prepared import open_prepared
 from pipeline.errors import InputError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -44,7 +45,7 @@ def test_it_is_made_once_and_then_reused(idx_folder: Callable[..., Path]) -> Non
     assert again.dir.parent == folder.parent / "prepared"
     assert again.dir.name.startswith("idx-8-pad-")
     assert sorted(path.name for path in again.dir.iterdir()) == [
-        "card.html",
+        "checked.json",
         "images.npy",
         "labels.npy",
         "manifest.json",
@@ -76,7 +77,7 @@ def test_a_damaged_form_is_made_again(idx_folder: Callable[..., Path], name: str
     if damage != "gone":
         path.write_bytes(content[:-1] if damage == "cut" else b"")
     with pytest.raises(InputError, match="is not a whole prepared set"):
-        open_prepared(whole.dir)
+        open_prepared(whole.dir, config(folder), 0)
     mended = prepare(config(folder), seed=0)
     assert mended.dir == whole.dir
     assert mended.digest == whole.digest
@@ -136,7 +137,7 @@ os.rename = dying(os.rename)
 def test_killed_at_every_step_the_next_call_gives_the_same(idx_folder: Callable[..., Path]) -> None:
     folder = idx_folder()
     expected = prepare(config(folder, prepared_dir=str(folder.parent / "undisturbed")), seed=0).digest
-    steps = 9  # six files, their folder, the rename, the folder above
+    steps = 8  # five files, their folder, the rename, the folder above
     for k in range(1, steps + 1):
         kept = folder.parent / f"prepared{k}"
         process = start(folder, DIE.format(k=k), prepared_dir=str(kept))
