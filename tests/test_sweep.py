@@ -191,6 +191,18 @@ def test_data_is_prepared_once_for_all_jobs(command, monkeypatch):
     assert [path.name.rsplit("-", 1)[0] for path in made] == ["digits-8-stretch", "digits-16-stretch"]
 
 
+def test_prepared_content_is_hashed_once_in_a_sweep(command, monkeypatch):
+    from pipeline.data import prepared
+
+    assert command("prepare").code == 0
+    prepared._checked.clear()
+    hashed = []
+    sha256 = prepared._sha256
+    monkeypatch.setattr(prepared, "_sha256", lambda path: hashed.append(path.name) or sha256(path))
+    assert command("train", f"-m {TINY} seed=0,1").code == 0
+    assert hashed.count("images.npy") == 1
+
+
 def test_a_run_by_itself_ignores_the_levels_of_an_experiment(command):
     done = command("train", f"{TINY} experiment=padding output=json")
     assert done.code == 0
