@@ -38,7 +38,7 @@ from pipeline.errors import InputError
 # What a run is asked to do, but what cannot change its numbers; left out of its key.
 VOLATILE = ("tracking", "experiment", "runs_dir", "dir", "output", "preview", "resume", "retry")
 # The data digest stands for the files, whichever list named them and whatever was put aside.
-VOLATILE_DATA = ("root", "manifest", "max_pixels", "prepared_dir", "num_workers")
+VOLATILE_DATA = ("root", "manifest", "columns", "max_pixels", "prepared_dir", "num_workers")
 # Threads change the last bits and are dealt out by the launcher; a run keeps those that it began with.
 VOLATILE_TRAINER = (
     "threads",

@@ -9,6 +9,7 @@ import dataclasses
 import itertools
 import json
 import os
+import re
 import socket
 import sys
 import time
@@ -503,8 +504,13 @@ def _directories(path: Path, names: list[str], jobs: list[Job]) -> list[Path]:
 
 
 def _quoted(path: Path) -> str:
-    """As a value on Hydra's command line, where ',' and '=' would have a meaning."""
-    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"
+    """As a value on Hydra's command line, where ',' and '=' would have a meaning, and '${' in quotes as well.
+
+    A backslash is one but before a quote or '${', where it takes another.
+    """
+    text = re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + r"\${", str(path))
+    text = re.sub(r"(\\*)('|$)", lambda found: 2 * found[1] + ("\\'" if found[2] else ""), text)
+    return f"'{text}'"
 
 
 def _folder(name: str) -> str:

@@ -133,8 +133,9 @@ def _open(directory: Path, config: Data, seed: int) -> Prepared:
 
 
 def _folder_name(config: Data, files: list[Path]) -> str:
-    messed = [config.messy, config.messy_seed] if config.messy else []
-    identity = [FORMAT, config.source, config.name, config.size, config.resize, config.max_pixels, *messed]
+    more: list[Any] = [config.messy, config.messy_seed] if config.messy else []
+    more += [config.columns] if config.columns else []
+    identity = [FORMAT, config.source, config.name, config.size, config.resize, config.max_pixels, *more]
     key = hashlib.sha256(json.dumps(identity).encode())
     real: dict[Path, str] = {}  # a set may have a million files, and few folders
     for path in files:
