@@ -16,7 +16,7 @@
 
 The key tells raw files, size and policy apart; the digest tells contents apart, wherever they came from.
 
-Content is compared with the manifest once in a command: hashing takes about half a second per GB. The processes that
+Content is compared with the manifest once in a command: hashing takes about a second per GB. The processes that
 a command starts (a launcher's, those of a distributed run) take files for what the command found them to be, as long
 as size, inode and the times of the last change are those in checked.json; a file's ctime cannot be set back.
 """
