@@ -223,6 +223,13 @@ def test_which_column_is_used() -> None:
     assert used("patient_id", "age", group="age") == "age"
 
 
+def test_a_known_column_that_cannot_be_cut_is_refused_with_the_way_out() -> None:
+    prepared = grouped(np.arange(40) % 2, np.arange(40) % 2, column="scene")
+    with pytest.raises(InputError, match=r"column scene groups by its name \(data\.group=none leaves it aside\): 1"):
+        split(prepared, Data(source="npz"), 0)
+    assert len(split(prepared, Data(source="npz", group="none"), 0)["test"]) == 8
+
+
 def test_classes_keep_their_shares_where_one_is_made_of_copies() -> None:
     """A rare class that was copied until it is as large as the other: 10 images, each 10 times."""
     labels = np.repeat([0, 1], 100)
