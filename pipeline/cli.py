@@ -86,7 +86,8 @@ def main(
         global _exit_code, _error
         try:
             # A launcher's process may stand elsewhere; relative paths mean what they mean where the command was given.
-            os.chdir(HydraConfig.get().runtime.cwd)
+            # As it was put there: a folder may be called ${x}, which would be looked up.
+            os.chdir(OmegaConf.to_container(HydraConfig.get().runtime, resolve=False)["cwd"])  # type: ignore
             _exit_code = job(cfg)
         except Exception as error:  # kept from Hydra, which would print a line of its own about it
             _error = error
@@ -293,7 +294,8 @@ def explain(error: Exception, config_name: str, given: list[str] | None = None) 
         return f"{match[1]}: {_first_line(cause)}."
     if key and "not in" in text:
         return _unknown_key(key, config_name, given)
-    return f"{key}: {_first_line(cause)}." if key and cause else " ".join(text.split())
+    literal = r" A '${' that means itself is written '\${'." if "nterpolation" in text else ""
+    return f"{key}: {_first_line(cause)}.{literal}" if key and cause else " ".join(text.split())
 
 
 def _raised_in(error: Exception) -> str:

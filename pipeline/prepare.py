@@ -25,15 +25,15 @@ def job(cfg: DictConfig) -> int:
     """Prepare, split by the seed, and say what there is."""
     settings = config.from_hydra(cfg)
     prepared = data.prepare(settings.data, settings.seed)
-    splits = data.split(prepared, settings.data, settings.seed)
-    found = data.describe(prepared, splits, settings.data.group)
+    found = data.describe(prepared, settings.data, settings.seed)
     if settings.preview:
         from pipeline.augmentation.preview import sheet
 
         path = Path(settings.preview)
         if not path.absolute().parent.is_dir():
             raise InputError(f"preview={path}: its folder does not exist.")
-        some = splits["train"][:: max(1, len(splits["train"]) // PREVIEWED)][:PREVIEWED]
+        train = data.split(prepared, settings.data, settings.seed)["train"]
+        some = train[:: max(1, len(train) // PREVIEWED)][:PREVIEWED]
         found["preview"] = str(sheet(prepared.images, some, settings.augmentation, settings.seed, path))
     cli.emit(settings.output, found, lambda: table(found))
     return cli.DONE
@@ -42,12 +42,14 @@ def job(cfg: DictConfig) -> int:
 def table(found: dict[str, Any]) -> None:
     """Counts per class and split."""
     from rich.table import Table
+    from rich.text import Text
 
     console = terminal.console()
     splits = list(found["counts"])
     rows = Table("class", *splits)
     for name in found["counts"][splits[0]]:
-        rows.add_row(name, *(f"{found['counts'][split].get(name, 0):,}" for split in splits))
+        # As text: a folder may be called [red].
+        rows.add_row(Text(name), *(f"{found['counts'][split].get(name, 0):,}" for split in splits))
     rows.add_section()
     rows.add_row("all", *(f"{sum(found['counts'][split].values()):,}" for split in splits))
     console.print(rows)

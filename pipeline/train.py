@@ -15,6 +15,7 @@ import dataclasses
 import itertools
 import json
 import os
+import re
 import socket
 import sys
 import time
@@ -99,6 +100,7 @@ def _as_job(sweep: Path, work: Callable[[], None]) -> None:
     if cli.sweeping():
         work()
     else:
+        data.trust_command()
         launchers.in_worker(sweep, work)
 
 
@@ -311,6 +313,7 @@ def asked(settings: Config, run: Path) -> dict[str, Any]:
             "input_shape": list(prepared.input_shape),
             "classes": list(prepared.classes),
             "counts": {name: len(indices) for name, indices in splits.items()},
+            "group": data.column_of(prepared, settings.data),
         },
         "transfer": begins,
         "parameters": made.plan.params,
@@ -572,8 +575,13 @@ def _directories(path: Path, jobs: list[Job]) -> list[Path]:
 
 
 def _quoted(path: Path) -> str:
-    """As a value on Hydra's command line, where ',' and '=' would have a meaning."""
-    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"
+    """As a value on Hydra's command line, where ',' and '=' would have a meaning, and '${' in quotes as well.
+
+    A backslash is one but before a quote or '${', where it takes another.
+    """
+    text = re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + r"\${", str(path))
+    text = re.sub(r"(\\*)('|$)", lambda found: 2 * found[1] + ("\\'" if found[2] else ""), text)
+    return f"'{text}'"
 
 
 def _folder(job: Job) -> str:

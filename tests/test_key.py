@@ -41,7 +41,7 @@ def put(section, path, value):
 FREE = {
     *(path for path in options(settings()) if path[0] in ("tracking", "experiment")),
     *((name,) for name in ("runs_dir", "dir", "output", "preview", "resume", "retry", "accept")),
-    *(("data", name) for name in ("root", "manifest", "max_pixels", "prepared_dir", "num_workers")),
+    *(("data", name) for name in ("root", "manifest", "columns", "max_pixels", "prepared_dir", "num_workers")),
     *(("transfer", name) for name in ("source", "weights", "pretrain")),  # the digest of the weights stands for them
     *(("trainer", name) for name in ("checkpoint_every_s", "max_restarts", "loader_timeout_s")),
     *(("trainer", name) for name in ("rdzv_endpoint", "sync_timeout_s")),

@@ -3,10 +3,12 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
-from running import TINY, call, left_in, refused
+from PIL import Image
+from running import TINY, call, hydra_reset, left_in, refused
 
-from pipeline import rundir, train
+from pipeline import cli, config, rundir, train
 
 BARE = TINY.replace("architecture.filters=[4,8]", "")  # for any architecture
 
@@ -189,6 +191,54 @@ def test_data_is_prepared_once_for_all_jobs(command, monkeypatch):
     monkeypatch.setattr(prepared, "_make", lambda *args: made.append(args[2]) or make(*args))
     assert command("train", f"-m {TINY} data.size=8,16 seed=0,1").code == 0
     assert [path.name.rsplit("-", 1)[0] for path in made] == ["digits-8-stretch", "digits-16-stretch"]
+
+
+def test_prepared_content_is_hashed_once_in_a_sweep(command, monkeypatch):
+    from pipeline.data import prepared
+
+    assert command("prepare").code == 0
+    prepared._checked.clear()
+    hashed = []
+    sha256 = prepared._sha256
+    monkeypatch.setattr(prepared, "_sha256", lambda path: hashed.append(path.name) or sha256(path))
+    assert command("train", f"-m {TINY} seed=0,1").code == 0
+    assert hashed.count("images.npy") == 1
+
+
+NASTY = ["${x}", "${oc.env:HOME}", "a'b\"c", "a, b=c {d} [e]", "back\\slash", "end\\", "b\\'c", "b\\\\'c", "a\\${x}'"]
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_a_folder_of_any_name_stands_on_hydra_s_command_line(name):
+    from hydra import compose, initialize_config_dir
+
+    config.register()
+    with hydra_reset(), initialize_config_dir(str(cli.CONF), version_base="1.3"):
+        settings = config.from_hydra(compose("config", overrides=[f"dir={train._quoted(Path('/a') / name)}"]))
+    assert settings.dir == f"/a/{name}"
+
+
+@pytest.mark.parametrize("name", ["${x}", "a'b\"c"])
+def test_a_sweep_in_a_folder_of_an_odd_name(workdir, name):
+    folder = workdir / name
+    for label in ("${y}", "d'e\"f", "[red]"):
+        (folder / "photos" / label).mkdir(parents=True)
+        for i in range(8):
+            noise = np.random.default_rng([len(label), i]).integers(0, 256, (8, 8), np.uint8)
+            Image.fromarray(noise).save(folder / "photos" / label / f"{i}.png")
+    line = "data=image_folder data.root=photos data.size=8 data.batch_size=4"
+    found = call(folder, "prepare", line)
+    assert [words for words in ("${y}", "d'e\"f", "[red]") if words not in found.out] == []
+    # MLflow itself writes a path with both quotes into SQL as it is.
+    small = "trainer.max_epochs=1 trainer.threads=1 architecture.filters=[4,8]"
+    tracking = "local" if "$" in name else "none"
+    done = call(folder, "train", f"-m {line} {small} tracking={tracking} seed=0 output=json")
+    assert done.code == 0, done.err
+    assert done.document["runs"][0]["status"] == "finished"
+    absolute = str(folder / "photos").replace("${", "\\${")
+    if "$" in name:  # quotes are Hydra's to read
+        assert call(folder, "prepare", f"data=image_folder data.size=8 'data.root={absolute}'").code == 0
+        refused(call(folder, "prepare", f"data=image_folder 'data.root={folder}'"), "is written '\\${'")
 
 
 def test_a_run_by_itself_ignores_the_levels_of_an_experiment(command):

@@ -9,22 +9,25 @@ Importing this package imports numpy, and neither torch, scikit-learn, OpenCV no
 """
 
 from pipeline.data.config import Data
+from pipeline.data.grouping import column_of
 from pipeline.data.normalise import normalisation
-from pipeline.data.prepared import Prepared, open_prepared, prepare
-from pipeline.data.report import card, class_counts, describe, sentences
+from pipeline.data.prepared import Prepared, prepare, trust_command
+from pipeline.data.report import card_of, class_counts, describe, is_card, sentences
 from pipeline.data.sources import declared
 from pipeline.data.splitting import split
 
 __all__ = [
     "Data",
     "Prepared",
-    "card",
+    "card_of",
     "class_counts",
+    "column_of",
     "declared",
     "describe",
+    "is_card",
     "normalisation",
-    "open_prepared",
     "prepare",
     "sentences",
     "split",
+    "trust_command",
 ]

@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.data.sources import GROUPED, SOURCES
+from pipeline.data.grouping import NONE
+from pipeline.data.sources import GROUPED, ROLES, SOURCES
 from pipeline.errors import InputError, at_least, one_of
 from pipeline.key import aside
 
@@ -22,12 +23,13 @@ class Data:
     name: str = "digits"  # what the set is called: folders, class names, where it is published
     root: str | None = aside(None)  # folder of the raw files (npz: the file itself); null: raw/<name>
     manifest: str | None = aside(None)  # the CSV file of data=manifest, below root or from here
+    columns: Any = aside(None)  # of data=manifest, {path: NAME, label: NAME, ...}: what its file calls them
     size: int = 8  # side of the square in pixels
     resize: str = "stretch"  # see resize.fit
     val_fraction: float = 0.1  # of the training part where the set has a test split, else of the whole set
     test_fraction: float = 0.2  # of the whole set; unused where the set has a test split of its own
     limit_train: Any = None  # a whole number of training examples or a fraction of them; classes keep their shares
-    group: str | None = None  # the column that no split may divide: patient, track, author
+    group: str | None = None  # the column that no split may divide; null: one known by its name; none: no column
     class_half: str | None = None  # a | b: only this half of the classes, drawn by the split's seed
     split_seed: int | None = None  # null: the run's seed
     batch_size: int = 32  # the global one, over all devices
@@ -58,7 +60,9 @@ class Data:
             raise InputError(f"data.manifest={self.manifest}: must be the CSV file that lists the images.")
         if self.source != "manifest" and self.manifest is not None:
             raise InputError(f"data.manifest={self.manifest}: data.source={self.source} reads none; use data=manifest.")
-        if self.group is not None and self.source not in GROUPED:
+        if self.columns is not None:
+            self._check_columns()
+        if self.group not in (None, NONE) and self.source not in GROUPED:
             raise InputError(f"data.group={self.group}: data.source={self.source} knows no groups; leave it null.")
         if self.class_half is not None:
             one_of("data.class_half", self.class_half, ("a", "b"))
@@ -72,6 +76,17 @@ class Data:
         _whole("data.max_pixels", self.max_pixels, 1)
         if not str(self.prepared_dir).strip():
             raise InputError(f"data.prepared_dir={self.prepared_dir}: must be a folder.")
+
+    def _check_columns(self) -> None:
+        if self.source != "manifest":
+            raise InputError(f"data.columns={self.columns}: data.source={self.source} reads none; use data=manifest.")
+        if not isinstance(self.columns, dict) or not self.columns:
+            raise InputError(f"data.columns={self.columns}: must be names by what they stand for, {{path: NAME}}.")
+        for role in self.columns:
+            one_of("data.columns, a key", role, ROLES)
+        self.columns = {role: str(name) for role, name in self.columns.items()}
+        if len(set(self.columns.values())) < len(self.columns):
+            raise InputError(f"data.columns={self.columns}: names one column twice.")
 
 
 def _whole(field: str, value: object, low: int) -> None:

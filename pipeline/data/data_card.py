@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from pipeline.data import grouping
+from pipeline.data.config import Data
 from pipeline.data.prepared import Prepared
-from pipeline.data.sources import SPLITS
+from pipeline.data.sources import VAL
+from pipeline.data.splitting import split, split_anew
 from pipeline.terminal import literal
 
 CLASSES, EACH = 20, 12  # of the contact sheet: rows and columns
@@ -30,13 +32,14 @@ img.sheet { image-rendering: pixelated; max-width: 100%; } .names td { font-size
 """
 
 
-def page(prepared: Prepared) -> str:
-    """The card as HTML."""
-    from pipeline.data.report import class_counts, findings, sentences
+def page(prepared: Prepared, config: Data, seed: int) -> str:
+    """The card as HTML, of the splits that a run with this configuration and seed has."""
+    from pipeline.data.report import class_counts, findings, kept_sentence, sentences
 
-    own = own_parts(prepared)
-    found = findings(prepared, own)
-    counts = class_counts(prepared, own)
+    splits = split(prepared, config, seed)
+    used = int((prepared.labels >= 0).sum())
+    found = findings(prepared, config, splits)
+    counts = class_counts(prepared, splits)
     manifest = prepared.manifest
     channels, height, width = prepared.input_shape
     minds = sentences(found)
@@ -48,30 +51,38 @@ def page(prepared: Prepared) -> str:
         '<html lang="en"><head><meta charset="utf-8">',
         f"<title>{_text(manifest['name'])}: data card</title><style>{STYLE}</style></head><body>",
         f"<h1>{_text(manifest['name'])}</h1>",
-        f'<p class="sub">{len(prepared.labels):,} images in {len(prepared.classes)} classes, {height}x{width} '
+        f'<p class="sub">{used:,} images in {len(prepared.classes)} classes, {height}x{width} '
         f"{colour} after {_text(manifest['resize'])}{messy}. Read by data.source={_text(manifest['source'])}."
         f"<br>digest {prepared.digest}{where}</p>",
     ]
     if minds:
         parts.append('<ul class="mind">' + "".join(f"<li>{_text(one)}</li>" for one in minds) + "</ul>")
     else:
-        parts.append('<p class="fine">Nothing was put aside, no image lies in two of the set\'s own splits.</p>')
+        no_group = f", no group of {_text(found['group']['column'])}" if found["group"] else ""
+        parts.append(f'<p class="fine">Nothing was put aside; no image lies in two splits{no_group}.</p>')
+    parts.append(f'<p class="sub">{_text(_how(prepared, config, seed))}<br>{_text(kept_sentence(found))}</p>')
     parts += ["<h2>Contact sheet</h2>", _sheet(prepared), "<h2>Images per class</h2>", _counts(counts)]
     parts += ["<h2>Sizes before resizing</h2>", _sizes(manifest["sizes"])]
     if prepared.columns:
-        parts += ["<h2>Groups</h2>", _groups(prepared)]
+        parts += ["<h2>Groups</h2>", _groups(prepared, found)]
     parts += ["<h2>Put aside</h2>", _quarantine(found["quarantined"])]
     parts += ["<h2>The same image in more than one split</h2>", _duplicates(found["duplicates"], prepared)]
     parts.append("</body></html>")
     return "\n".join(parts) + "\n"
 
 
-def own_parts(prepared: Prepared) -> dict[str, np.ndarray]:
-    """The set's own split; all of it as one part where it has none, since the seed decides then."""
-    if prepared.own_split is None:
-        return {"all": np.arange(len(prepared.labels))}
-    parts = {name: np.flatnonzero(prepared.own_split == code) for code, name in enumerate(SPLITS)}
-    return {name: indices for name, indices in parts.items() if len(indices)}
+def _how(prepared: Prepared, config: Data, seed: int) -> str:
+    """What split the set."""
+    own = prepared.own_split
+    if own is None or split_anew(prepared, config):
+        cut = f"split here, data.test_fraction={config.test_fraction:g} and data.val_fraction={config.val_fraction:g}"
+    elif not (own == VAL).any():
+        cut = f"the set's own test split, and data.val_fraction={config.val_fraction:g} cut from its training part here"
+    else:
+        return "Splits: the set's own."
+    drawn = seed if config.split_seed is None else config.split_seed
+    limit = "" if config.limit_train is None else f", data.limit_train={config.limit_train}"
+    return f"Splits: {cut}, by seed {drawn}{limit}."
 
 
 def contact_sheet(prepared: Prepared) -> np.ndarray:
@@ -139,16 +150,18 @@ def _sizes(sizes: dict[str, Any]) -> str:
     )
 
 
-def _groups(prepared: Prepared) -> str:
-    bad = {leak["column"]: leak for leak in grouping.leaks(prepared)}
+def _groups(prepared: Prepared, found: dict[str, Any]) -> str:
+    bad = {leak["column"]: leak for leak in found["groups"]}
+    kept, looked_at = found["group"] and found["group"]["column"], grouping.usual(prepared)
     rows = []
     for column in prepared.columns:
         leak = bad.get(column)
-        divided = f"{leak['groups']:,} groups, {leak['examples']:,} examples" if leak else ""
-        if prepared.own_split is not None and grouping.is_usual(column) and not leak:
-            divided = "none"
+        divided = "none" if column == kept or column in looked_at else ""
+        if leak:
+            divided = f"{leak['groups']:,} groups, {leak['examples']:,} examples"
+            divided += " by the set's own split, which is not used" if leak["mended"] else ""
         rows.append([column, f"{len(np.unique(grouping.codes(prepared, column))):,}", divided])
-    return "<p>Any of these can be data.group.</p>" + _table(["column", "values", "divided by the set's split"], rows)
+    return "<p>Any of these can be data.group.</p>" + _table(["column", "values", "divided by the splits"], rows)
 
 
 def _quarantine(quarantined: list[dict[str, str]]) -> str:
@@ -163,9 +176,8 @@ def _quarantine(quarantined: list[dict[str, str]]) -> str:
 
 def _duplicates(duplicates: list[dict[str, list[Any]]], prepared: Prepared) -> str:
     if not duplicates:
-        none = "None." if prepared.own_split is not None else "The seed decides on the splits; pipeline.prepare tells."
         copies = 0 if prepared.same is None else int((prepared.same != np.arange(len(prepared.same))).sum())
-        return f"<p>{none} {copies:,} images of the set are copies of another.</p>"
+        return f"<p>None. {copies:,} images of the set are copies of another.</p>"
     rows = [
         [
             ", ".join(map(str, one.get("paths", one["indices"]))),

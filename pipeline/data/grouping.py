@@ -1,17 +1,21 @@
 """Groups: examples that belong together (a patient, a track, an author), which no split may divide.
 
-A network that has seen a patient's other cells knows more than it will about a new patient. Whoever published
-a set may have split it without a thought of that, so it is looked for without being asked in columns of the
-names below; any column can be named by data.group.
+A network that has seen a patient's other cells knows more than it will about a new patient. Columns of the names
+below are therefore kept whole without being asked wherever the split is cut here; data.group names any other column,
+or none. A split of the set's own is not cut here: where it divides groups, that is told, and data.group mends it.
+
+Exact copies of an image belong together as well, whatever their labels say.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.data.sources import TEST, TRAIN, VAL
 from pipeline.errors import InputError, nearest
 
 if TYPE_CHECKING:
+    from pipeline.data.config import Data
     from pipeline.data.prepared import Prepared
 
 USUAL = (
@@ -19,13 +23,52 @@ USUAL = (
     "speaker", "user", "track", "video", "scene", "site",
 )  # fmt: skip
 
+NONE = "none"  # as data.group: examples are split one by one, whatever the columns are called
 
 ROUNDS = 20
+ENOUGH = 10  # groups, and ENOUGH_EACH of every class: fewer can hardly be shared out three ways
+ENOUGH_EACH = 3
 
 
 def is_usual(column: str) -> bool:
     """Whether a column's name says that it groups: patient, patient_id, PatientID."""
     return column.lower().removesuffix("id").removesuffix("_") in USUAL
+
+
+def usual(prepared: "Prepared") -> list[str]:
+    """The columns whose name says that they group, and whose values do: neither all the same nor all different."""
+    used = prepared.labels >= 0
+    return [
+        column
+        for column in prepared.columns
+        if is_usual(column) and 1 < len(np.unique(codes(prepared, column)[used])) < used.sum()
+    ]
+
+
+def column_of(prepared: "Prepared", config: "Data") -> str | None:
+    """The column that no part cut here may divide: the one named by data.group, else one known by its name.
+
+    Of several it is the coarsest that has groups enough to be shared out, else the finest. It follows from what is in
+    the set, and neither from the seed nor from what is cut off. None: there is none, or data.group=none, or the
+    set's own split leaves nothing to cut.
+    """
+    if config.group is not None:
+        return None if config.group == NONE else config.group
+    own = prepared.own_split
+    if own is not None and (own == VAL).any() and (own == TEST).any():
+        return None
+    pool = prepared.labels >= 0
+    if own is not None:
+        pool &= own == TRAIN
+    counts, enough = {}, []
+    for column in usual(prepared):
+        groups = codes(prepared, column)[pool]
+        counts[column] = len(np.unique(groups))
+        pairs = np.unique(groups * len(prepared.classes) + prepared.labels[pool])
+        of_class = np.bincount(pairs % len(prepared.classes), minlength=len(prepared.classes))
+        if counts[column] >= ENOUGH and of_class.min() >= ENOUGH_EACH:
+            enough.append(column)
+    return min(enough, key=counts.__getitem__) if enough else max(counts, key=counts.__getitem__, default=None)
 
 
 def codes(prepared: "Prepared", column: str) -> np.ndarray:
@@ -42,35 +85,33 @@ def codes(prepared: "Prepared", column: str) -> np.ndarray:
     return found
 
 
+def copies(prepared: "Prepared") -> np.ndarray | None:
+    """int64 [N]: the first example with the same image; None where no two have the same."""
+    same = prepared.same
+    return None if same is None or (same == np.arange(len(same))).all() else same
+
+
+def joined(groups: np.ndarray, same: np.ndarray | None) -> np.ndarray:
+    """int64 [N]: groups that share an image are one group. `same` is what `copies` gives."""
+    if same is None:
+        return groups
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    group, image = (np.unique(of, return_inverse=True)[1] for of in (groups, same))
+    n = int(group.max()) + 1
+    links = coo_array((np.ones(len(group), np.int8), (group, n + image)), shape=(n + int(image.max()) + 1,) * 2)
+    _, component = connected_components(links, directed=False)
+    return np.asarray(component, np.int64)[group]
+
+
 def divided(groups: np.ndarray, parts: np.ndarray) -> np.ndarray:
-    """bool [N]: whether an example's group lies in more than one part. parts: [N] of small whole numbers."""
-    pairs = np.unique(np.stack([groups, parts.astype(np.int64)]), axis=1)
-    values, lies_in = np.unique(pairs[0], return_counts=True)
-    return np.isin(groups, values[lies_in > 1])
-
-
-def leaks(prepared: "Prepared", group: str | None = None) -> list[dict[str, Any]]:
-    """Where the set's own split divides groups: of the column that was named, else of all with a usual name.
-
-    [{"column", "groups", "of_groups", "examples", "of_examples"}, ...]; empty where nothing leaks.
-    """
-    if prepared.own_split is None:
-        return []
-    found = []
-    for column in [group] if group else [name for name in prepared.columns if is_usual(name)]:
-        groups = codes(prepared, column)
-        bad = divided(groups, prepared.own_split)
-        if bad.any():
-            found.append(
-                {
-                    "column": column,
-                    "groups": len(np.unique(groups[bad])),
-                    "of_groups": len(np.unique(groups)),
-                    "examples": int(bad.sum()),
-                    "of_examples": len(groups),
-                }
-            )
-    return found
+    """bool [N]: whether an example's group lies in more than one part. parts: [N], negative: in none."""
+    group = np.unique(groups, return_inverse=True)[1]
+    lies_in = np.zeros(len(groups), np.int64)
+    for part in np.unique(parts[parts >= 0]):
+        lies_in += np.bincount(group[parts == part], minlength=len(groups)) > 0
+    return (parts >= 0) & (lies_in[group] > 1)
 
 
 def cut(labels: np.ndarray, groups: np.ndarray, share: np.ndarray, seed: int, stream: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Photos in a folder for each class: jpg, png, bmp, webp, gif, tiff, of any size, grey or colour.
+"""Photos in a folder for each class: in any format of photos.py, of any size, grey or colour.
 
     ROOT/ants/*.jpg                     a set without a split of its own
     ROOT/train/ants/*.jpg               with one: train/ and val/ or test/ or both, named as in sources.PART_NAMES

@@ -8,7 +8,9 @@
 | xmin, ymin, xmax, ymax      | if there: one box in pixels of the image as it is shown; empty where there is none |
 | any other                   | what data.group may name: patient, track, author                                  |
 
-data.manifest is a path below data.root, or one from the working directory.
+data.manifest is a path below data.root, or one from the working directory. Fields are parted by ',', ';' or tabs,
+whichever the first line has most of. data.columns={path: Filename, label: ClassId} says which columns of the file are
+meant where they have other names; `group` may be among them, and is kept whole by every split made here.
 """
 
 import csv
@@ -19,28 +21,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.data.photos import photos
-from pipeline.data.sources import PART_NAMES, TRAIN, Raw, own_parts, required_root, shown
+from pipeline.data.sources import BOX, PART_NAMES, TRAIN, Raw, own_parts, required_root, shown
 from pipeline.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from pipeline.data.config import Data
-
-BOX = ("xmin", "ymin", "xmax", "ymax")
 
 
 def find(config: "Data") -> list[Path]:
     """The CSV file, then every file that it names within data.root, there or not."""
     root = required_root(config)
     csv_file = _csv_file(config, root)
-    return [csv_file, *(root / row["path"] for row in _rows(csv_file) if _within(root, row["path"]))]
+    return [csv_file, *(root / row["path"] for row in _rows(csv_file, config.columns) if _within(root, row["path"]))]
 
 
 def read(config: "Data", files: list[Path]) -> Raw:
     """The photos one by one. InputError names the line and column that cannot be."""
     root, csv_file = required_root(config), files[0]
     rows, quarantined = [], []
-    seen: dict[str, int] = {}
-    for line, row in enumerate(_rows(csv_file), start=2):
+    seen: dict[str, dict[str, str]] = {}
+    for line, row in enumerate(_rows(csv_file, config.columns), start=2):
         path = os.path.normpath(row["path"])
         reason = ""
         if not row["path"]:
@@ -50,12 +50,13 @@ def read(config: "Data", files: list[Path]) -> Raw:
         elif not row["label"]:
             reason = "no label"
         elif path in seen:
-            reason = f"named before, in row {seen[path]}"
+            differs = [f"another {name}" for name in ("label", "split") if row.get(name) != seen[path].get(name)]
+            reason = f"named before, in row {seen[path]['row']}{', with ' * bool(differs)}{' and '.join(differs)}"
         if reason:
             quarantined.append({"path": shown(row["path"]), "reason": f"{reason} (row {line} of {csv_file.name})"})
             continue
-        seen[path] = line
-        rows.append(row | {"path": path, "row": str(line)})
+        seen[path] = row | {"path": path, "row": str(line)}
+        rows.append(seen[path])
     classes = sorted({row["label"] for row in rows})
     if len(classes) < 2:
         raise InputError(f"{csv_file}: names {len(classes)} classes ({', '.join(classes)}); at least 2 are needed.")
@@ -85,15 +86,18 @@ def _csv_file(config: "Data", root: Path) -> Path:
     raise InputError(f"data.manifest={name}: no such file in {root}, nor from here.{nearest(name, there)}")
 
 
-def _rows(csv_file: Path) -> list[dict[str, str]]:
+def _rows(csv_file: Path, columns: dict[str, str] | None) -> list[dict[str, str]]:
     try:
         with csv_file.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restval="")
-            header = [name.strip() for name in reader.fieldnames or []]
+            first = file.readline()
+            file.seek(0)
+            reader = csv.DictReader(file, restval="", delimiter=max(",;\t", key=first.count))
+            header = _named(csv_file, [name.strip() for name in reader.fieldnames or []], columns or {})
             missing = [name for name in ("path", "label") if name not in header]
             if missing or len(set(header)) < len(header):
                 what = f"lacks the column {missing[0]}" if missing else "has two columns of one name"
-                raise InputError(f"{csv_file}: {what}; its first line is {','.join(header)}.")
+                other = f" data.columns={{{missing[0]}: NAME}} names another." if missing and header else ""
+                raise InputError(f"{csv_file}: {what}; its first line is {','.join(header)}.{other}")
             reader.fieldnames = header
             rows = []
             for row in reader:
@@ -107,6 +111,18 @@ def _rows(csv_file: Path) -> list[dict[str, str]]:
     if not rows:
         raise InputError(f"{csv_file}: names no example.")
     return rows
+
+
+def _named(csv_file: Path, header: list[str], columns: dict[str, str]) -> list[str]:
+    """The header with the columns that `columns` names called as it says; one that had such a name gets a `_`."""
+    for role, name in columns.items():
+        if name not in header:
+            raise InputError(
+                f"data.columns.{role}={name}: {csv_file} has no such column; its first line is {','.join(header)}."
+                f"{nearest(name, header)}"
+            )
+    called = {name: role for role, name in columns.items()}
+    return [called.get(name) or (f"{name}_" if name in columns else name) for name in header]
 
 
 def _within(root: Path, path: str) -> bool:

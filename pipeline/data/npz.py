@@ -135,7 +135,8 @@ def _labels(file: Path, values: np.ndarray, arrays: Any) -> tuple[np.ndarray, li
         return labels.astype(np.int64), [_text(name) for name in names]
     classes = [_text(name) for name in arrays["classes"].reshape(-1)]
     if names[0] < 0 or names[-1] >= len(classes):
-        raise InputError(f"{file}: has the label {names[-1]}, and `classes` names 0 to {len(classes) - 1}.")
+        wrong = names[0] if names[0] < 0 else names[-1]
+        raise InputError(f"{file}: has the label {wrong}, and `classes` names 0 to {len(classes) - 1}.")
     return labels.astype(np.int64), [classes[value] for value in names]  # a subset need not have them all
 
 

@@ -9,8 +9,18 @@
 | EXIF orientation              | applied                                                                         |
 | several frames or pages       | the first                                                                       |
 
-The header is read first; nothing past `max_pixels` is decoded. Only the formats below are tried: Pillow knows
-others that start programs (EPS) or were never meant for strangers' files.
+The header is read first; nothing past `max_pixels` is decoded. Only these formats are tried:
+
+| format            | in since                                                                                    |
+|-------------------|---------------------------------------------------------------------------------------------|
+| JPEG, PNG, WEBP, AVIF | what cameras, scanners and the web make (AVIF where Pillow was built with it)           |
+| GIF, BMP, TIFF    | older photos, microscopes                                                                   |
+| PPM               | PBM, PGM, PPM and PNM: what many published sets are in (GTSRB, AT&T faces)                  |
+| JPEG2000          | whole-slide tiles, satellites                                                               |
+
+All of them begin with bytes that tell them, and are decoded in the process by libraries that browsers or archives
+feed strangers' files to, or by Pillow itself. Others start programs (EPS), have no such beginning, so that any file
+may be taken for one (TGA), hold several images of which none is the one (ICO, ICNS), or numbers without a range (FITS).
 """
 
 import contextlib
@@ -33,7 +43,7 @@ from pipeline.data.sources import Photo, Refused
 if TYPE_CHECKING:
     from PIL import Image
 
-FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF")
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
 
 T = TypeVar("T")
 

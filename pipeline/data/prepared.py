@@ -9,10 +9,16 @@
         groups.json    {column: [value, ...]}
         boxes.npy      float32 [N, 4], only where there are boxes: xmin, ymin, xmax, ymax on the square, NaN: none
         paths.json     [N], only where each example is a file
-        card.html      all of it for people
-        manifest.json  classes, counts, digest, the raw files, what was put aside, and the size of each file above
+        manifest.json  classes, counts, digest, the raw files, what was put aside, size and hash of each file above, and
+                       a hash of all this
+        card-*.html    all of it for people, for each way to split it that was looked at
+        checked.json   the files' times when their content was last compared with the manifest
 
 The key tells raw files, size and policy apart; the digest tells contents apart, wherever they came from.
+
+Content is compared with the manifest once in a command: hashing takes about a second per GB. The processes that
+a command starts (a launcher's, those of a distributed run) take files for what the command found them to be, as long
+as size, inode and the times of the last change are those in checked.json; a file's ctime cannot be set back.
 """
 
 import contextlib
@@ -41,7 +47,7 @@ from pipeline.data.resize import fit, fit_box
 from pipeline.data.sources import SPLITS, Photo, Raw, Refused, shown, source_of
 from pipeline.errors import InputError
 
-FORMAT = 2  # raise it when what is written, or how it is resized, changes
+FORMAT = 3  # raise it when what is written, or how it is resized, changes
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,8 @@ class Prepared:
     @property
     def paths(self) -> list[str] | None:
         """The file of each example below data.root; None where examples are not files."""
-        return json.loads((self.dir / "paths.json").read_text()) if "paths.json" in self.manifest["files"] else None
+        written = "paths.json" in self.manifest.get("files", ())
+        return json.loads((self.dir / "paths.json").read_text()) if written else None
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -78,26 +85,30 @@ def prepare(config: Data, seed: int) -> Prepared:
     checked: a set that it cannot split as configured is refused here, before anything is trained.
     InputError for a bad root, missing or malformed raw files, a split that is not possible, a full disk.
     """
-    from pipeline.data.halves import of_half  # these read what is prepared here
-    from pipeline.data.report import warn
+    from pipeline.data.report import warn  # which reads what is prepared here
     from pipeline.data.splitting import split
 
     source = source_of(config)
     files = source.find(config)
     directory = Path(config.prepared_dir) / _folder_name(config, files)
-    if not _is_whole(directory):
-        _make(config, files, directory)
-    prepared = of_half(open_prepared(directory), config, seed)
-    split(prepared, config, seed)
-    warn(prepared, config.group)
+    if not (is_whole(directory) and _is_sound(directory, say=True)):
+        _make(config, files, directory, seed)
+    prepared = open_prepared(directory, config, seed)
+    warn(prepared, config, split(prepared, config, seed))
     return prepared
 
 
-def open_prepared(directory: Path | str) -> Prepared:
-    """Open a prepared form by its folder. InputError where it is not there or not whole."""
+def open_prepared(directory: Path | str, config: Data, seed: int) -> Prepared:
+    """Open a prepared form by its folder, as a run sees it. InputError where it is not there whole, as it was made."""
     directory = Path(directory)
-    if not _is_whole(directory):
+    if not (is_whole(directory) and _is_sound(directory)):
         raise InputError(f"{directory}: is not a whole prepared set; `python -m pipeline.prepare` makes it.")
+    return _open(directory, config, seed)
+
+
+def _open(directory: Path, config: Data, seed: int) -> Prepared:
+    from pipeline.data.halves import of_half  # which reads what is prepared here
+
     manifest = json.loads((directory / "manifest.json").read_text())
 
     def array(name: str) -> np.ndarray | None:
@@ -105,7 +116,7 @@ def open_prepared(directory: Path | str) -> Prepared:
 
     labels, same, groups = array("labels.npy"), array("same.npy"), array("groups.npy")
     assert labels is not None
-    return Prepared(
+    whole = Prepared(
         dir=directory,
         images=np.load(directory / "images.npy", mmap_mode="r", allow_pickle=False),
         labels=labels,
@@ -117,11 +128,13 @@ def open_prepared(directory: Path | str) -> Prepared:
         boxes=array("boxes.npy"),
         same=same,
     )
+    return of_half(whole, config, seed)
 
 
 def _folder_name(config: Data, files: list[Path]) -> str:
-    messed = [config.messy, config.messy_seed] if config.messy else []
-    identity = [FORMAT, config.source, config.name, config.size, config.resize, config.max_pixels, *messed]
+    more: list[Any] = [config.messy, config.messy_seed] if config.messy else []
+    more += [config.columns] if config.columns else []
+    identity = [FORMAT, config.source, config.name, config.size, config.resize, config.max_pixels, *more]
     key = hashlib.sha256(json.dumps(identity).encode())
     real: dict[Path, str] = {}  # a set may have a million files, and few folders
     for path in files:
@@ -136,21 +149,89 @@ def _folder_name(config: Data, files: list[Path]) -> str:
     return f"{config.name}-{config.size}-{policy}-{key.hexdigest()[:8]}"
 
 
-def _is_whole(directory: Path) -> bool:
+def is_whole(directory: Path) -> bool:
     """Whether every file is there with the size that the manifest, written last, gives it."""
     try:
         manifest = json.loads((directory / "manifest.json").read_text())
-        sizes = manifest["files"].items()
-        return manifest["format"] == FORMAT and all((directory / f).stat().st_size == size for f, size in sizes)
+        sizes = [((directory / f).stat().st_size, written["bytes"]) for f, written in manifest["files"].items()]
+        return manifest["format"] == FORMAT and all(is_ == was for is_, was in sizes)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
 
-def _make(config: Data, files: list[Path], directory: Path) -> None:
+_checked: dict[str, dict[str, list[int]]] = {}  # folder: its files' states when this process found them sound
+_trusts_command = False
+
+
+def trust_command() -> None:
+    """This process works for a command, which has compared the content of prepared sets just now."""
+    global _trusts_command
+    _trusts_command = True
+
+
+def _is_sound(directory: Path, say: bool = False) -> bool:
+    """Whether a form that is whole holds what its manifest says, bit by bit. Looked at once in a command.
+
+    `say` tells, on standard error, what does not.
+    """
+    key = os.path.realpath(directory)
+    stamp = directory / "checked.json"
+    try:
+        manifest = json.loads((directory / "manifest.json").read_text())
+        states = {name: _state(directory / name) for name in ("manifest.json", *manifest["files"])}
+        if _checked.get(key) == states:
+            return True
+        known = _read(stamp)
+        if not (_trusts_command and known == states):
+            if damaged := _damaged(directory, manifest):
+                if say:
+                    terminal.say(f"{directory / damaged}: is not what was written there; the set is made anew")
+                return False
+            if known != states:
+                # Where it cannot be written, the next process looks for itself.
+                with contextlib.suppress(OSError), folders.replacing(stamp) as file:
+                    file.write(json.dumps(states).encode())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # replaced by another process meanwhile
+        return False
+    _checked[key] = states
+    return True
+
+
+def _state(path: Path) -> list[int]:
+    stat = path.stat()
+    return [stat.st_size, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns]
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _damaged(directory: Path, manifest: dict[str, Any]) -> str | None:
+    """The first file whose content is not what the manifest says; the manifest, where it is not as it was written."""
+    if manifest.pop("seal") != _seal(manifest):
+        return "manifest.json"
+    return next((f for f, written in manifest["files"].items() if _sha256(directory / f) != written["sha256"]), None)
+
+
+def _seal(manifest: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(manifest).encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _make(config: Data, files: list[Path], directory: Path, seed: int) -> None:
     """Write the prepared form into a folder beside `directory`, then give it its name.
 
-    Whatever goes wrong, nothing of it stays behind.
+    Whatever goes wrong, nothing of it stays behind; also where it cannot be split as configured.
     """
+    from pipeline.data.splitting import split  # which reads what is prepared here
+
     raw = source_of(config).read(config, files)
     parent = directory.parent
     _check_space(config, raw, parent)
@@ -162,10 +243,11 @@ def _make(config: Data, files: list[Path], directory: Path) -> None:
             if locked:  # then whoever left these is dead
                 for leftover in parent.glob(f".*.{platform.node()}-*.tmp"):
                     shutil.rmtree(leftover, ignore_errors=True)
-            if _is_whole(directory):  # made while we waited
+            if is_whole(directory) and _is_sound(directory):  # made while we waited
                 return
             temporary.mkdir(parents=True)
             _write(config, files, raw, temporary)
+            split(_open(temporary, config, seed), config, seed)
             _publish(temporary, directory)
     except OSError as error:
         raise InputError(f"data.prepared_dir={config.prepared_dir}: cannot be written ({error}).") from error
@@ -214,8 +296,6 @@ def _locked(folder: Path) -> Iterator[bool]:
 
 
 def _write(config: Data, files: list[Path], raw: Raw, folder: Path) -> None:
-    from pipeline.data.data_card import page  # which reads what is prepared here
-
     kept, quarantined, sizes, boxes = _write_images(config, raw, folder)
     own_split = None if raw.own_split is None else raw.own_split[kept]
     labels, classes, without = _used(raw, raw.labels[kept])
@@ -246,8 +326,7 @@ def _write(config: Data, files: list[Path], raw: Raw, folder: Path) -> None:
             json.dump(text, file)
             _sync(file)
 
-    images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
-    shape = list(images.shape)
+    shape = list(np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False).shape)
     digest = hashlib.sha256(json.dumps([shape, classes, own_split is not None]).encode())
     for _, lot in stream(folder / "images.npy"):
         digest.update(lot.data)
@@ -276,27 +355,11 @@ def _write(config: Data, files: list[Path], raw: Raw, folder: Path) -> None:
         "quarantined": [*raw.quarantined, *quarantined, *without],
         "digest": digest.hexdigest(),
         "raw": _provenance_of(config, files, raw),
-        "files": {path.name: path.stat().st_size for path in sorted(folder.iterdir())},
+        "files": {
+            path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)} for path in sorted(folder.iterdir())
+        },
     }
-    with (folder / "card.html").open("x", encoding="utf-8") as file:
-        file.write(
-            page(
-                Prepared(
-                    folder,
-                    images,
-                    labels,
-                    classes,
-                    manifest["digest"],
-                    own_split,
-                    manifest,
-                    dict(zip(raw.columns, arrays["groups.npy"], strict=True)) if raw.columns else {},
-                    None,
-                    same,
-                )
-            )
-        )
-        _sync(file)
-    manifest["files"]["card.html"] = (folder / "card.html").stat().st_size
+    manifest["seal"] = _seal(manifest)
     with (folder / "manifest.json").open("x") as file:
         json.dump(manifest, file, indent=1)
         _sync(file)
@@ -418,12 +481,10 @@ def _provenance_of(config: Data, files: list[Path], raw: Raw) -> list[dict[str, 
 
 
 def _provenance(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     stat = path.stat()
     return {
         "path": str(path.resolve()),
-        "sha256": sha256,
+        "sha256": _sha256(path),
         "bytes": stat.st_size,
         "mtime_ns": stat.st_mtime_ns,
     }
@@ -438,7 +499,7 @@ def _publish(temporary: Path, directory: Path) -> None:
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-        if _is_whole(directory):
+        if is_whole(directory) and _is_sound(directory):
             return
         # A damaged one is in the way. Readers that have it open keep what they have.
         aside = _temporary(directory)

@@ -37,6 +37,9 @@ SOURCES = {
 
 GROUPED = ("image_folder", "manifest", "npz")  # sources that may know more of an example than its label
 
+BOX = ("xmin", "ymin", "xmax", "ymax")
+ROLES = ("path", "label", "split", "group", *BOX)  # of a manifest's columns, which data.columns may say by other names
+
 TRAIN, VAL, TEST = 0, 1, 2
 SPLITS = ("train", "val", "test")  # by code
 PART_NAMES = {

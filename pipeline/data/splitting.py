@@ -18,26 +18,29 @@ def split(prepared: Prepared, config: Data, seed: int) -> dict[str, np.ndarray]:
     `test_fraction` and `val_fraction` of it. `limit_train` then keeps that many of what is left to train on;
     a smaller limit keeps a subset of what a larger one keeps.
 
-    With `config.group`, whole groups are cut. A set whose own split divides one is mended by splitting it anew,
-    three ways, as if it had none: to leave out what leaks would leave nearly nothing where nearly all groups
+    Copies of an image are never cut apart, nor are the groups of the column that `config.group` names or that is
+    known by its name. A set whose own split divides a group of the column that was named is mended by splitting it
+    anew, three ways, as if it had none: to leave out what leaks would leave nearly nothing where nearly all groups
     leak (malaria), and to move groups would make a test set that is no longer its publisher's either.
     InputError where there is too little for that, or a class would have no example to train on.
     """
     seed = seed if config.split_seed is None else config.split_seed
     own = prepared.own_split
-    if own is None:
+    if own is None or split_anew(prepared, config):
         own = np.full(len(prepared.labels), TRAIN, np.int8)
-    groups = None
-    if config.group is not None:
-        groups = grouping.codes(prepared, config.group)
-        if grouping.divided(groups, own).any():
-            own = np.full(len(prepared.labels), TRAIN, np.int8)
+    column = grouping.column_of(prepared, config)
+    groups = None if column is None else grouping.joined(grouping.codes(prepared, column), grouping.copies(prepared))
+    asked = f"data.group={config.group}"
+    if column is not None and config.group is None:
+        asked = f"data.group=null, and the column {column} groups by its name (data.group=none leaves it aside)"
     own = np.where(prepared.labels < 0, UNUSED, own)
     parts = {name: np.flatnonzero(own == code) for code, name in enumerate(SPLITS)}
 
     # Test first: it does not change with val_fraction.
     whole = parts["train"]
-    train = whole if groups is not None else whole[stratified_order(prepared.labels[whole], seed, stream=0)]
+    copies = grouping.copies(prepared)
+    order = stratified_order(prepared.labels[whole], seed, 0, None if copies is None else copies[whole])
+    train = whole if groups is not None else whole[order]
     for code, name, fraction in (
         (TEST, "test", config.test_fraction),
         (VAL, "val", config.val_fraction),
@@ -47,13 +50,14 @@ def split(prepared: Prepared, config: Data, seed: int) -> dict[str, np.ndarray]:
             try:
                 mine = grouping.cut(prepared.labels[train], groups[train], share, seed, stream=code + 1)
             except InputError as error:
-                raise InputError(f"data.group={config.group}: {error}.") from None
+                raise InputError(f"{asked}: {error}.") from None
             parts[name], train = train[mine], train[~mine]
         elif not (own == code).any():
             count = max(1, round(fraction * len(whole)))
+            count = count if copies is None else _between_images(copies[train], count)
             parts[name], train = train[:count], train[count:]
 
-    grouped = "" if groups is None else f"data.group={config.group}, "
+    grouped = "" if groups is None else f"{asked}, "
     fractions = f"{grouped}data.val_fraction={config.val_fraction}, data.test_fraction={config.test_fraction}"
     _check_classes(prepared, train, f"{fractions}: leave")
     if config.limit_train is not None:
@@ -64,22 +68,49 @@ def split(prepared: Prepared, config: Data, seed: int) -> dict[str, np.ndarray]:
     return {name: np.sort(parts[name]).astype(np.int64) for name in SPLITS}
 
 
-def stratified_order(labels: np.ndarray, seed: int, stream: int) -> np.ndarray:
+def split_anew(prepared: Prepared, config: Data) -> bool:
+    """Whether the set's own split is not used, since it divides groups of the column that was named."""
+    if prepared.own_split is None or config.group in (None, grouping.NONE):
+        return False
+    return bool(grouping.divided(grouping.codes(prepared, str(config.group)), prepared.own_split).any())
+
+
+def stratified_order(labels: np.ndarray, seed: int, stream: int, same: np.ndarray | None = None) -> np.ndarray:
     """int64 [n]: a random order of which every beginning has the classes in their overall shares.
 
     The k-th of a class's n examples stands at (k + 1/2) / n of the way, which is Webster's method of sharing
     out seats: each class's number is its share, rounded. A rare class comes late: it is kept to train on
     rather than spent on testing. Only numpy's bit generator is used, whose stream is fixed across versions.
+
+    Where `same` [n] is equal, examples follow each other, as one example that counts as many times and stands where
+    its middle does, in the class of its first.
     """
     n = len(labels)
     generator = np.random.PCG64([seed, stream])
-    classes, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    by_class = np.lexsort((generator.random_raw(n), inverse))  # at random within each class
-    rank = np.arange(n) - np.repeat(np.cumsum(counts) - counts, counts)
-    place = (2 * rank + 1) / np.repeat(2 * counts, counts)
+    draws = generator.random_raw(n)
+    classes, label = np.unique(labels, return_inverse=True)
+    first, image, size = np.arange(n), np.arange(n), np.ones(n, np.int64)
+    if same is not None:
+        _, first, image, size = np.unique(same, return_index=True, return_inverse=True, return_counts=True)
+    by_class = np.lexsort((draws[first], label[first]))  # at random within each class
+    own, size = label[first][by_class], size[by_class]
+    total = np.bincount(own, size, minlength=len(classes)).astype(np.int64)
+    before = np.cumsum(size) - size - (np.cumsum(total) - total)[own]
+    place = (2 * before + size) / (2 * total[own])
     # Which class comes first among equals is drawn as well, or the first classes would always win.
     precedence = np.argsort(generator.random_raw(len(classes)))
-    return by_class[np.lexsort((precedence[inverse[by_class]], place))]
+    order = by_class[np.lexsort((precedence[own], place))]
+    return np.argsort(np.argsort(order)[image], kind="stable")
+
+
+def _between_images(same: np.ndarray, count: int) -> int:
+    """`count`, or the nearest place in the order [n] that has no copies of one image on both sides."""
+    if count >= len(same) or same[count - 1] != same[count]:
+        return count
+    places = np.flatnonzero(same[1:] != same[:-1]) + 1
+    if not len(places):
+        raise InputError(f"the {len(same)} examples left to cut a part from are copies of one image.")
+    return int(places[np.abs(places - count).argmin()])
 
 
 def _limit(limit: int | float, n: int) -> int:

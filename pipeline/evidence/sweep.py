@@ -4,7 +4,7 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-from pipeline import data, folders, rundir
+from pipeline import config, data, folders, rundir
 from pipeline.errors import InputError
 from pipeline.evaluation.metrics import contradiction
 from pipeline.evidence.layers import layers
@@ -101,7 +101,8 @@ def artifacts(sweep: Path) -> list[Path]:
 def data_card(run: Path) -> Path | None:
     """The page that describes the data set of a run; None where the prepared set is gone, or the run damaged."""
     try:
-        return Path(data.card(data.open_prepared(rundir.read_run(run)["dataset"]["dir"])))
+        dataset, settings = rundir.read_run(run)["dataset"], config.of_run(run)
+        return data.card_of(dataset["dir"], dataset["digest"], settings.data, settings.seed)
     except InputError:
         return None
 

@@ -381,7 +381,7 @@ def _file(
     Nothing but what lies in the directory itself, and a prepared set's card: a directory may be somebody else's, and
     its tracking.json or a link in it could name any file of whoever sends it.
     """
-    if not file.resolve().is_relative_to(path.resolve()) and not _is_card(file):
+    if not file.resolve().is_relative_to(path.resolve()) and not data.is_card(file):
         log.warning("tracking: %s is not sent: it lies outside %s", file, path)
         return 0
     name = str(file.relative_to(path)) if file.is_relative_to(path) else file.name
@@ -428,7 +428,7 @@ def _of_run(run: Path) -> Shown:
         params={
             k: str(v) for k, v in flat.items() if k.split(".")[0] not in ("tracking", "experiment", "dir", "output")
         },
-        first=[run / "run.json", *(_card(dataset["dir"]) if alone else ())],
+        first=[run / "run.json", *(_card(run, dataset) if alone else ())],
         last=[run / name for name in LAST] + [run / "checkpoints" / name for name in ("best.ckpt", "last.ckpt")],
         dataset={
             "name": dataset["name"],
@@ -452,23 +452,14 @@ def _transfer(asked: dict[str, Any]) -> dict[str, str]:
     return tags
 
 
-def _card(prepared: str) -> list[Path]:
+def _card(run: Path, dataset: dict[str, Any]) -> list[Path]:
     """The page that describes the data; nothing where the prepared set is gone by now."""
     try:
-        return [Path(data.card(data.open_prepared(prepared)))]
+        settings = config.of_run(run)
+        card = data.card_of(dataset["dir"], dataset["digest"], settings.data, settings.seed)
     except (InputError, OSError):
         return []
-
-
-def _is_card(file: Path) -> bool:
-    """Whether `file` is the card of a whole prepared set, and no link to something else."""
-    if file.name != "card.html" or file.is_symlink():
-        return False
-    try:
-        data.open_prepared(file.parent)
-    except (InputError, OSError):
-        return False
-    return True
+    return [card] if card else []
 
 
 def _of_sweep(sweep: Path) -> Shown:

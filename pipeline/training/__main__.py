@@ -16,8 +16,10 @@ def main() -> None:
     stopping.end_with_parent(int(sys.argv[2]))
     # Stopped in good order: the status, which is not "finished" then, tells the agent's side so.
     with contextlib.suppress(stopping.Stopped), stopping.interruptible():
+        from pipeline import data
         from pipeline.training.fit import fit
 
+        data.trust_command()
         try:
             fit(Path(sys.argv[1]))
         except Exception as error:

@@ -37,7 +37,7 @@ def binaries(name: str) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])
 @pytest.mark.parametrize("form", ["files", "folder", "archive", "parquet"])
-def test_every_form_gives_the_same(tmp_path: Path, name: str, form: str) -> None:
+def test_every_form_gives_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, form: str) -> None:
     root = tmp_path / "raw"
     root.mkdir()
     inner = {"cifar10": "cifar-10-batches-bin", "cifar100": "cifar-100-binary"}[name]
@@ -70,11 +70,9 @@ def test_every_form_gives_the_same(tmp_path: Path, name: str, form: str) -> None
     if name == "cifar100":  # 90 of its classes have no example here
         with pytest.raises(InputError, match="leave no training example of 90 of 100 classes: "):
             prepare(config, seed=0)
-        from pipeline.data import open_prepared
-
-        prepared = open_prepared(next((tmp_path / "prepared").iterdir()))
-    else:
-        prepared = prepare(config, seed=0)
+        assert not (tmp_path / "prepared").exists()
+        monkeypatch.setattr("pipeline.data.splitting._check_classes", lambda *args: None)
+    prepared = prepare(config, seed=0)
     assert known == (prepared.input_shape, len(prepared.classes))
     assert (prepared.images == IMAGES).all()
     assert prepared.labels.tolist() == LABELS.tolist()

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from test_photos import encoded, png_claiming
 
-from pipeline.data import Data, describe, prepare, split
+from pipeline.data import Data, describe, prepare
 from pipeline.errors import InputError
 
 KINDS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF")
@@ -139,7 +139,7 @@ def test_each_bad_file_is_listed_with_its_reason(folder: tuple[Path, dict[str, s
     prepared = prepare(settings(root), seed=0)
     assert len(prepared.images) == good
     assert prepared.classes == ["ants", "bees"]
-    found = describe(prepared, split(prepared, settings(root), 0))
+    found = describe(prepared, settings(root), 0)
     listed = {one["path"]: one["reason"] for one in found["quarantined"]}
     assert len(listed) == len(found["quarantined"]) == len(expected) + 1
     for path, reason in expected.items():

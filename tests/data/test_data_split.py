@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -152,7 +153,7 @@ def test_fractions_that_leave_a_class_without_training() -> None:
 
 def test_duplicates_across_splits_are_found_and_those_within_one_are_not() -> None:
     prepared = prepared_of(np.array([0, 1, 0, 1, 0, 1]))
-    prepared.images[:, 0, 0, 0] = [1, 2, 2, 3, 3, 1]
+    prepared = replace(prepared, same=np.array([0, 1, 1, 3, 3, 0]))
     splits = {"train": np.array([0, 1, 2]), "val": np.array([3, 4]), "test": np.array([5])}
     assert duplicates_across(prepared, splits) == [
         {"indices": [0, 5], "splits": ["train", "test"], "classes": ["c0", "c1"]}

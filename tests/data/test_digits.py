@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.data import Data, describe, prepare, split
+from pipeline.data import Data, describe, prepare
 from pipeline.errors import InputError
 
 DIGEST = "933fa1be3156d8abc01b179e8dd86659f283846808df08184556f32879c96df6"
@@ -32,8 +32,7 @@ def test_all_of_them_are_there(tmp_path: Path) -> None:
     }
     assert prepared.manifest["counts"] == {"all": counts}
 
-    splits = split(prepared, config, 0)
-    document = describe(prepared, splits)
+    document = describe(prepared, config, 0)
     assert {"dataset", "digest", "counts", "quarantined", "duplicates"} <= set(document)
     assert document["quarantined"] == []
     assert {name: sum(part.values()) for name, part in document["counts"].items()} == {

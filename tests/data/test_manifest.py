@@ -1,9 +1,11 @@
 """Photos listed in a CSV file."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from running import Done, refused
 from test_image_folder import make
 
 from pipeline.data import Data, prepare, split
@@ -66,9 +68,60 @@ def test_what_leads_out_of_the_folder_is_never_opened(root: Path, monkeypatch: p
     assert found["images/missing.png"] == "no such file"
     assert found["images"] == "a folder"
     assert found[""].startswith("no path")
-    assert found["images/../images/0.png"] == "named before, in row 2 (row 17 of list.csv)"
+    assert found["images/../images/0.png"] == "named before, in row 2, with another label (row 17 of list.csv)"
     assert found["images/5.png"].startswith("no label")
     assert len(found) == 11
+
+
+def test_a_file_named_twice_counts_once_and_says_what_differs(root: Path) -> None:
+    lines = [f"images/{i}.png,{i % 2},{'test' if i > 3 else 'train'}" for i in range(6)]
+    twice = ["./images/0.png,0,train", "images//1.png,0,train", "./images/2.png,0,test", "images/3.png,0,test"]
+    prepared = prepare(settings(write(root, "path,label,split", *lines, *twice)), seed=0)
+    assert len(prepared.labels) == 6
+    assert prepared.paths == [f"images/{i}.png" for i in range(6)]
+    assert [one["reason"].split(" (")[0] for one in prepared.manifest["quarantined"]] == [
+        "named before, in row 2",
+        "named before, in row 3, with another label",
+        "named before, in row 4, with another split",
+        "named before, in row 5, with another label and another split",
+    ]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_columns_of_other_names_and_other_separators(root: Path, separator: str) -> None:
+    """As GTSRB has them, with the mark that spreadsheets put first; its own `label` is another column then."""
+    head = ["Filename", "Width", "Roi.X1", "Roi.Y1", "Roi.X2", "Roi.Y2", "ClassId", "Track", "label"]
+    rows = [
+        [f"images/{i}.png", "6", "0", "0", "6", "4", str(i % 2), f"t{i // 2}", "x, y" if separator != "," else "x"]
+        for i in range(6)
+    ]
+    (root / "list.csv").write_text("\n".join(separator.join(row) for row in [head, *rows]), encoding="utf-8-sig")
+    columns = {"path": "Filename", "label": "ClassId", "group": "Track"}
+    columns |= dict(zip(("xmin", "ymin", "xmax", "ymax"), head[2:6], strict=True))
+    prepared = prepare(settings(root, columns=columns, group="none"), seed=0)
+    assert prepared.classes == ["0", "1"]
+    assert prepared.labels.tolist() == [0, 1] * 3
+    assert list(prepared.columns) == ["Width", "group", "label_"]
+    assert prepared.boxes is not None
+    assert not np.isnan(prepared.boxes).any()
+    # The same file read otherwise is another set.
+    other = prepare(settings(root, columns=columns | {"group": "Width"}, group="none"), seed=0)
+    assert other.dir != prepared.dir
+    assert list(other.columns) == ["group", "Track", "label_"]
+
+
+def test_columns_by_a_wrong_name(process: Callable[..., Done], root: Path) -> None:
+    write(root, "Filename,ClassId", *[f"images/{i}.png,{i % 2}" for i in range(6)])
+    line = f"data=manifest data.root={root} data.manifest=list.csv"
+    refused(process("prepare", line), "lacks the column path", "data.columns={path: NAME} names another")
+    wrong = process("prepare", f"{line} 'data.columns={{path: filename, label: ClassId}}'")
+    refused(wrong, "data.columns.path=filename: ", "has no such column", "Did you mean 'Filename'?")
+    refused(
+        process("prepare", f"{line} 'data.columns={{pat: Filename}}'"),
+        "data.columns, a key=pat",
+        "Did you mean 'path'?",
+    )
+    assert process("prepare", f"{line} 'data.columns={{path: Filename, label: ClassId}}'").code == 0
 
 
 @pytest.mark.parametrize(

@@ -51,10 +51,13 @@ def test_parts_labels_and_columns(tmp_path: Path, compressed: bool) -> None:
 
 def test_other_kinds_of_pixels(tmp_path: Path) -> None:
     deep = np.array([0, 128, 129, 65535], np.uint16).reshape(1, 2, 2).repeat(10, 0)
+    deep[1:] = np.random.default_rng(0).integers(0, 258, (9, 2, 2))  # copies cannot be split
+    alpha = np.array([0, 0, 255, 51], np.uint8).reshape(1, 1, 1, 4).repeat(10, 0)
+    alpha[1:] = np.arange(36).reshape(9, 1, 1, 4)
     cases = {
         "uint16": (deep, [[[0], [0]], [[1], [255]]]),
         "bool": (deep > 128, [[[0], [0]], [[255], [255]]]),
-        "alpha": (np.array([[[0, 0, 255, 51]]], np.uint8).reshape(1, 1, 1, 4).repeat(10, 0), [[[204, 204, 255]]]),
+        "alpha": (alpha, [[[204, 204, 255]]]),
     }
     for name, (images, expected) in cases.items():
         file = saved(tmp_path, x=images, y=LABELS)
@@ -120,3 +123,18 @@ def test_which_file(tmp_path: Path) -> None:
         prepare(settings(tmp_path / "empty"), seed=0)
     with pytest.raises(InputError, match="no such file or folder"):
         prepare(settings(tmp_path / "nowhere"), seed=0)
+
+
+@pytest.mark.parametrize("label", [-1, 3])
+def test_a_label_that_classes_do_not_name(tmp_path: Path, label: int) -> None:
+    y = LABELS % 2
+    y[0] = label
+    np.savez(tmp_path / "set.npz", x=IMAGES, y=y, classes=["a", "b", "c"])
+    with pytest.raises(InputError, match=f"has the label {label}, and `classes` names 0 to 2"):
+        prepare(settings(tmp_path), seed=0)
+
+
+def test_labels_that_are_no_numbers(tmp_path: Path) -> None:
+    np.savez(tmp_path / "set.npz", x=IMAGES, y=np.where(LABELS == 0, np.nan, LABELS))
+    with pytest.raises(InputError, match="labels of type float64; they must be whole numbers or names"):
+        prepare(settings(tmp_path), seed=0)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from pipeline.data.photos import UnusableError, decode, photos_of
 
@@ -39,6 +39,34 @@ def test_grey_stays_one_channel(kind: str) -> None:
 @pytest.mark.parametrize(("kind", "options"), [("PNG", {}), ("BMP", {}), ("TIFF", {}), ("WEBP", {"lossless": True})])
 def test_colour_is_three(kind: str, options: dict[str, object]) -> None:
     assert (decoded(Image.fromarray(COLOUR), kind, **options) == COLOUR).all()
+
+
+@pytest.mark.parametrize(("kind", "options"), [("PPM", {}), ("JPEG2000", {"irreversible": False})])
+def test_formats_of_published_sets(kind: str, options: dict[str, object]) -> None:
+    assert (decoded(Image.fromarray(COLOUR), kind, **options) == COLOUR).all()
+    assert decoded(Image.fromarray(GREY), kind, **options).tolist() == GREY[:, :, None].tolist()
+
+
+def test_netpbm_in_all_its_forms() -> None:
+    def pixels(text: bytes) -> list[object]:
+        return decode(text, LIMIT)[:, :, 0].tolist()
+
+    assert pixels(b"P1\n# ink is 1\n3 1\n1 0 1\n") == [[0, 255, 0]]
+    assert pixels(b"P4\n3 1\n\xa0") == [[0, 255, 0]]
+    assert pixels(b"P2\n2 1\n255\n7 200\n") == [[7, 200]]
+    assert pixels(b"P5\n2 1\n255\n\x07\xc8") == [[7, 200]]
+    assert pixels(b"P5\n2 1\n65535\n\x07\x07\xff\xff") == [[7, 255]]  # 16 bits
+    assert decode(b"P3\n1 1\n255\n1 2 3\n", LIMIT).tolist() == [[[1, 2, 3]]]
+    with pytest.raises(UnusableError, match=r"2000x2000 pixels, past data\.max_pixels"):
+        decode(b"P5\n2000 2000\n255\n", LIMIT)
+    with pytest.raises(UnusableError, match="floating-point"):
+        decode(b"Pf\n1 1\n-1.0\n\0\0\0\0", LIMIT)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="Pillow was built without")
+def test_avif() -> None:
+    smooth = np.full((16, 16, 3), (200, 100, 50), np.uint8)
+    assert np.abs(decoded(Image.fromarray(smooth), "AVIF").astype(int) - smooth).max() <= 6
 
 
 def test_lossy_formats_are_near() -> None:

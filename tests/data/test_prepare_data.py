@@ -1,5 +1,6 @@
 """The prepared form: made once, by anyone, killed at any moment."""
 
+import json
 import os
 import signal
 import subprocess
@@ -7,11 +8,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from pipeline.data import Data, open_prepared, prepare
+from pipeline.data import Data, prepare
+from pipeline.data import prepared as prepared_module
+from pipeline.data.prepared import open_prepared
 from pipeline.errors import InputError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -44,7 +48,7 @@ def test_it_is_made_once_and_then_reused(idx_folder: Callable[..., Path]) -> Non
     assert again.dir.parent == folder.parent / "prepared"
     assert again.dir.name.startswith("idx-8-pad-")
     assert sorted(path.name for path in again.dir.iterdir()) == [
-        "card.html",
+        "checked.json",
         "images.npy",
         "labels.npy",
         "manifest.json",
@@ -76,12 +80,92 @@ def test_a_damaged_form_is_made_again(idx_folder: Callable[..., Path], name: str
     if damage != "gone":
         path.write_bytes(content[:-1] if damage == "cut" else b"")
     with pytest.raises(InputError, match="is not a whole prepared set"):
-        open_prepared(whole.dir)
+        open_prepared(whole.dir, config(folder), 0)
     mended = prepare(config(folder), seed=0)
     assert mended.dir == whole.dir
     assert mended.digest == whole.digest
     assert (mended.images == whole.images).all()
     assert [each.name for each in mended.dir.parent.iterdir()] == [mended.dir.name]
+
+
+def permuted(path: Path) -> None:
+    """The same values in another order, and another time: what a script of the user's may do."""
+    values = np.load(path)
+    np.save(path, np.concatenate([values[1:], values[:1]]))
+
+
+def other_classes(path: Path) -> None:
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps(manifest | {"classes": manifest["classes"][::-1]}, indent=1))
+
+
+def other_digest(path: Path) -> None:
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps(manifest | {"digest": manifest["digest"][::-1]}, indent=1))
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("labels.npy", permuted),
+        ("images.npy", permuted),
+        ("split.npy", permuted),
+        ("same.npy", permuted),
+        ("manifest.json", other_classes),
+        ("manifest.json", other_digest),
+    ],
+)
+@pytest.mark.parametrize("again", [False, True])
+def test_other_content_of_the_same_size_is_noticed_and_made_anew(
+    idx_folder: Callable[..., Path], capfd: pytest.CaptureFixture[str], name: str, damage: Any, again: bool
+) -> None:
+    folder = idx_folder()
+    whole = prepare(config(folder), seed=0)
+    images, labels = np.array(whole.images), whole.labels
+    if not again:  # as in another process
+        prepared_module._checked.clear()
+    damage(whole.dir / name)
+    with pytest.raises(InputError, match="is not a whole prepared set"):
+        open_prepared(whole.dir, config(folder), 0)
+    mended = prepare(config(folder), seed=0)
+    assert f"{whole.dir / name}: is not what was written there; the set is made anew" in capfd.readouterr().err
+    assert (mended.digest, mended.classes) == (whole.digest, whole.classes)
+    assert (mended.images == images).all()
+    assert (mended.labels == labels).all()
+
+
+def test_a_worker_trusts_what_its_command_found_and_sees_what_changed_since(
+    idx_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = idx_folder()
+    whole = prepare(config(folder), seed=0)
+    hashed = []
+    real = prepared_module._sha256
+    monkeypatch.setattr(prepared_module, "_sha256", lambda path: hashed.append(path.name) or real(path))
+    prepare(config(folder), seed=0)
+    assert hashed == []  # once in a process
+    prepared_module._checked.clear()
+    prepare(config(folder), seed=0)
+    assert "images.npy" in hashed  # another command
+    hashed.clear()
+    monkeypatch.setattr(prepared_module, "_trusts_command", True)
+    prepared_module._checked.clear()
+    prepare(config(folder), seed=0)
+    assert hashed == []
+    # What changed since is seen, even where its time was set back.
+    before = (whole.dir / "labels.npy").stat()
+    permuted(whole.dir / "labels.npy")
+    os.utime(whole.dir / "labels.npy", ns=(before.st_atime_ns, before.st_mtime_ns))
+    prepared_module._checked.clear()
+    assert (prepare(config(folder), seed=0).labels == whole.labels).all()
+    assert "labels.npy" in hashed
+
+
+def test_what_cannot_be_split_as_asked_is_not_left_behind(idx_folder: Callable[..., Path]) -> None:
+    folder = idx_folder()
+    with pytest.raises(InputError, match=r"data\.limit_train=3: leaves no training example of 7 of 10 classes"):
+        prepare(config(folder, limit_train=3), seed=0)
+    assert not (folder.parent / "prepared").exists()
 
 
 def test_a_full_disk_is_known_before(idx_folder: Callable[..., Path]) -> None:
@@ -136,7 +220,7 @@ os.rename = dying(os.rename)
 def test_killed_at_every_step_the_next_call_gives_the_same(idx_folder: Callable[..., Path]) -> None:
     folder = idx_folder()
     expected = prepare(config(folder, prepared_dir=str(folder.parent / "undisturbed")), seed=0).digest
-    steps = 9  # six files, their folder, the rename, the folder above
+    steps = 8  # five files, their folder, the rename, the folder above
     for k in range(1, steps + 1):
         kept = folder.parent / f"prepared{k}"
         process = start(folder, DIE.format(k=k), prepared_dir=str(kept))

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.data import Data, card, prepare
+from pipeline.data import Data, prepare
+from pipeline.data.report import card
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -95,9 +96,10 @@ def test_the_peak_of_memory_does_not_grow_with_the_set(tmp_path: Path, source: s
 
 
 def test_the_card_is_one_page_that_needs_nothing_else(tmp_path: Path) -> None:
-    prepared = prepare(config(photos(tmp_path / "raw", 60, 20), tmp_path / "prepared", size=16), seed=0)
-    path = Path(card(prepared))
-    assert path == prepared.dir / "card.html"
+    settings = config(photos(tmp_path / "raw", 60, 20), tmp_path / "prepared", size=16)
+    prepared = prepare(settings, seed=0)
+    path = Path(card(prepared, settings, 0))
+    assert path.parent == prepared.dir
     page = path.read_text()
     for part in ("ants", "bees", prepared.digest, "data:image/png;base64,", "damaged", "ants/00005.png", "All 20x20"):
         assert part in page
@@ -106,4 +108,5 @@ def test_the_card_is_one_page_that_needs_nothing_else(tmp_path: Path) -> None:
     assert "src=" in page
     assert page.count("src=") == page.count('src="data:')
     path.unlink()
-    assert Path(card(prepared)).read_text() == page
+    assert Path(card(prepared, settings, 0)).read_text() == page
+    assert card(prepared, settings, 1) != str(path)  # another split

@@ -46,6 +46,14 @@ def test_evaluate_gives_exactly_what_the_run_says(run, command):
     assert done.document["run"] == "run"
 
 
+def test_prepared_labels_in_another_order_are_noticed(run, workdir):
+    (labels,) = workdir.glob("prepared/*/labels.npy")
+    np.save(labels, np.random.default_rng(0).permutation(np.load(labels)))
+    done = call(workdir, "evaluate", "run=run invariance=false output=json")
+    assert f"{labels.relative_to(workdir)}: is not what was written there; the set is made anew" in done.err
+    assert done.document["metrics"] == rundir.get_status(run)["metrics"]
+
+
 def test_the_last_checkpoint_is_another(run, command):
     best, last = (command("evaluate", f"run=run checkpoint={name} output=json").document for name in ("best", "last"))
     epochs = [torch.load(run / f"checkpoints/{name}.ckpt", weights_only=True)["epoch"] for name in ("best", "last")]
