@@ -403,7 +403,7 @@ def append_metrics(path: Path, step: int, metrics: dict[str, float]) -> None:
         return
     row = json.dumps({"step": step, "time_ms": int(time.time() * 1000), "metrics": metrics}).encode() + b"\n"
     file = path / "metrics.jsonl"
-    descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     try:
         size = os.fstat(descriptor).st_size
         try:

@@ -36,7 +36,7 @@ def test_class_names_in_the_table_and_the_card(photos, process):
     assert SHOWN in done.out
     assert "\x1b]" not in done.out
     assert "\x1b[2J" not in done.out
-    (card,) = Path(photos.parent, "prepared").rglob("card.html")
+    (card,) = Path(photos.parent, "prepared").rglob("card-*.html")
     text = card.read_text()
     assert MARKUP in text
     assert SHOWN in text

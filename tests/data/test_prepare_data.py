@@ -220,7 +220,7 @@ os.rename = dying(os.rename)
 def test_killed_at_every_step_the_next_call_gives_the_same(idx_folder: Callable[..., Path]) -> None:
     folder = idx_folder()
     expected = prepare(config(folder, prepared_dir=str(folder.parent / "undisturbed")), seed=0).digest
-    steps = 8  # five files, their folder, the rename, the folder above
+    steps = 9  # five files, their folder, the rename, the folder above, what was found sound
     for k in range(1, steps + 1):
         kept = folder.parent / f"prepared{k}"
         process = start(folder, DIE.format(k=k), prepared_dir=str(kept))

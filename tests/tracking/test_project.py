@@ -329,8 +329,10 @@ def found(home, local, workdir):
     sweep.mkdir()
 
     def show(levels, metrics, started=1000.0):
-        jobs = [{"levels": dict(zip(levels, row, strict=True))} for row in itertools.product(*levels.values())]
-        asked = {"uid": rundir.uid(sweep / "sweep.json"), "experiment": {"name": "odd", "question": "?"}}
+        rows = [dict(zip(levels, row, strict=True)) for row in itertools.product(*levels.values())]
+        jobs = [{"levels": row, "seed": 0, "dir": f"{n:03d}", "key": str(n)} for n, row in enumerate(rows)]
+        question = {"name": "odd", "question": "?", "metric": "test/acc", "mode": "max", "smallest_effect": 0.01}
+        asked = {"uid": rundir.uid(sweep / "sweep.json"), "experiment": question}
         asked |= {"factors": list(levels), "jobs": jobs, "git_sha": None, "started": started, "tracking": tracking}
         rundir.write_json(sweep / "sweep.json", asked)
         rundir.set_status(sweep, "finished", ended=started + 1)
