@@ -39,7 +39,7 @@ def untrained(path: Path) -> str:
 def main() -> None:
     """Run the sweep, print the table."""
     from pipeline import train
-    from pipeline.training import launch
+    from pipeline.run import launch
 
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     launch.train = untrained  # type: ignore[assignment]

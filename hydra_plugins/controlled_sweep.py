@@ -19,7 +19,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, flag_override
 
 from pipeline.errors import InputError
-from pipeline.training import launchers
+from pipeline.sweep import engines
 
 
 class ControlledSweeper(Sweeper):
@@ -35,7 +35,7 @@ class ControlledSweeper(Sweeper):
         if not Plugins.instance().is_in_toplevel_plugins_module(target):
             raise InputError(f"hydra.launcher._target_={target}: a configuration cannot name code to run.")
         if target not in Plugins.instance().class_name_to_class:
-            raise launchers.missing(target)
+            raise engines.missing(target)
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
@@ -44,6 +44,7 @@ class ControlledSweeper(Sweeper):
         from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
         from pipeline import cli
+        from pipeline.sweep.design import Multirun
 
         assert self.hydra_context
         assert self.launcher
@@ -56,7 +57,7 @@ class ControlledSweeper(Sweeper):
         last = {o.get_key_element(): o for o in overrides}
         swept = dict.fromkeys(o.get_key_element() for o in overrides if o.is_sweep_override())
         return cli.multirun(
-            cli.Sweep(
+            Multirun(
                 jobs=BasicSweeper.split_arguments(overrides, max_batch_size=None)[0],
                 swept=[key for key in swept if last[key].is_sweep_override()],
                 compose=_composer(loader, master),

@@ -11,7 +11,6 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,30 +19,20 @@ from omegaconf import DictConfig, OmegaConf
 
 from pipeline import terminal
 from pipeline.beginning import INTERRUPTED
+from pipeline.config.run import CONF
 from pipeline.errors import InputError, machine_said, nearest, of_machine
-from pipeline.training.stopping import Stopped, interruptible
-
-CONF = Path(__file__).resolve().parent.parent / "conf"
+from pipeline.stopping import Stopped, interruptible
+from pipeline.sweep.design import Multirun
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
 
 
-@dataclass
-class Sweep:
-    """A multirun before its first job: what the command needs to check it and to start it."""
-
-    jobs: list[list[str]]  # per job, its overrides
-    swept: list[str]  # the keys that vary, in the order given
-    compose: Callable[[list[str]], DictConfig]  # a job's overrides -> its configuration
-    launcher: Any  # Hydra's, that was chosen to run them
-
-
 _exit_code = DONE
 _error: Exception | None = None
-_multirun: Callable[[Sweep], int] | None = None
+_multirun: Callable[[Multirun], int] | None = None
 
 
-def multirun(sweep: Sweep) -> None:
+def multirun(sweep: Multirun) -> None:
     """Called by the sweeper: pass the sweep to the command that is running."""
     global _exit_code
     if _multirun is None:
@@ -59,7 +48,7 @@ def sweeping() -> bool:
 def main(
     config_name: str,
     job: Callable[[DictConfig], int],
-    sweep: Callable[[Sweep], int] | None = None,
+    sweep: Callable[[Multirun], int] | None = None,
     schema: type | None = None,
 ) -> None:
     """Run a command and exit: `job` for one configuration, `sweep` for a multirun (-m). Both return exit codes.
@@ -71,7 +60,8 @@ def main(
     from hydra.core.config_store import ConfigStore
     from hydra.core.hydra_config import HydraConfig
 
-    from pipeline import config, hostile
+    from pipeline import config
+    from pipeline import no_code as hostile
 
     global _multirun
     _multirun = sweep
@@ -157,12 +147,6 @@ def _to_nowhere() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
-
-
-def mind(lines: list[str]) -> None:
-    """Say what the user may not have meant, without holding anything up."""
-    for line in lines:
-        terminal.say(f"mind: {line}")
 
 
 def verdict_table(sweep: Path, found: dict[str, Any]) -> None:

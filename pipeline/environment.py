@@ -47,6 +47,6 @@ def native_bf16(accelerator: str) -> bool:
     """Whether bfloat16 arithmetic runs in hardware here; emulated, it is slower than float32."""
     import torch
 
-    if accelerator == "gpu":
-        return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    if accelerator == "gpu":  # planned where there is none, as on a login node: those that trains on will have it
+        return not torch.cuda.is_available() or torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

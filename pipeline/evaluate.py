@@ -44,6 +44,7 @@ def job(cfg: DictConfig) -> int:
     mends = asked.checkpoint == "best" and predictions_are_bad(path)
     found = evaluate(path, asked.checkpoint, save=mends, invariant=asked.invariance)
     if mends:
+        rundir.set_status(path, "finished", files=rundir.seals(path))
         terminal.say(f"{path}: predictions.npz could not be used, and is written again")
 
     def table() -> None:
@@ -57,7 +58,7 @@ def job(cfg: DictConfig) -> int:
             print(f"{'accuracy':10} " + " ".join(f"{value:6.3f}" for _, value in curve))
             mean = found["metrics"][f"invariance/{kind}"]
             print(f"{'mean':10} {mean:6.3f}, and {same:.3f} are called what they are called unperturbed")
-        if asked.invariance:
+        if asked.invariance and asked.checkpoint == "best":
             print(f"\ncurves     {terminal.literal(path / 'invariance.png')}")
 
     cli.emit(asked.output, found, table)

@@ -18,11 +18,14 @@ from typing import Any
 
 from pipeline.rundir import digest
 
+ACCEPT = "accept=code takes what was trained before as it is"
+
 PACKAGE = Path(__file__).parent
 
-# The packages that compute numbers, without what only shows, moves or starts them: a module that is new in one of
-# them decides, until it is named here.
-DECIDING = ("architecture", "augmentation", "data", "evaluation", "training", "transfer")
+# The packages and modules that compute numbers, without what only shows or moves them: a module that is new in one of
+# the packages decides, until it is named below.
+DECIDING = ("architecture", "augmentation", "data", "evaluation", "run/finish.py", "run/resolve.py", "run/source.py",
+            "training", "transfer")  # fmt: skip
 ASIDE = frozenset(
     {
         "architecture/guidelines.py",
@@ -31,18 +34,10 @@ ASIDE = frozenset(
         "data/fetch.py",
         "data/progress.py",
         "data/report.py",
-        "evaluation/metrics.py",
         "evaluation/plots.py",
-        "training/__main__.py",
         "training/allocator.py",
         "training/calibrate.py",
-        "training/devices.py",
-        "training/launch.py",
-        "training/launchers.py",
-        "training/progress.py",
         "training/record.py",
-        "training/slurm.py",
-        "training/stopping.py",
     }
 )
 
@@ -109,7 +104,8 @@ def code(package: Path = PACKAGE) -> dict[str, str]:
     """Module (`training/fit.py`) -> digest of its syntax tree, for each module that decides."""
     found = {}
     for name in DECIDING:
-        for path in sorted((package / name).rglob("*.py")):
+        place = package / name
+        for path in [place] if place.is_file() else sorted(place.rglob("*.py")):
             module = path.relative_to(package).as_posix()
             if module not in ASIDE:
                 found[module] = _tree_digest(path)
@@ -151,3 +147,14 @@ def _written(node: Any, out: list[str]) -> None:
         out.append("]")
     else:
         out.append(repr(node))
+
+
+def other_modules(record: dict[str, Any]) -> str:
+    """The modules that are others than when the run of this run.json was begun, three of them at most by name."""
+    then, now = record.get("code", {}), code()
+    return listed([name for name in sorted({*then, *now}) if then.get(name) != now.get(name)])
+
+
+def listed(names: list[str]) -> str:
+    """The first three, and how many more."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -1,8 +1,10 @@
 """Texts of any length where there is room for some of it: names of runs and folders, cells of tables, tags."""
 
 import hashlib
+from collections.abc import Mapping
 
 DIGITS = 8
+LONGEST = 60  # characters of a level in the name of its arm
 
 
 def shortened(text: str, most: int) -> str:
@@ -13,3 +15,11 @@ def shortened(text: str, most: int) -> str:
     if len(text) <= most:
         return text
     return f"{text[: most - DIGITS - 1]}…{hashlib.sha256(text.encode()).hexdigest()[:DIGITS]}"
+
+
+def arm(levels: Mapping[str, object]) -> str:
+    """`kernel_size=3,padding=same`: the levels by the last part of their names, where that is not ambiguous."""
+    short = [key.rpartition(".")[2] for key in levels]
+    names = short if len(set(short)) == len(short) else list(levels)
+    words = [shortened(str(value).replace(" ", ""), LONGEST) for value in levels.values()]
+    return ",".join(f"{name}={word}" for name, word in zip(names, words, strict=True))

@@ -19,8 +19,9 @@ from pipeline import architecture, cli, config, data, terminal, transfer
 from pipeline.architecture import Plan
 from pipeline.config import Config
 from pipeline.errors import InputError
-from pipeline.evidence import design
-from pipeline.training import pretrain
+from pipeline.names import arm
+from pipeline.run.resolve import describe_transfer, plan_run
+from pipeline.sweep import design, fairness
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,12 +30,12 @@ if TYPE_CHECKING:
 def job(cfg: DictConfig) -> int:
     """One network, layer by layer."""
     settings = config.from_hydra(cfg)
-    made = design.outline(settings)
-    planned = made.plan
+    run = plan_run(settings)
+    made, planned = run.outline, run.outline.plan
     found = planned.to_dict()
     if made.tuning:
         found["total"] |= made.parameters
-        found["transfer"] = design.begins(settings, made)
+        found["transfer"] = describe_transfer(run)
         for row, layer in zip(found["layers"], planned.layers, strict=True):
             row["transfer"] = made.of_layer(layer)
     if made.advice:
@@ -44,21 +45,21 @@ def job(cfg: DictConfig) -> int:
         "activation_bytes": planned.activation_bytes(settings.data.batch_size),
     }
     found["advice"] = architecture.advice(planned)
-    cli.mind(design.contradictions(settings))
+    terminal.mind(fairness.contradictions(settings))
     cli.emit(settings.output, found, lambda: layers_table(found))
     return cli.DONE
 
 
-def sweep(asked: cli.Sweep) -> int:
+def sweep(multirun: design.Multirun) -> int:
     """All arms of a sweep, what is unfair between them, and what they will cost."""
-    factors, jobs = design.expand(asked)
+    factors, jobs = design.expand(multirun)
     arms = design.arms(jobs)
     found: dict[str, Any] = {
         "arms": [
             {
                 "levels": a.levels,
                 "total": {"params": a.planned.params, "macs": a.planned.macs}
-                | (a.outline.parameters if a.outline.tuning else {}),
+                | (a.planned_run.outline.parameters if a.planned_run.outline.tuning else {}),
             }
             | ({"match": a.planned.match.to_dict()} if a.planned.match else {})
             for a in arms
@@ -66,12 +67,12 @@ def sweep(asked: cli.Sweep) -> int:
         "runs": len(jobs),
         "seeds": sorted({j.seed for j in jobs}),
         "sources": len(design.sources_of(jobs)),
-        "confounds": design.confounds(factors, jobs),
-        "duplicates": design.duplicates(jobs),
-        "unmatched": design.unmatched(jobs),
+        "confounds": fairness.confounds(factors, jobs),
+        "duplicates": fairness.duplicates(jobs),
+        "unmatched": fairness.unmatched(jobs),
         "estimate": estimate(jobs),
     }
-    cli.mind(design.contradictions(jobs[0].settings))
+    terminal.mind(fairness.contradictions(jobs[0].settings))
     cli.emit(jobs[0].settings.output, found, lambda: arms_table(found))
     return cli.DONE
 
@@ -81,7 +82,7 @@ def estimate(jobs: Sequence[design.Job]) -> dict[str, Any]:
     sizes: dict[str, tuple[dict[str, int], int]] = {}
     runs: list[tuple[Config, Plan]] = [(one.settings, one.planned) for one in jobs]
     try:
-        runs += [(source, pretrain.network(source).plan()) for source, _ in design.sources_of(jobs)]
+        runs += [(source.settings, source.network.plan()) for source, _ in design.sources_of(jobs)]
         for one, _ in runs:
             if str(one.data) not in sizes:
                 prepared = data.prepare(one.data, one.seed)
@@ -143,9 +144,7 @@ def arms_table(found: dict[str, Any]) -> None:
     rows = _table("arm", "params >", "MACs >", "widths")
     for one in found["arms"]:
         widths = ",".join(map(str, one["match"]["widths"])) if "match" in one else ""
-        rows.add_row(
-            design.arm(one["levels"]) or "-", f"{one['total']['params']:,}", f"{one['total']['macs']:,}", widths
-        )
+        rows.add_row(arm(one["levels"]) or "-", f"{one['total']['params']:,}", f"{one['total']['macs']:,}", widths)
     console.print(rows)
     sources = f", after {n} source{'' if n == 1 else 's'} to start from" if (n := found["sources"]) else ""
     console.print(f"{len(found['arms'])} arms x {len(found['seeds'])} seeds = {found['runs']} runs{sources}")

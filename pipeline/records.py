@@ -21,6 +21,8 @@ STATUS = {
     "metrics?": {str: NUMBER},
     "parameters?": {"total": int, "trainable": int},
     "seconds?": NUMBER,
+    "key?": str,
+    "files?": {str: str},
 }
 
 # What status.json says besides of a run that finished
@@ -68,7 +70,7 @@ ROW = {"step": NUMBER, "time_ms": NUMBER, "metrics": {str: NUMBER}}
 
 CURVE = [[NUMBER]]
 CURVES = {"rotation": CURVE, "scale": CURVE, "shift": CURVE}
-INVARIANCE = CURVES | {"agreement": CURVES}
+INVARIANCE = CURVES | {"agreement": CURVES, "key?": str}
 
 TRACKING = {
     "tracking": {"uri": TEXT_OR_NONE, "artifacts?": TEXT_OR_NONE, "wait_s?": NUMBER, "push_every_s?": NUMBER},

@@ -94,8 +94,12 @@ def read_run(run: Path) -> dict[str, Any]:
 
 
 def read_sweep(sweep: Path) -> dict[str, Any]:
-    """sweep.json. Raises DamagedError where it is not whole."""
-    return read_record(sweep / "sweep.json", records.SWEEP)
+    """sweep.json. Raises DamagedError where it is not whole, or its runs lie elsewhere: it may be somebody else's."""
+    found = read_record(sweep / "sweep.json", records.SWEEP)
+    for job in found["jobs"]:
+        if job["dir"] in ("", ".", "..") or Path(job["dir"]).name != job["dir"] or (sweep / job["dir"]).is_symlink():
+            raise DamagedError(f"{sweep / 'sweep.json'}: is damaged: {job['dir']!r} is no folder of its own.")
+    return found
 
 
 def read_invariance(run: Path) -> dict[str, Any]:
@@ -152,8 +156,11 @@ def damage(run: Path, key: str | None = None) -> str | None:
             return None
         if said := records.misfit(status, records.FINISHED):
             raise DamagedError(f"{run / 'status.json'}: is damaged: {said}.")
+        if status.get("key", asked["key"]) != asked["key"]:
+            raise DamagedError(f"{run / 'status.json'}: is of another run.")
         if not rows or not (run / "metrics.jsonl").read_bytes().endswith(b"\n"):
             raise DamagedError(f"{run / 'metrics.jsonl'}: its end is missing.")
+        check_sealed(run, "metrics.jsonl")
     except DamagedError as error:
         return f"{error} To train the run again: the same command with retry=true."
     try:
@@ -161,11 +168,34 @@ def damage(run: Path, key: str | None = None) -> str | None:
             made_of = (asked["dataset"]["counts"]["test"], len(asked["dataset"]["classes"]))
             if read_predictions(run)["logits"].shape != made_of:
                 raise DamagedError(f"{run / 'predictions.npz'}: is of another data set than the run.")
-        if asked["config"]["experiment"].get("invariance") or os.path.lexists(run / "invariance.json"):
-            read_invariance(run)
+            check_sealed(run, "predictions.npz")
+        measured = asked["config"]["experiment"].get("invariance") or os.path.lexists(run / "invariance.json")
+        if measured and read_invariance(run).get("key", asked["key"]) != asked["key"]:
+            raise DamagedError(f"{run / 'invariance.json'}: is of another run.")
     except DamagedError as error:
         return f"{error} To have it written again: python -m pipeline.evaluate run={run}"
     return None
+
+
+SEALED = ("metrics.jsonl", "predictions.npz", "checkpoints/best.ckpt")
+
+
+def seals(run: Path) -> dict[str, str]:
+    """File -> digest of what a run ends with, for status.json: another run's file would be as whole as its own."""
+    return {name: _seal(run / name) for name in SEALED if (run / name).exists()}
+
+
+def _seal(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_sealed(run: Path, name: str) -> None:
+    """Raise DamagedError where a file of a finished run is not the one that it ended with."""
+    status = get_status(run)
+    wanted = status.get("files", {}).get(name) if status["status"] == "finished" else None
+    if wanted and (not (run / name).is_file() or _seal(run / name) != wanted):
+        raise DamagedError(f"{run / name}: is not what the run ended with.")
 
 
 def clear(run: Path) -> None:
@@ -457,6 +487,12 @@ def _row(line: bytes, file: Path, number: int) -> dict[str, Any]:
     if said := records.misfit(row, records.ROW):
         raise DamagedError(f"{file}, line {number + 1}: is no row of metrics: {said}.")
     return row
+
+
+def job_of(run: Path) -> dict[str, Any] | None:
+    """The job of the sweep whose directory this run's lies in; None for a run by itself."""
+    jobs = read_sweep(run.parent)["jobs"] if (run.parent / "sweep.json").exists() else []
+    return next((job for job in jobs if job["dir"] == run.name), None)
 
 
 def find_run(path: str) -> Path:

@@ -21,8 +21,8 @@ from typing import Any
 from omegaconf import DictConfig
 
 from pipeline import cli, config, terminal
+from pipeline.config.tracking import Tracking
 from pipeline.errors import InputError, one_of
-from pipeline.tracking.config import Tracking
 
 
 @dataclass

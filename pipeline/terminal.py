@@ -42,3 +42,9 @@ def console(stderr: bool = False, **options: Any) -> "Console":
             )
 
     return Literal(file=sys.stderr if stderr else None, markup=False, highlight=False, **options)
+
+
+def mind(lines: list[str]) -> None:
+    """Say what the user may not have meant, without holding anything up."""
+    for line in lines:
+        say(f"mind: {line}")

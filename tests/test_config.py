@@ -12,13 +12,13 @@ from omegaconf import OmegaConf
 from running import REPOSITORY, TINY, hydra_reset, restored_torch
 
 from pipeline import architecture, config, rundir
-from pipeline.config import Config, Experiment
+from pipeline.config.run import Config, Experiment
+from pipeline.config.tracking import Tracking
+from pipeline.config.trainer import Optimizer, Trainer
 from pipeline.data import Data
 from pipeline.errors import InputError
-from pipeline.tracking.config import Tracking
-from pipeline.train import train_one, train_source
-from pipeline.training import pretrain
-from pipeline.training.config import Optimizer, Trainer
+from pipeline.run.source import source_run
+from pipeline.run.start import train_run, train_source
 
 CONF = REPOSITORY / "conf"
 GROUPS = ("data", "architecture", "optimizer", "trainer", "tracking", "experiment")
@@ -198,9 +198,9 @@ def step(tmp_path, built, prepared_dir):
         )  # fmt: skip
         run = tmp_path / "run"
         with restored_torch():
-            if source := pretrain.wanted(made):
-                train_source(source, pretrain.place(source))
-            train_one(made, run)
+            if source := source_run(made):
+                train_source(source)
+            train_run(made, run)
         return run
 
     return train

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pipeline import config, key
 from pipeline.architecture import Cnn
 from pipeline.config import Config
+from pipeline.config.trainer import Trainer
 from pipeline.data import Data
-from pipeline.training.config import Trainer
 from pipeline.transfer import Transfer
 
 
@@ -131,7 +131,7 @@ def test_the_threads_that_were_asked_for_and_those_that_follow_are_one_run():
 @pytest.fixture
 def package(tmp_path):
     """A package of one module that decides, one that does not by its name, and one outside."""
-    for name in ("training/fit.py", "training/progress.py", "evidence/report.py"):
+    for name in ("training/fit.py", "training/record.py", "evidence/report.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(SOURCE)
     return tmp_path
@@ -162,7 +162,7 @@ def digests(package):
         ("training/fit.py", "x / 2", "(x / 2)", False),
         ("training/fit.py", "x / 2", "x / 3", True),
         ("training/fit.py", "half(x)", "half(x, y=None)", True),
-        ("training/progress.py", "x / 2", "x / 3", False),
+        ("training/record.py", "x / 2", "x / 3", False),
         ("evidence/report.py", "x / 2", "x / 3", False),
     ],
 )

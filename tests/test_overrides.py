@@ -10,7 +10,7 @@ from running import hydra_reset, left_in
 
 from pipeline import config
 from pipeline.config import Config
-from pipeline.evidence import design
+from pipeline.run.resolve import plan_run
 
 GROUPS = {
     "data": ["digits", "mnist", "image_folder", "npz"],
@@ -82,9 +82,9 @@ def compose():
     from hydra.types import RunMode
 
     from hydra_plugins.controlled_sweep import _composer
-    from pipeline import cli, hostile
+    from pipeline import cli, no_code
 
-    hostile.refuse_code()
+    no_code.refuse_code()
     with hydra_reset():
         config.register()
         made = Hydra.create_main_hydra2("train", create_config_search_path(str(cli.CONF)))
@@ -104,7 +104,7 @@ def test_ten_thousand_overrides(endurance, compose, workdir):
     def each(line):
         try:
             cli.check_arguments(line)
-            assert design.outline(config.from_hydra(compose(line))).plan.params >= 0
+            assert plan_run(config.from_hydra(compose(line))).outline.plan.params >= 0
             ends["planned"] += 1
         except Exception as error:
             message = cli.explain(error, "config", line)

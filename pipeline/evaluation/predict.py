@@ -24,6 +24,8 @@ def load(run: Path, checkpoint: str = "best") -> Classifier:
     The file is read without unpickling code (weights_only). Raises InputError where it is missing or damaged.
     """
     path = run / "checkpoints" / f"{checkpoint}.ckpt"
+    if checkpoint == "best":
+        rundir.check_sealed(run, "checkpoints/best.ckpt")
     weights = checkpoints.read(path)["state_dict"]
     if missing := {"mean", "std"} - weights.keys():
         raise InputError(f"{path}: is not a checkpoint of a run; it lacks {min(missing)}.")
@@ -89,7 +91,8 @@ def evaluate(run: Path, checkpoint: str = "best", save: bool = False, invariant:
     if invariant:
         curves = invariance.measure(module, prepared.images, prepared.labels, splits["test"])
         found |= invariance.areas(curves)
-        rundir.write_record(run / "invariance.json", {"checkpoint": checkpoint} | curves)
-        invariance.draw(curves, run / "invariance.png")
+        if checkpoint == "best":  # what the sweep's page shows
+            rundir.write_record(run / "invariance.json", {"checkpoint": checkpoint, "key": asked["key"]} | curves)
+            invariance.draw(curves, run / "invariance.png")
         document["invariance"] = curves
     return document

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.evaluation.metrics import METRICS
+from pipeline.config.metrics import METRICS
 from pipeline.evidence.paired import CONFIDENCE
 from pipeline.evidence.run import Run
 from pipeline.evidence.verdict import verdict

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import config, data, folders, rundir
+from pipeline.config.metrics import contradiction
 from pipeline.errors import InputError
-from pipeline.evaluation.metrics import contradiction
 from pipeline.evidence.layers import layers
 from pipeline.evidence.matrix import matrix
 from pipeline.evidence.plots import PERTURBATIONS, figures

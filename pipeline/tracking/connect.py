@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.bounded import within
+from pipeline.config.tracking import Tracking
 from pipeline.errors import InputError, of_machine
-from pipeline.tracking.config import Tracking
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import config, data, records, rundir, transfer
 from pipeline.bounded import within
+from pipeline.config.tracking import Tracking
 from pipeline.errors import InputError
 from pipeline.names import shortened
 from pipeline.tracking import unsent
-from pipeline.tracking.config import Tracking
 from pipeline.tracking.connect import away, busy, connect, experiment, ready, reason
 
 if TYPE_CHECKING:

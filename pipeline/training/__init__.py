@@ -1,11 +1,7 @@
-"""Training one run: the options, the LightningModule, what it records, and how it is started."""
+"""Training one run: the LightningModule, its callbacks, checkpoints, and what it records."""
 
 import logging
 import warnings
-
-from pipeline.training.config import Optimizer, Trainer
-
-__all__ = ["Optimizer", "Trainer", "quiet"]
 
 
 def quiet() -> None:

@@ -8,9 +8,8 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from pipeline import rundir
+from pipeline import rundir, stopping
 from pipeline.data.loader import Batch
-from pipeline.training import stopping
 from pipeline.training.checkpoints import Keep
 
 

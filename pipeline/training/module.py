@@ -9,8 +9,8 @@ from torch.nn import functional as F
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
+from pipeline.config.trainer import Optimizer
 from pipeline.data.loader import Batch, normalised
-from pipeline.training.config import Optimizer
 from pipeline.transfer import Tuning
 
 

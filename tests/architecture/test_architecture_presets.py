@@ -6,7 +6,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from pipeline.config import register
+from pipeline.config.run import register
 
 
 def composed(*overrides: str) -> object:

@@ -4,7 +4,7 @@ import pytest
 from running import TINY, refused
 
 from pipeline import rundir
-from pipeline.evaluation.metrics import METRICS
+from pipeline.config.metrics import METRICS
 
 
 @pytest.mark.parametrize("invariance", [False, True])

@@ -17,8 +17,8 @@ from scipy import stats
 from servers import free_port, http_answer, kill_server, listening, recorded, rows_of, signal_server
 
 from pipeline import config, rundir
+from pipeline.config.tracking import Tracking
 from pipeline.tracking import connect, project
-from pipeline.tracking.config import Tracking
 from pipeline.training import fit
 
 pytestmark = pytest.mark.slow  # each trains networks, sources first

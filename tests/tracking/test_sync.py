@@ -15,8 +15,8 @@ from running import TINY, call, refused
 from servers import recorded, rows_of
 
 from pipeline import rundir
+from pipeline.config.tracking import Tracking
 from pipeline.tracking import project, unsent
-from pipeline.tracking.config import Tracking
 
 pytestmark = pytest.mark.slow  # each trains networks, sources first
 

@@ -10,11 +10,11 @@ import torch
 from pipeline import architecture
 from pipeline.architecture import SCHEMAS
 from pipeline.config import Config
+from pipeline.config.tracking import Tracking
+from pipeline.config.trainer import Trainer
 from pipeline.data import Data
-from pipeline.tracking.config import Tracking
 from pipeline.training import calibrate
 from pipeline.training.calibrate import Sizes
-from pipeline.training.config import Trainer
 
 
 def run(filters=10, epochs=1, batch=32, tracked=False, threads=1):

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 import pytest
-from left import state
+from run_state import state
 from running import TINY, Done, begin, call, strict_json
 
 from pipeline import rundir

@@ -10,7 +10,7 @@ import time
 import psutil
 import pytest
 import torch
-from left import state
+from run_state import state
 from running import Done, begin, call
 
 from pipeline import rundir

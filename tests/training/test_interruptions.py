@@ -10,7 +10,7 @@ from collections import Counter
 
 import psutil
 import pytest
-from left import ledger, states, tracked
+from run_state import ledger, states, tracked
 from running import TINY, Done, begin, call
 
 # All that could go astray between two attempts: dropout draws, batch norm's statistics, Adam's moments, a schedule,
@@ -109,9 +109,7 @@ def strike(process, most_s, chance):
     target = chance.choice(("group", "first", "one"))
     with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
         ranks = [
-            child
-            for child in psutil.Process(process.pid).children(recursive=True)
-            if "pipeline.training" in child.cmdline()
+            child for child in psutil.Process(process.pid).children(recursive=True) if "pipeline.run" in child.cmdline()
         ]
         if target == "one" and ranks:
             chance.choice(ranks).send_signal(number)

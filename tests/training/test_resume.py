@@ -5,12 +5,12 @@ import signal
 
 import pytest
 import torch
-from left import state
+from run_state import state
 from running import TINY
 
-from pipeline import rundir
+from pipeline import rundir, stopping
 from pipeline.training import checkpoints as kept
-from pipeline.training import guard, record, stopping
+from pipeline.training import guard, record
 
 # All that could go astray between two attempts: dropout draws, batch norm's statistics, Adam's moments, a schedule,
 # augmentation, early stopping's patience, the shuffle.
@@ -164,7 +164,7 @@ def test_a_long_epoch_is_saved_on_its_way(undisturbed, command, workdir, monkeyp
 def test_a_run_that_stopped_early_does_not_train_on(command, workdir, monkeypatch):
     line = f"{TINY} trainer.max_epochs=20 optimizer.lr=1e-9 trainer.early_stopping_patience=1"
     assert command("train", f"{line} dir=undisturbed").code == 0
-    monkeypatch.setattr("pipeline.training.fit.evaluate", lambda *a, **k: (_ for _ in ()).throw(stopping.Stopped()))
+    monkeypatch.setattr("pipeline.run.finish.evaluate", lambda *a, **k: (_ for _ in ()).throw(stopping.Stopped()))
     assert command("train", f"{line} dir=run").code == 75
     monkeypatch.undo()
     monkeypatch.chdir(workdir)

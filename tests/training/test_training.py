@@ -6,12 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from left import decided
+from run_state import decided
 from running import TINY, left_in
 
 from pipeline import rundir
+from pipeline.config.trainer import Optimizer
 from pipeline.training import fit
-from pipeline.training.config import Optimizer
 from pipeline.training.module import Classifier
 
 TWO_EPOCHS = TINY.replace("max_epochs=1", "max_epochs=2")

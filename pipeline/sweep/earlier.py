@@ -18,13 +18,11 @@ from typing import Any
 from pipeline import config, key, rundir
 from pipeline.config import Config
 from pipeline.errors import InputError
-from pipeline.evidence.design import Job
+from pipeline.sweep.design import Job
 
 LINKED = (".ckpt", ".npz", ".png")  # replaced and never changed in place; all else is small
 LEFT = ("tracking.json", "tracking.lock", "lock", "heartbeat", "submitit")
 UNREADABLE = (InputError, OSError, KeyError, TypeError, AttributeError)  # of a directory that is not what it seems
-
-ACCEPT = "accept=code takes what was trained before as it is"
 
 
 def serve(sweep: Path, jobs: Sequence[Job], places: Sequence[Path]) -> dict[Path, Path]:
@@ -38,10 +36,10 @@ def serve(sweep: Path, jobs: Sequence[Job], places: Sequence[Path]) -> dict[Path
     open_ = {place: job for place, job in zip(places, jobs, strict=True) if not (place / "run.json").exists()}
     taken: dict[Path, Path] = {}
     for record, run in _finished(Path(settings.runs_dir), sweep) if open_ else ():
-        by_key = {job.known_key.digest: place for place, job in open_.items()}
+        by_key = {job.key.digest: place for place, job in open_.items()}
         place = by_key.get(record.get("key", ""))
         if place is None and settings.accept:
-            place = next((p for p, job in open_.items() if key.same(record, job.known_key, settings.accept)), None)
+            place = next((p for p, job in open_.items() if key.same(record, job.key, settings.accept)), None)
         if place and not rundir.damage(run):
             with contextlib.suppress(OSError):  # it is trained then
                 _copy(run, place, record, open_[place])
@@ -57,9 +55,9 @@ def key_there(run: Path, job: Job) -> str:
     if job.settings.accept:
         with contextlib.suppress(rundir.DamagedError):
             record = rundir.read_run(run)
-            if key.same(record, job.known_key, job.settings.accept):
+            if key.same(record, job.key, job.settings.accept):
                 return record["key"]
-    return job.known_key.digest
+    return job.key.digest
 
 
 def _finished(runs_dir: Path, own: Path) -> Iterator[tuple[dict[str, Any], Path]]:
@@ -94,7 +92,7 @@ def _copy(run: Path, place: Path, record: dict[str, Any], job: Job) -> None:
     shown["experiment"] = asked["experiment"]
     uid = {"uid": rundir.uid(place / "run.json"), "arm": job.arm, "taken_from": str(run)}
     try:
-        shutil.copytree(run, beside, copy_function=_link, ignore=shutil.ignore_patterns(*LEFT, ".*"))
+        shutil.copytree(run, beside, symlinks=True, copy_function=_link, ignore=shutil.ignore_patterns(*LEFT, ".*"))
         rundir.write_record(beside / "run.json", record | uid | {"config": record["config"] | shown})
         place.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
@@ -128,7 +126,9 @@ def reasons(sweep: Path, jobs: Sequence[Job]) -> list[str]:
                 run = path / before["dir"]
                 record = _record(run) if cell in wanted else None
                 if record and (
-                    why := reason(record, wanted[cell], same_command=document.get("command") == sys.argv[1:])
+                    why := reason(
+                        record, wanted[cell], same_command=_said(document.get("command", ())) == _said(sys.argv[1:])
+                    )
                 ):
                     told[why, str(path)] += 1
                     del wanted[cell]
@@ -136,6 +136,12 @@ def reasons(sweep: Path, jobs: Sequence[Job]) -> list[str]:
         f"{n} run{'s' * (n > 1)} that finished before, in {path}, {'are' if n > 1 else 'is'} trained again: {why}"
         for (why, path), n in told.items()
     ]
+
+
+def _said(command: Sequence[str]) -> list[str]:
+    """What a command line says of its runs; seeds are in their cells, and how it goes on changes none."""
+    free = ("seed=", "accept=", "retry=", "resume=", "output=", "dir=", "runs_dir=", "hydra", "tracking")
+    return sorted(word for word in command if not word.startswith(free))
 
 
 def _cell(levels: dict[str, Any], seed: int) -> str:
@@ -152,35 +158,24 @@ def _sweeps(folder: Path, own: Path) -> Iterator[tuple[dict[str, Any], Path]]:
 
 def reason(record: dict[str, Any], job: Job, same_command: bool) -> str:
     """Why the finished run of this run.json does not serve `job`; "" where it does, or is meant to be another."""
-    wanted = job.known_key
+    wanted = job.key
     parts = key.changed(record, wanted)
     if not parts or ("config" in parts and not same_command):
         return ""
     words = {"data": "the data has changed", "source": "the network that they begin with has changed"}
     said = [words[part] for part in parts if part in words]
     if "config" in parts:
-        said.append(f"the configuration has changed ({_differences(record, job.settings)})")
+        said.append(f"the configuration has changed ({_differences(record, job.definite)})")
     if "code" in parts:
-        said.append(f"code that computes numbers has changed ({modules(record)})")
-    return "; ".join(said) + (f". {ACCEPT}" if parts == ["code"] else "")
-
-
-def modules(record: dict[str, Any]) -> str:
-    """The modules that are others than when the run of this run.json was begun, three of them at most by name."""
-    then, now = record.get("code", {}), key.code()
-    return _some([name for name in sorted({*then, *now}) if then.get(name) != now.get(name)])
+        said.append(f"code that computes numbers has changed ({key.other_modules(record)})")
+    return "; ".join(said) + (f". {key.ACCEPT}" if parts == ["code"] else "")
 
 
 def _differences(record: dict[str, Any], settings: Config) -> str:
     then, now = config.flat(record["config"]), config.flat(config.to_dict(settings))
-    free = ("tracking", "experiment", "runs_dir", "dir", "output", "preview", "resume", "retry", "accept")
+    free = {one.name for one in dataclasses.fields(Config) if not one.metadata.get("decides", True)} | {"experiment"}
     names = [name for name in now if then.get(name) != now[name] and name.split(".")[0] not in free]
-    settled = ("trainer.threads", "trainer.precision")  # null and auto, as asked
-    return _some([f"{n}: {then.get(n)} -> {now[n]}" for n in names if n not in settled])
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return key.listed([f"{name}: {then.get(name)} -> {now[name]}" for name in names])
 
 
 def other_code(runs: Sequence[Path]) -> list[str]:
@@ -191,5 +186,5 @@ def other_code(runs: Sequence[Path]) -> list[str]:
         with contextlib.suppress(*UNREADABLE):
             record = rundir.read_run(run)
             if record.get("code_digest") != ours:
-                told[modules(record)] += 1
+                told[key.other_modules(record)] += 1
     return [f"{n} of {len(runs)} runs were trained by other code (accept=code): {names}" for names, n in told.items()]

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 from running import TINY, call, hydra_reset, left_in, refused
 
-from pipeline import cli, config, rundir, train
+from pipeline import cli, config, rundir
+from pipeline.sweep import schedule
 
 BARE = TINY.replace("architecture.filters=[4,8]", "")  # for any architecture
 
@@ -28,17 +29,15 @@ def sweep(command):
 @pytest.fixture
 def expanded(command, monkeypatch):
     """The factors and the (levels, seed) that a command line makes, without training."""
-    from pipeline.evidence import design
-
     found = {}
-    expand = design.expand
+    expand = schedule.expand
 
     def note(asked):
         found["factors"], jobs = expand(asked)
         found["jobs"] = [(job.levels, job.seed) for job in jobs]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(design, "expand", note)
+    monkeypatch.setattr(schedule, "expand", note)
 
     def run(line):
         assert command("train", f"-m {line}").code == 75
@@ -214,7 +213,7 @@ def test_a_folder_of_any_name_stands_on_hydra_s_command_line(name):
 
     config.register()
     with hydra_reset(), initialize_config_dir(str(cli.CONF), version_base="1.3"):
-        settings = config.from_hydra(compose("config", overrides=[f"dir={train._quoted(Path('/a') / name)}"]))
+        settings = config.from_hydra(compose("config", overrides=[f"dir={schedule.quoted(Path('/a') / name)}"]))
     assert settings.dir == f"/a/{name}"
 
 

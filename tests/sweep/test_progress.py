@@ -6,8 +6,8 @@ import signal
 import pytest
 from running import TINY
 
-from pipeline import rundir
-from pipeline.training import guard, stopping
+from pipeline import rundir, stopping
+from pipeline.training import guard
 
 LINE = f"{TINY} trainer.max_epochs=2 data.batch_size=16"
 

@@ -10,27 +10,20 @@ import functools
 import re
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.resolvers import oc
 
+from pipeline.config.run import CONF
 from pipeline.errors import InputError
-
-CONF = Path(__file__).resolve().parent.parent / "conf"
+from pipeline.sweep.engines import ENGINES
 
 # The only places where Hydra's own section names a class, and the classes that may stand there.
 PLUGINS = {
     "hydra.sweeper._target_": ("hydra_plugins.controlled_sweep.ControlledSweeper",),
-    "hydra.launcher._target_": (
-        "hydra._internal.core_plugins.basic_launcher.BasicLauncher",
-        "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher",
-        "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher",
-        "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher",
-        "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher",
-    ),
+    "hydra.launcher._target_": tuple(engine.target for engine in ENGINES.values()),
 }
 EMPTY = ("hydra.callbacks", "hydra.job.env_set", "hydra.job.env_copy", "hydra.searchpath")
 # Shell lines, interpreters and packages for the machines of a cluster, and a cluster whose answers are unpickled: its

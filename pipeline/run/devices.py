@@ -15,6 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from pipeline.config.trainer import Trainer
 from pipeline.errors import InputError
 
 POLL_S = 0.5
@@ -31,6 +32,19 @@ class NoGPUError(InputError):
     """This machine has not as many as were asked for."""
 
 
+def check_devices(trainer: Trainer) -> None:
+    """Raise NoGPUError if this machine has not what the trainer asks for."""
+    if trainer.accelerator == "gpu":
+        import torch
+
+        _check_count(trainer.devices, torch.cuda.device_count())
+
+
+def _check_count(count: int, there: int) -> None:
+    if there < count:
+        raise NoGPUError(f"trainer.devices={count}: this machine has {there} GPUs. Use trainer=cpu.")
+
+
 @contextlib.contextmanager
 def dealt(count: int, gpus: list[str] | None = None) -> Iterator[list[int]]:
     """Hold `count` GPUs that no other run holds: their indices among `gpus`, those of this machine.
@@ -42,8 +56,7 @@ def dealt(count: int, gpus: list[str] | None = None) -> Iterator[list[int]]:
         yield []
         return
     gpus = here() if gpus is None else gpus
-    if len(gpus) < count:
-        raise NoGPUError(f"trainer.devices={count}: this machine has {len(gpus)} GPUs. Use trainer=cpu.")
+    _check_count(count, len(gpus))
     folder = _folder()
     waited = False
     while True:

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from pipeline.training import stopping
+from pipeline import stopping
 
 
 @pytest.fixture

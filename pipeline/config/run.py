@@ -9,17 +9,19 @@ from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline import architecture, rundir
+from pipeline import architecture, environment, rundir
 from pipeline.augmentation import Augmentation
+from pipeline.config.metrics import METRICS
+from pipeline.config.tracking import Tracking
+from pipeline.config.trainer import Optimizer, Trainer
 from pipeline.data import Data
 from pipeline.errors import InputError, nearest, one_of, within
-from pipeline.evaluation.metrics import METRICS
 from pipeline.key import aside
-from pipeline.tracking.config import Tracking
-from pipeline.training.config import Optimizer, Trainer
 from pipeline.transfer import Transfer
 
 T = TypeVar("T")
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
 
 
 @dataclass
@@ -108,8 +110,8 @@ def register() -> None:
     store = ConfigStore.instance()
     Plugins.instance()
     # Packages bring launchers under the names of our presets; Hydra warns where a file meets a schema of its name.
-    for name in ("joblib.yaml", "ray.yaml"):
-        store.repo["hydra"].get("launcher", {}).pop(name, None)
+    for preset in (CONF / "hydra" / "launcher").glob("*.yaml"):
+        store.repo["hydra"].get("launcher", {}).pop(preset.name, None)
     store.store(name="schema", node=Config)
     # Only this section has several types; each file in conf/architecture names its own.
     for name, node in architecture.SCHEMAS.items():
@@ -198,10 +200,16 @@ def of_run(path: Path) -> Config:
 
 
 def settled(settings: Config, macs: int) -> Config:
-    """With what is left open and decides bits made definite, for a network of `macs` for one input."""
+    """With what is left open and decides bits made definite, for a network of `macs` for one input.
+
+    Threads follow from the network; `precision=auto` from this machine, and is the same then for all runs of a sweep.
+    """
     trainer = settings.trainer
     threads = trainer.cpu_threads(macs * settings.data.batch_size // trainer.processes)
-    return dataclasses.replace(settings, trainer=dataclasses.replace(trainer, threads=threads))
+    precision = trainer.precision
+    if precision == "auto":
+        precision = "bf16-mixed" if environment.native_bf16(trainer.accelerator) else "32-true"
+    return dataclasses.replace(settings, trainer=dataclasses.replace(trainer, threads=threads, precision=precision))
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -9,11 +9,11 @@ import pytest
 from running import REPOSITORY
 
 from pipeline.errors import InputError
-from pipeline.training import devices
+from pipeline.run import devices
 
 HOLD = """
 import sys
-from pipeline.training import devices
+from pipeline.run import devices
 with devices.dealt(int(sys.argv[1]), sys.argv[2:]) as got:
     print(*(sys.argv[2 + i] for i in got), flush=True)
     sys.stdin.readline()
@@ -22,7 +22,7 @@ with devices.dealt(int(sys.argv[1]), sys.argv[2:]) as got:
 # Each one of several notes, for a moment, what it holds.
 USE = """
 import os, sys, time
-from pipeline.training import devices
+from pipeline.run import devices
 for _ in range(5):
     with devices.dealt(int(sys.argv[2]), sys.argv[3:]) as got:
         for index in got:

@@ -14,11 +14,11 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from left import ledger, state, states, tracked
+from run_state import ledger, state, states, tracked
 from running import REPOSITORY, TINY, Done, begin, call, left_in, refused
 
-from pipeline import rundir
-from pipeline.training import launchers, slurm, stopping
+from pipeline import rundir, stopping
+from pipeline.sweep import slurm, stop_file
 
 TRACKED = TINY.replace("tracking=none", "tracking=local")
 JOBLIB = "hydra/launcher=joblib hydra.launcher.n_jobs=2"
@@ -111,7 +111,7 @@ def test_stopped_and_taken_up_by_another_launcher(engine, other, number, group, 
     out, err = process.communicate(timeout=100)
     took = time.monotonic() - began
     print(f"ended {took:.1f} s after the signal")
-    assert took < launchers.PATIENCE_S + 15
+    assert took < stop_file.PATIENCE_S + 15
     assert process.returncode == 75, err
     found = ledger(workdir / "sweep")
     assert set(found.values()) == {"interrupted"}, found

@@ -1,4 +1,4 @@
-"""One process of a distributed run: `python -m pipeline.training RUN_DIR AGENT_PID`, started by torchrun's agent."""
+"""One process of a distributed run: `python -m pipeline.run RUN_DIR AGENT_PID`, started by torchrun's agent."""
 
 import contextlib
 import sys
@@ -6,8 +6,8 @@ from pathlib import Path
 
 from torch.distributed.elastic.multiprocessing.errors import record
 
+from pipeline import stopping
 from pipeline.errors import of_machine
-from pipeline.training import stopping
 
 
 @record  # tells the agent which process failed first, and how
@@ -17,11 +17,11 @@ def main() -> None:
     # Stopped in good order: the status, which is not "finished" then, tells the agent's side so.
     with contextlib.suppress(stopping.Stopped), stopping.interruptible():
         from pipeline import data
-        from pipeline.training.fit import fit
+        from pipeline.run.finish import train_here
 
         data.trust_command()
         try:
-            fit(Path(sys.argv[1]))
+            train_here(Path(sys.argv[1]))
         except Exception as error:
             # Only the last error reaches the agent, and torch hides what the disk said in the one before.
             if found := of_machine(error):

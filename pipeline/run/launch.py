@@ -18,10 +18,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline import config, rundir, terminal
+from pipeline import config, rundir, stopping, terminal
 from pipeline.errors import MACHINE, of_machine
-from pipeline.training import devices, stopping
-from pipeline.training.stopping import Stopped
+from pipeline.run import devices
+from pipeline.stopping import Stopped
 
 # For all hosts to be there: at the start, and where max_restarts lets the others wait for one that died.
 HOSTS_S = 600
@@ -62,9 +62,9 @@ def train(path: Path) -> str:
 def _train(path: Path, trainer: config.Trainer, leads: bool) -> None:
     with devices.dealt(trainer.devices if trainer.accelerator == "gpu" else 0) as gpus:
         if trainer.processes == 1:
-            from pipeline.training.fit import fit
+            from pipeline.run.finish import train_here  # torch: not before it is needed
 
-            fit(path, *gpus)
+            train_here(path, *gpus)
             return
         # Left to itself torchrun says OMP_NUM_THREADS=1 where a host has several processes, and nothing where it has
         # one; the last bits of a run of two processes differed by that between one host and two.
@@ -190,7 +190,7 @@ def _elastic(path: Path, trainer: config.Trainer, attempt: int) -> None:
     )
     try:
         with _open_to_others(logs), _signals_to_ranks() if several else contextlib.nullcontext():
-            agent("-m", "pipeline.training", str(path.resolve()), str(os.getpid()))
+            agent("-m", "pipeline.run", str(path.resolve()), str(os.getpid()))
     except SignalException as stop:  # the agent passed the signal on and waited for its processes
         stopping.hung_up(stop.sigval)
         raise Stopped(stop.sigval.name) from None
@@ -301,7 +301,7 @@ def _signals_to_ranks() -> Iterator[None]:
     asked: list[int] = []
 
     def handler(number: int, frame: Any) -> None:
-        ranks = [child for child in psutil.Process().children() if "pipeline.training" in child.cmdline()]
+        ranks = [child for child in psutil.Process().children() if "pipeline.run" in child.cmdline()]
         if asked or not ranks:
             stopping.interrupt(number, frame)
             return

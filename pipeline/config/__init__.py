@@ -1,0 +1,36 @@
+"""The typed whole: a composed DictConfig becomes a `Config` here and goes no further.
+
+A section is a dataclass beside the code that it configures, or here, where it is no package's own.
+Importing this package imports no torch.
+"""
+
+from pipeline.config.run import (
+    Config,
+    Experiment,
+    flat,
+    from_dict,
+    from_hydra,
+    of_run,
+    register,
+    settled,
+    to_dict,
+    typed,
+)
+from pipeline.config.tracking import Tracking
+from pipeline.config.trainer import Optimizer, Trainer
+
+__all__ = [
+    "Config",
+    "Experiment",
+    "Optimizer",
+    "Tracking",
+    "Trainer",
+    "flat",
+    "from_dict",
+    "from_hydra",
+    "of_run",
+    "register",
+    "settled",
+    "to_dict",
+    "typed",
+]

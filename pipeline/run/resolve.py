@@ -1,0 +1,135 @@
+"""What a run is, found out once: from its configuration to the network, the weights, the data and the key.
+
+planned = plan_run(settings)              # no data is read where its shape is known without; no torch
+resolved = resolve(planned, prepared)     # with the data and the digest of the weights: the key
+record = make_record(resolved, arm)       # what run.json says; nothing is open any more
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline import config, data, environment, rundir, transfer
+from pipeline import key as keys
+from pipeline.config import Config
+from pipeline.key import Key
+from pipeline.run.source import SourceRun, find_source, input_of, source_run
+from pipeline.transfer import Outline
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run as far as it is known before its data is read."""
+
+    settings: Config  # its architecture is the source's, where the network of a run is started from
+    outline: Outline
+    source_run: SourceRun | None = None  # that is trained for it
+
+    @property
+    def first(self) -> SourceRun | None:
+        """The source run, where its weights are loaded: then it has to be trained first."""
+        return self.source_run if self.outline.loads else None
+
+
+@dataclass(frozen=True)
+class ResolvedRun:
+    """A run whose data is prepared, and what identifies it."""
+
+    planned: PlannedRun
+    prepared: data.Prepared
+    definite: Config  # the settings, with what was left open and decides bits settled
+    key: Key
+
+    @property
+    def settings(self) -> Config:
+        """As planned."""
+        return self.planned.settings
+
+
+def plan_run(settings: Config, outlines: dict[str, Outline] | None = None, advise: bool = True) -> PlannedRun:
+    """Find the run's source and plan its network. Runs that differ by their seed alone share what is in `outlines`.
+
+    To `advise` is to look at the data where transfer=auto asks for it and there is a source to look through; else auto
+    stands for head_only. Raises InputError where the run cannot be.
+    """
+    trained = source_run(settings)
+    name = f"{settings.data} {settings.architecture} {settings.transfer}"
+    outlines = {} if outlines is None else outlines
+    if name not in outlines:
+        outlines[name] = _outline(settings, trained, advise)
+    outline = outlines[name]
+    return PlannedRun(dataclasses.replace(settings, architecture=outline.section), outline, trained)
+
+
+def _outline(settings: Config, trained: SourceRun | None, advise: bool) -> Outline:
+    advised = advise and settings.transfer.strategy == "auto" and (trained is None or trained.is_trained)
+    source = find_source(settings, trained, weights=advised)
+    if advised:
+        prepared = data.prepare(settings.data, settings.seed)
+        return transfer.settle(settings.architecture, settings.transfer, prepared, settings.data, settings.seed, source)
+    shape, classes = input_of(settings.data, settings.seed)
+    return transfer.outline(settings.architecture, settings.transfer, shape, classes, source)
+
+
+def resolve(planned: PlannedRun, prepared: data.Prepared) -> ResolvedRun:
+    """Read what the run begins with, and name the run.
+
+    Of transfer=auto the question counts, not the answer: it follows from the same source, data and code.
+    """
+    settings, trained = planned.settings, planned.source_run
+    source = find_source(settings, trained, weights=trained is None)
+    shape, classes = prepared.input_shape, len(prepared.classes)
+    outline = transfer.outline(settings.architecture, settings.transfer, shape, classes, source)
+    if trained:  # not yet, maybe; named without its code, which is the run's own
+        begins: dict[str, Any] = {**outline.record(), "source": {"key": trained.key.under("")}}
+    else:
+        begins = transfer.record(outline, source)
+    definite = dataclasses.replace(config.settled(settings, outline.plan.macs), architecture=outline.section)
+    key = keys.of(definite, prepared.digest, rundir.digest(keys.code()), transfer.deciding(begins))
+    return ResolvedRun(planned, prepared, definite, key)
+
+
+def make_record(resolved: ResolvedRun, arm: str) -> dict[str, Any]:
+    """What run.json says of a new run: what was left open is settled, for whoever takes it up on another machine."""
+    settings, prepared, trained = resolved.settings, resolved.prepared, resolved.planned.source_run
+    source = find_source(settings, trained)
+    outline = transfer.settle(settings.architecture, settings.transfer, prepared, settings.data, settings.seed, source)
+    begins = transfer.record(outline, source)
+    if trained:
+        begins["source"]["metrics"] = trained.metrics
+    splits = data.split(prepared, settings.data, settings.seed)
+    settings = dataclasses.replace(config.settled(settings, outline.plan.macs), architecture=outline.section)
+    return {
+        "config": config.to_dict(settings),
+        "key": resolved.key.digest,
+        "key_parts": dataclasses.asdict(resolved.key),
+        "arm": arm,
+        "dataset": {
+            "name": settings.data.name,
+            "dir": str(prepared.dir),
+            "digest": prepared.digest,
+            "input_shape": list(prepared.input_shape),
+            "classes": list(prepared.classes),
+            "counts": {name: len(indices) for name, indices in splits.items()},
+            "group": data.column_of(prepared, settings.data),
+        },
+        "transfer": begins,
+        "parameters": outline.plan.params,
+        "macs": outline.plan.macs,
+        "code_digest": resolved.key.code,
+        "code": keys.code(),
+        "git_sha": environment.git_sha(),
+        "environment": environment.describe(),
+    }
+
+
+def describe_transfer(planned: PlannedRun) -> dict[str, Any]:
+    """What a run would take from its source, for people. Weights that would have to be downloaded are left alone.
+
+    Raises InputError where the weights do not fit.
+    """
+    section = planned.settings.transfer
+    published = section.source == "timm" and section.weights is None
+    source = find_source(planned.settings, planned.source_run, weights=not published)
+    record = planned.outline.record() if published else transfer.record(planned.outline, source)
+    return {name: value for name, value in record.items() if name != "tuning"}

@@ -1,0 +1,97 @@
+"""Begin a run, or go on with it, in its directory."""
+
+import sys
+import time
+from pathlib import Path
+
+from pipeline import data, rundir, terminal, transfer
+from pipeline.config import Config
+from pipeline.errors import InputError
+from pipeline.names import arm
+from pipeline.run import launch
+from pipeline.run.devices import check_devices
+from pipeline.run.resolve import ResolvedRun, make_record, plan_run, resolve
+from pipeline.run.source import SourceRun
+from pipeline.tracking import connect, project
+
+WAIT_S = 1.0  # for another process that trains the source
+
+
+def prepare_data(runs: list[Config]) -> list[data.Prepared]:
+    """Prepare the data of all runs, once and before they could race for it, and reach the tracking they share.
+
+    A server is asked first, which leaves nothing here; a database is made last, when all else was found good.
+    """
+    tracking, experiment = runs[0].tracking, runs[0].experiment.name
+    reached = tracking.remote and connect.check(tracking, experiment)
+    names = [str((one.data, one.seed)) for one in runs]
+    prepared = {name: data.prepare(one.data, one.seed) for name, one in dict(zip(names, runs, strict=True)).items()}
+    if not tracking.remote:
+        reached = connect.check(tracking, experiment)
+    if reached:
+        project.replay(Path(runs[0].runs_dir), tracking)
+    return [prepared[name] for name in names]
+
+
+def train_run(settings: Config, run: Path, resolved: ResolvedRun | None = None) -> None:
+    """Train in the run directory, from the start or from where it was left, and show it on MLflow.
+
+    `resolved`, where that is known: a run that goes on needs nothing but its directory.
+    """
+    if run.is_symlink():
+        raise InputError(f"{run}: is a link, and a run lies in its own folder.")
+    run.mkdir(parents=True, exist_ok=True)
+    with launch.leading(run, settings.trainer) as leads:
+        if not leads:  # another of its hosts does
+            launch.follow(run)
+            return
+        job = rundir.job_of(run)
+        damage = rundir.damage(run, job["key"] if job else None)
+        if damage and not settings.retry:
+            raise InputError(damage)
+        if not damage and rundir.get_status(run)["status"] == "finished":  # by another process, a moment ago
+            return
+        if damage:
+            terminal.say(f"{run}: begins anew. {damage}")
+            rundir.clear(run)
+        if (run / "run.json").exists() and not damage:
+            rundir.resume(run)
+        else:
+            check_devices(settings.trainer)  # a launcher's machine may be another than that of the command
+            if resolved is None:
+                resolved = resolve(plan_run(settings, advise=False), data.prepare(settings.data, settings.seed))
+            record = make_record(resolved, arm(job["levels"]) if job else "")
+            rundir.start(run, record)
+            if advice := record["transfer"].get("advice"):
+                rundir.append_metrics(run, 0, transfer.numbers(advice))
+                print(*transfer.sentences(advice), sep="\n  ", file=sys.stderr)
+        with project.live(run, settings.tracking):
+            launch.train(run)
+
+
+def train_source(source: SourceRun) -> None:
+    """Train a source, unless it is trained already; where another process is at it, wait for that one.
+
+    One that failed is left so: the runs that start from it say why they cannot. `retry` tries it again.
+    """
+    path, settings = source.dir, source.settings
+    path.mkdir(parents=True, exist_ok=True)
+    if source.damage:
+        if not settings.retry:  # the runs that start from it say so
+            return
+        terminal.say(f"{path}: begins anew. {source.damage}")
+        rundir.clear(path)
+    failed = ("failed",) if not settings.retry else ()
+    waits = False
+    while rundir.get_status(path)["status"] not in ("finished", *failed):
+        try:
+            train_run(settings, path)
+            return
+        except rundir.BusyError as error:
+            if not waits:
+                terminal.say(f"{error} Waiting for it.")
+            waits = True
+            time.sleep(WAIT_S)
+        except Exception as error:
+            rundir.fail(path, error)
+            return

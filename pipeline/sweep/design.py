@@ -1,0 +1,128 @@
+"""The design of an experiment: its factors, and every run that they and the seeds make, each one possible."""
+
+import functools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig
+
+from pipeline import config, transfer
+from pipeline.architecture import Plan
+from pipeline.config import Config
+from pipeline.errors import InputError
+from pipeline.key import Key
+from pipeline.names import arm
+from pipeline.run.resolve import PlannedRun, ResolvedRun, plan_run
+from pipeline.run.source import SourceRun, find_source
+from pipeline.transfer import Outline
+
+
+@dataclass
+class Multirun:
+    """A sweep as Hydra's command line gives it: what a command needs to check it and to start it."""
+
+    jobs: list[list[str]]  # per job, its overrides
+    swept: list[str]  # the keys that vary, in the order given
+    compose: Callable[[list[str]], DictConfig]  # a job's overrides -> its configuration
+    launcher: Any  # Hydra's, that was chosen to run them
+
+
+@dataclass
+class Job:
+    """One run to be: its arm's levels, its seed, and what they make of the configuration."""
+
+    levels: dict[str, Any]
+    seed: int
+    overrides: list[str]
+    planned_run: PlannedRun
+    resolved: ResolvedRun | None = None  # once its data is prepared
+
+    @property
+    def settings(self) -> Config:
+        """Its configuration."""
+        return self.planned_run.settings
+
+    @property
+    def key(self) -> Key:
+        """What identifies the run, once its data is prepared."""
+        assert self.resolved is not None
+        return self.resolved.key
+
+    @property
+    def planned(self) -> Plan:
+        """The network, layer by layer."""
+        return self.planned_run.outline.plan
+
+    @property
+    def arm(self) -> str:
+        """The levels in a word."""
+        return arm(self.levels)
+
+    @property
+    def definite(self) -> Config:
+        """Its configuration with what was left open settled, once its data is prepared."""
+        assert self.resolved is not None
+        return self.resolved.definite
+
+    def is_that(self, was: Mapping[str, Any]) -> bool:
+        """Whether this is the job `was` of a sweep.json; with accept=code, whatever code it was for."""
+        accepted = self.settings.accept == "code" and was.get("work") == self.key.under("")
+        return accepted or was["key"] == self.key.digest
+
+
+def expand(multirun: Multirun) -> tuple[list[str], list[Job]]:
+    """The factors of a sweep and its jobs, each one composed, checked and planned.
+
+    Raises InputError, naming the arm, where one of them cannot be.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parse = functools.cache(OverridesParser.create().parse_override)
+    factors = [key for key in multirun.swept if key != "seed"]
+    outlines: dict[str, Outline] = {}
+    jobs = []
+    for overrides in multirun.jobs:
+        values = {o.get_key_element(): o.value() for o in map(parse, overrides)}
+        levels = {key: values[key] for key in factors}
+        try:
+            settings = config.from_hydra(multirun.compose(overrides))
+            jobs.append(Job(levels, settings.seed, overrides, plan_run(settings, outlines)))
+        except InputError as error:
+            raise InputError(f"arm {arm(levels)}: {error}" if levels else str(error)) from None
+    seen: set[str] = set()
+    for job in jobs:
+        name = f"{job.arm}, seed={job.seed}".removeprefix(", ")
+        if name in seen:
+            raise InputError(f"{name}: is listed twice; the same run again says nothing new.")
+        seen.add(name)
+    return factors, jobs
+
+
+def arms(jobs: Sequence[Job]) -> list[Job]:
+    """One job for each arm, in order."""
+    first: dict[str, Job] = {}
+    for job in jobs:
+        first.setdefault(json.dumps(job.levels, sort_keys=True, default=str), job)
+    return list(first.values())
+
+
+def sources_of(jobs: Sequence[Job]) -> list[tuple[SourceRun, Job]]:
+    """The sources to be trained before the jobs that start from them, each with one of these jobs."""
+    found: dict[str, tuple[SourceRun, Job]] = {}
+    for job in jobs:
+        if source := job.planned_run.first:
+            found.setdefault(str(source.settings), (source, job))
+    return list(found.values())
+
+
+def check_sources(jobs: Sequence[Job]) -> None:
+    """Raise InputError, naming the arm, where the weights that a job starts from cannot be had or do not fit."""
+    for job in arms(jobs):
+        if job.planned_run.source_run:  # not trained yet
+            continue
+        try:
+            transfer.record(job.planned_run.outline, find_source(job.settings, None))
+        except InputError as error:
+            raise InputError(f"arm {job.arm}: {error}" if job.levels else str(error)) from None

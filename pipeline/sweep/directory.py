@@ -1,0 +1,84 @@
+"""The directory of a sweep: a new one, or that of the sweep that it goes on with; and those of its runs in it."""
+
+import contextlib
+import itertools
+import json
+from pathlib import Path
+
+from pipeline import rundir, terminal
+from pipeline.config import Config
+from pipeline.errors import InputError
+from pipeline.names import shortened
+from pipeline.sweep.design import Job
+
+
+def choose_directory(
+    settings: Config, factors: list[str], jobs: list[Job], fresh: Path, held: contextlib.ExitStack
+) -> Path:
+    """The directory of the sweep, its lock held: `fresh`, or in its place that of the newest sweep it continues.
+
+    One that asked for the same factors, and for no run but those of `jobs`. Raises InputError where `fresh` was
+    named by the user and holds another sweep.
+    """
+    if (fresh / "sweep.json").exists():
+        rundir.read_sweep(fresh)
+        if not continues(fresh, settings, factors, jobs):
+            raise InputError(f"dir={fresh}: holds another sweep. Choose another, or leave dir out for a new one.")
+        held.enter_context(rundir.locked(fresh))
+        return fresh
+    older = sorted(fresh.parent.glob("*/sweep.json"), reverse=True) if settings.resume and not settings.dir else []
+    for path in (file.parent for file in older):
+        if not continues(path, settings, factors, jobs):
+            continue
+        with contextlib.suppress(rundir.BusyError):  # somebody runs it at this moment: then ours is another one
+            held.enter_context(rundir.locked(path))
+            fresh.rmdir()
+            return path
+    held.enter_context(rundir.locked(fresh))
+    return fresh
+
+
+def continues(path: Path, settings: Config, factors: list[str], jobs: list[Job]) -> bool:
+    """Whether `jobs` are those of the sweep at `path`, each with the same key, and maybe more."""
+    try:
+        before = rundir.read_sweep(path)
+    except InputError as error:
+        terminal.say(f"left out: {error}")
+        return False
+    known = {(json.dumps(job_.levels, default=str), job_.seed): job_ for job_ in jobs}
+    if before.get("factors") != factors:
+        return False
+    for was in before["jobs"]:
+        job_ = known.get((json.dumps(was["levels"], default=str), was["seed"]))
+        if job_ is None or not job_.is_that(was):
+            return False
+    return before.get("tracking", {}).get("uri") == settings.tracking.uri
+
+
+def run_directories(path: Path, jobs: list[Job]) -> list[Path]:
+    """Each job's directory: the one it had before, or the next number and its name."""
+    before = rundir.read_sweep(path)["jobs"] if (path / "sweep.json").exists() else []
+    known = {json.dumps([j["levels"], j["seed"]], default=str): j for j in before}
+    numbers = itertools.count(len(before))
+    directories = []
+    for job_ in jobs:
+        was = known.get(json.dumps([job_.levels, job_.seed], default=str))
+        kept = was is not None and job_.is_that(was)
+        directories.append(path / (was["dir"] if was and kept else f"{next(numbers):03d}_{_folder(job_)}"))
+    return directories
+
+
+def _folder(job: Job) -> str:
+    """A job's name, fit for a folder on any system (255 bytes), and to be typed after `run=` without quotes."""
+    room = 100 if job.arm.isascii() else 50
+    name = f"{shortened(job.arm, room)},seed={job.seed}".lstrip(",").replace("=", "-").replace(",", "_")
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
+
+
+def state_before(run: Path, key: str | None = None) -> str:
+    """new, finished, failed, interrupted or damaged: what became of a run before, of that key where one is given."""
+    rundir.left_behind(run)
+    if rundir.damage(run, key):
+        return "damaged"
+    status = rundir.get_status(run)["status"]
+    return status if (run / "run.json").exists() and status != "missing" else "new"

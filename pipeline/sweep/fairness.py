@@ -1,0 +1,99 @@
+"""Are the arms of a sweep fair? What differs between them besides their factors, before any time is spent."""
+
+import json
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline import config
+from pipeline.config import Config, metrics
+from pipeline.names import LONGEST, shortened
+from pipeline.sweep.design import Job, arms
+
+TOLERANCE = 0.05  # costs that differ by less are called the same
+
+# What arms can differ in besides their factors.
+QUANTITIES = {
+    "params": lambda planned: planned.params,
+    "macs": lambda planned: planned.macs,
+    "layers": lambda planned: sum(layer.params > 0 for layer in planned.layers),
+}
+WORDS = {"params": "parameters", "macs": "MACs", "layers": "layers with weights"}
+
+
+def duplicates(jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """Arms that would train the same network in the same way, under different names."""
+    same: dict[str, list[Job]] = {}
+    for job in arms(jobs):
+        same.setdefault(_identity(job), []).append(job)
+    return [
+        {"arms": [job.levels for job in group], "text": " and ".join(job.arm for job in group) + " are the same"}
+        for group in same.values()
+        if len(group) > 1
+    ]
+
+
+def _identity(job: Job) -> str:
+    layers = [[layer.type, layer.options, layer.output_shape] for layer in job.planned.layers]
+    sections = ("data", "augmentation", "transfer", "optimizer", "trainer")
+    rest = {k: v for k, v in config.to_dict(job.settings).items() if k in sections}
+    # A section of a kind that names no layers (timm) is told apart by its own keys.
+    section = job.settings.architecture if job.settings.architecture.type == "timm" else None
+    return json.dumps([layers, rest, str(section)], sort_keys=True, default=str)
+
+
+def confounds(factors: Sequence[str], jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """What changes with a factor besides the factor: per level the cost against that of the first level.
+
+    Each names factor, level, reference, quantity and ratio. `meant` is true where the experiment's
+    `meant_to_differ` lists the quantity: then it is part of the question, not a flaw of its design.
+    """
+    found = []
+    all_arms = arms(jobs)
+    for factor in factors:
+        levels: dict[str, list[Job]] = {}
+        for job in all_arms:
+            levels.setdefault(json.dumps(job.levels[factor], default=str), []).append(job)
+        groups = list(levels.values())
+        for quantity, measure in QUANTITIES.items():
+            means = [statistics.mean(measure(job.planned) for job in group) for group in groups]
+            for group, mean in zip(groups[1:], means[1:], strict=True):
+                ratio = mean / means[0] if means[0] else float("inf")
+                if abs(ratio - 1) <= TOLERANCE:
+                    continue
+                level, reference = group[0].levels[factor], groups[0][0].levels[factor]
+                short = factor.rpartition(".")[2]
+                this, that = (shortened(str(one), LONGEST) for one in (level, reference))
+                found.append(
+                    {
+                        "factor": factor,
+                        "level": level,
+                        "reference": reference,
+                        "quantity": quantity,
+                        "ratio": ratio,
+                        "meant": quantity in group[0].settings.experiment.meant_to_differ,
+                        "text": f"{short} {this} has {ratio:.2g} times the {WORDS[quantity]} of {that}",
+                    }
+                )
+    return found
+
+
+def unmatched(jobs: Sequence[Job]) -> list[str]:
+    """Arms that should cost what their reference costs, and could not be brought within 5 %."""
+    return [f"{job.arm}: {job.planned.match.note}" for job in arms(jobs)
+            if job.planned.match and not job.planned.match.matched]  # fmt: skip
+
+
+def contradictions(settings: Config) -> list[str]:
+    """What the question says against itself, a line each."""
+    return metrics.contradiction(settings.experiment.metric, str(settings.experiment.mode))
+
+
+def warnings(factors: Sequence[str], jobs: Sequence[Job]) -> list[str]:
+    """All that a reviewer would hold against this design, a line each."""
+    return [
+        *contradictions(jobs[0].settings),
+        *(one["text"] for one in duplicates(jobs)),
+        *(one["text"] for one in confounds(factors, jobs) if not one["meant"]),
+        *unmatched(jobs),
+    ]

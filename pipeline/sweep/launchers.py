@@ -1,0 +1,100 @@
+"""Between runs: what Hydra's launchers (joblib, submitit, Ray) leave open, the same for each of them.
+
+They start jobs in other processes, here or on other machines. Signals do not reach those, each engine has its own
+way to cancel, and most of them kill without notice. So stopping goes through a file that all see, like everything
+else between our processes: `stop` in the sweep's directory. Whoever trains a run of the sweep looks for it, and
+then asks itself to stop.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline import rundir, stopping
+from pipeline.sweep.engines import ENGINES, engine_of
+from pipeline.sweep.stop_file import PATIENCE_S, POLL_S
+
+
+class LauncherError(RuntimeError):
+    """The launcher gave up, as when a process of it was killed."""
+
+
+def launch(launcher: Any, jobs: Sequence[list[str]], sweep: Path, runs: Sequence[Path]) -> None:
+    """Run all `jobs`, whose directories are `runs`, and wait for them.
+
+    Raises Stopped where a signal asked for it, after the runs under way have saved themselves, within PATIENCE_S.
+    Raises LauncherError where the launcher gave up; its other runs are as they are.
+    """
+    engine = engine_of(launcher)
+    (sweep / "stop").unlink(missing_ok=True)
+    if engine is ENGINES["basic"]:
+        launcher.launch(jobs, initial_job_idx=0)
+        return
+    # Ray prints there what its daemons say, until it is shut down; standard output is the result document's alone.
+    with contextlib.redirect_stdout(sys.stderr):
+        engine.begin(launcher, sweep)
+        try:
+            with _passed_on(sweep, runs):
+                launcher.launch(jobs, initial_job_idx=0)
+        except Exception as error:
+            (sweep / "stop").touch()  # for runs that a dead worker's brothers, or other machines, still train
+            _wait_for(runs)
+            reason = " ".join(str(error).split())[:300]
+            raise LauncherError(f"{type(error).__name__}: {reason}") from error
+        finally:
+            engine.end(sweep)
+
+
+@contextlib.contextmanager
+def _passed_on(sweep: Path, runs: Sequence[Path]) -> Iterator[None]:
+    """Within, a signal asks all runs of the sweep to stop; Stopped is raised when they have, or at PATIENCE_S.
+
+    The launcher is left waiting until then: interrupted, joblib kills its workers on the spot.
+    """
+    asked = threading.Event()
+
+    def ask(number: int, frame: Any) -> None:
+        if asked.is_set():  # the second signal: no patience left
+            stopping.interrupt(number, frame)
+            return
+        asked.set()
+        stopping.hung_up(number)
+        (sweep / "stop").touch()
+        threading.Thread(target=hurry, daemon=True).start()
+
+    def hurry() -> None:
+        _wait_for(runs)
+        if not ended.is_set():
+            os.kill(os.getpid(), signal.SIGALRM)
+
+    def leave(number: int, frame: Any) -> None:
+        if not ended.is_set():
+            stopping.interrupt(number, frame)
+
+    ended = threading.Event()
+    handlers = {**dict.fromkeys(stopping.asking(), ask), signal.SIGALRM: leave}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        ended.set()
+        for number, old in before.items():
+            signal.signal(number, old)
+    if asked.is_set():
+        raise stopping.Stopped("a signal")
+
+
+def _wait_for(runs: Sequence[Path]) -> None:
+    """Until none of `runs` is trained any more, for PATIENCE_S at most."""
+    began, quiet = time.monotonic(), 0
+    # Two looks, since a run may be between its look at the file and its first status.
+    while quiet < 2 and time.monotonic() - began < PATIENCE_S:
+        time.sleep(POLL_S)
+        busy = any(rundir.get_status(run)["status"] == "running" and rundir.alive(run) for run in runs)
+        quiet = 0 if busy else quiet + 1
