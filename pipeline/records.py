@@ -59,6 +59,7 @@ RUN = {
 SWEEP = {
     "experiment": {"name": str, "question": str, "metric": str, "mode": str, "smallest_effect": NUMBER},
     "factors": [str],
+    "accepted?": [str],
     "jobs": [{"levels": {str: object}, "seed": int, "dir": str, "key": str}],
     "started?": NUMBER,
     "uid?": str,

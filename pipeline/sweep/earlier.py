@@ -125,11 +125,8 @@ def reasons(sweep: Path, jobs: Sequence[Job]) -> list[str]:
                 cell = _cell(before["levels"], before["seed"])
                 run = path / before["dir"]
                 record = _record(run) if cell in wanted else None
-                if record and (
-                    why := reason(
-                        record, wanted[cell], same_command=_said(document.get("command", ())) == _said(sys.argv[1:])
-                    )
-                ):
+                same = _said(document.get("command", ())) == _said(sys.argv[1:])
+                if record and (why := reason(record, wanted[cell], same_command=same)):
                     told[why, str(path)] += 1
                     del wanted[cell]
     return [

@@ -113,7 +113,7 @@ def _begin(path: Path, factors: list[str], jobs: list[Job]) -> list[_Run]:
     dirs = run_directories(path, jobs)
     taken = earlier.serve(path, jobs, dirs)
     keys = [earlier.key_there(directory, job) for directory, job in zip(dirs, jobs, strict=True)]
-    warnings = [*fairness.warnings(factors, jobs), *earlier.other_code(dirs)]
+    warnings, accepted = fairness.warnings(factors, jobs), earlier.other_code(dirs)
     record = {
         "experiment": config.to_dict(first)["experiment"],
         "factors": factors,
@@ -128,7 +128,8 @@ def _begin(path: Path, factors: list[str], jobs: list[Job]) -> list[_Run]:
             }
             for job, directory, key in zip(jobs, dirs, keys, strict=True)
         ],
-        "warnings": warnings,
+        "warnings": [*warnings, *accepted],
+        "accepted": accepted,  # the verdict says it too
         "started": time.time(),
         "command": sys.argv[1:],
         "git_sha": environment.git_sha(),
@@ -141,7 +142,7 @@ def _begin(path: Path, factors: list[str], jobs: list[Job]) -> list[_Run]:
     runs = [_Run(j, d, k, state_before(d, k)) for j, d, k in zip(jobs, dirs, keys, strict=True)]
     counts = f"{len(arms(jobs))} arms x {len({job.seed for job in jobs})} seeds"
     terminal.say(f"{first.experiment.name}: {len(jobs)} runs: {counts}, in {path}")
-    terminal.mind(warnings)
+    terminal.mind([*warnings, *accepted])
     terminal.mind(earlier.reasons(path, [run.job for run in runs if run.before == "new"]))
     for run in runs:
         if run.before != "new":

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from running import TINY, call, hydra_reset, left_in, refused
 
-from pipeline import cli, config, rundir
+from pipeline import cli, config, names, rundir
 from pipeline.sweep import schedule
 
 BARE = TINY.replace("architecture.filters=[4,8]", "")  # for any architecture
@@ -249,9 +249,9 @@ def test_a_run_by_itself_ignores_the_levels_of_an_experiment(command):
 
 
 def test_arms_are_named_by_the_last_part_of_their_keys():
-    assert train.arm({"architecture.kernel_size": 3, "data.size": 8}) == "kernel_size=3,size=8"
-    assert train.arm({"a.x": 1, "b.x": [1, 2]}) == "a.x=1,b.x=[1,2]"
-    assert train.arm({}) == ""
+    assert names.arm({"architecture.kernel_size": 3, "data.size": 8}) == "kernel_size=3,size=8"
+    assert names.arm({"a.x": 1, "b.x": [1, 2]}) == "a.x=1,b.x=[1,2]"
+    assert names.arm({}) == ""
 
 
 @pytest.mark.slow
