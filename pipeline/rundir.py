@@ -150,7 +150,7 @@ def damage(run: Path, key: str | None = None) -> str | None:
             return None
         asked = read_run(run)
         if key and asked["key"] != key:
-            raise DamagedError(f"{run / 'run.json'}: is of another run than the sweep asked for.")
+            raise DamagedError(f"{run / 'run.json'}: is of another run than belongs there.")
         rows = list(metric_rows(run))
         if not finished:
             return None
@@ -198,8 +198,12 @@ def check_sealed(run: Path, name: str) -> None:
         raise DamagedError(f"{run / name}: is not what the run ended with.")
 
 
-def clear(run: Path) -> None:
-    """Take away what a damaged run left, so that it begins anew; its MLflow run and its uid stay."""
+def clear(run: Path, key: str | None = None) -> None:
+    """Take away what a damaged run left, so that it begins anew; its MLflow run and its uid stay, if `key` is its own."""
+    with contextlib.suppress(DamagedError):
+        if key and read_run(run)["key"] != key:
+            for name in ("run.json", "tracking.json"):
+                _remove(run / name)
     for name in (
         *("checkpoints", "status.json", "metrics.jsonl", "predictions.npz", "curves.png", "heartbeat"),
         *("invariance.json", "invariance.png", "diverged.json", "error.txt"),

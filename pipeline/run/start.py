@@ -33,10 +33,11 @@ def prepare_data(runs: list[Config]) -> list[data.Prepared]:
     return [prepared[name] for name in names]
 
 
-def train_run(settings: Config, run: Path, resolved: ResolvedRun | None = None) -> None:
+def train_run(settings: Config, run: Path, resolved: ResolvedRun | None = None, key: str | None = None) -> None:
     """Train in the run directory, from the start or from where it was left, and show it on MLflow.
 
-    `resolved`, where that is known: a run that goes on needs nothing but its directory.
+    `resolved`, where that is known: a run that goes on needs nothing but its directory. `key`: of the run that belongs
+    there, where no sweep says it.
     """
     if run.is_symlink():
         raise InputError(f"{run}: is a link, and a run lies in its own folder.")
@@ -46,14 +47,15 @@ def train_run(settings: Config, run: Path, resolved: ResolvedRun | None = None) 
             launch.follow(run)
             return
         job = rundir.job_of(run)
-        damage = rundir.damage(run, job["key"] if job else None)
+        key = job["key"] if job else key
+        damage = rundir.damage(run, key)
         if damage and not settings.retry:
             raise InputError(damage)
         if not damage and rundir.get_status(run)["status"] == "finished":  # by another process, a moment ago
             return
         if damage:
             terminal.say(f"{run}: begins anew. {damage}")
-            rundir.clear(run)
+            rundir.clear(run, key)
         if (run / "run.json").exists() and not damage:
             rundir.resume(run)
         else:
@@ -76,16 +78,17 @@ def train_source(source: SourceRun) -> None:
     """
     path, settings = source.dir, source.settings
     path.mkdir(parents=True, exist_ok=True)
-    if source.damage:
-        if not settings.retry:  # the runs that start from it say so
-            return
-        terminal.say(f"{path}: begins anew. {source.damage}")
-        rundir.clear(path)
+    if (damage := source.damage) and not settings.retry:  # the runs that start from it say so
+        return
+    key = None if settings.accept else source.key.digest
+    if damage:
+        terminal.say(f"{path}: begins anew. {damage}")
+        rundir.clear(path, key)
     failed = ("failed",) if not settings.retry else ()
     waits = False
     while rundir.get_status(path)["status"] not in ("finished", *failed):
         try:
-            train_run(settings, path)
+            train_run(settings, path, key=key)
             return
         except rundir.BusyError as error:
             if not waits:

@@ -1,0 +1,107 @@
+"""What is not what it says: files of other runs, sources that were swapped, directories of somebody else's."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from running import TINY, refused
+
+from pipeline import environment, rundir
+
+LINE = f"-m {TINY} architecture.kernel_size=1,3 seed=0,1 output=json"
+
+
+@pytest.fixture
+def sweep(command, workdir):
+    """A finished sweep of four runs, in sweep/."""
+    done = command("train", f"{LINE} dir=sweep")
+    assert done.code == 0, done.err
+    return [Path(run["run"]) for run in done.document["runs"]]
+
+
+@pytest.mark.parametrize("name", ["status.json", "metrics.jsonl", "predictions.npz"])
+def test_a_file_of_another_run_takes_this_one_out_of_the_verdict(name, sweep, command):
+    shutil.copy(sweep[1] / name, sweep[0] / name)
+    found = command("compare", "sweep=sweep output=json").document
+    assert [level["n"] for level in found["factors"]["architecture.kernel_size"]["levels"]] == [1, 1]  # seeds are pairs
+    assert name in json.dumps(found["warnings"]) + json.dumps(found["arms"])
+
+
+def test_a_metric_that_was_changed_is_noticed(sweep, command):
+    rows = (sweep[0] / "metrics.jsonl").read_text()
+    assert '"val/acc": 0.' in rows
+    (sweep[0] / "metrics.jsonl").write_text(rows.replace('"val/acc": 0.', '"val/acc": 0.9', 1))
+    assert "metrics.jsonl: is not what the run ended with" in (rundir.damage(sweep[0]) or "")
+
+
+def test_weights_of_another_run_are_not_evaluated(sweep, command):
+    shutil.copy(sweep[1] / "checkpoints/best.ckpt", sweep[0] / "checkpoints/best.ckpt")
+    refused(command("evaluate", f"run={sweep[0]} invariance=false"), "best.ckpt: is not what the run ended with")
+
+
+def test_the_last_checkpoint_does_not_replace_the_curves_of_the_best(command, workdir):
+    assert command("train", f"{TINY} experiment.invariance=true dir=run").code == 0
+    before = (workdir / "run/invariance.json").read_bytes()
+    assert command("evaluate", "run=run checkpoint=last output=json").code == 0
+    assert (workdir / "run/invariance.json").read_bytes() == before
+
+
+def test_a_run_of_a_sweep_is_not_trained_by_itself(sweep, command):
+    line = f"{TINY} architecture.kernel_size=7 data.size=16 seed=9 dir={sweep[0]}"
+    refused(command("train", line), "is a run of a sweep")
+
+
+def test_sources_that_were_swapped_are_not_started_from(command, workdir):
+    line = (
+        f"-m {TINY} data=photo_patches data.size=8 transfer=head_only data@transfer.pretrain=digits "
+        "transfer.pretrain.limit_train=64 seed=0,1 output=json"
+    )
+    assert command("train", line).code == 0
+    first, second = sorted((workdir / "runs/train/sources").iterdir())
+    first.rename(workdir / "kept")
+    second.rename(first)
+    (workdir / "kept").rename(second)
+    for path in (workdir / "runs/train").glob("2*"):
+        shutil.rmtree(path)
+    done = command("train", line)
+    assert done.code == 1
+    assert done.document["runs"][0]["error"].count("is of another run than belongs there") == 1
+    assert "retry=true" in done.document["runs"][0]["error"]
+    mended = command("train", f"{line} retry=true")
+    assert mended.code == 0, mended.err
+
+
+def test_another_precision_is_another_run_and_said(command, workdir, monkeypatch):
+    monkeypatch.setattr(environment, "native_bf16", lambda accelerator: True)
+    first = command("train", LINE.replace("seed=0,1", "seed=0"))
+    assert first.code == 0, first.err
+    monkeypatch.setattr(environment, "native_bf16", lambda accelerator: False)
+    done = command("train", LINE)
+    assert done.code == 0, done.err
+    assert ": finished before" not in done.err
+    assert "the configuration has changed (trainer.precision: bf16-mixed -> 32-true)" in done.err
+    told = {rundir.read_run(Path(run["run"]))["config"]["trainer"]["precision"] for run in done.document["runs"]}
+    assert told == {"32-true"}
+
+
+@pytest.mark.parametrize("place", ["../victim", "/tmp", "..", ".", "a/b"])
+def test_a_sweep_whose_runs_lie_elsewhere_is_put_aside(place, sweep, command, workdir):
+    victim = workdir / "victim"
+    (victim / "checkpoints").mkdir(parents=True)
+    (victim / "checkpoints/thesis.ckpt").write_text("mine")
+    (victim / "run.json").write_text("{}")
+    (victim / "status.json").write_text("{}")
+    record = rundir.read_json(workdir / "sweep/sweep.json")
+    record["jobs"][0]["dir"] = place
+    rundir.write_record(workdir / "sweep/sweep.json", record)
+    refused(command("compare", "sweep=sweep"), "sweep.json: is damaged", "is no folder of its own")
+    refused(command("train", f"{LINE} retry=true dir=sweep"), "is no folder of its own")
+    assert (victim / "checkpoints/thesis.ckpt").read_text() == "mine"
+    assert sorted(path.name for path in victim.iterdir()) == ["checkpoints", "run.json", "status.json"]
+
+
+def test_a_run_that_is_a_link_is_not_written_through(sweep, command, workdir):
+    shutil.move(sweep[0], workdir / "elsewhere")
+    sweep[0].symlink_to(workdir / "elsewhere")
+    refused(command("compare", "sweep=sweep"), "is no folder of its own")
