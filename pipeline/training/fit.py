@@ -56,7 +56,7 @@ def fit(path: Path, gpu: int | None = None) -> None:
     else:
         # What was trained on images normalised one way is given images normalised that way.
         mean, std = networks.load(network, asked) or map(
-            torch.as_tensor, data.normalisation(prepared.images, splits["train"])
+            torch.as_tensor, prepared.kind.normalisation(prepared.images, splits["train"])
         )
     torch.set_num_threads(settings.trainer.cpu_threads(network.plan.macs * settings.data.batch_size // world))  # type: ignore
     module = Classifier(network, mean, std, classes, settings.optimizer, networks.tuning_of(asked))
