@@ -11,7 +11,6 @@ if __name__ == "__main__":
 
 
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
 
@@ -26,6 +25,7 @@ def job(cfg: DictConfig) -> int:
     settings = config.from_hydra(cfg)
     prepared = data.prepare(settings.data, settings.seed)
     found = data.describe(prepared, settings.data, settings.seed)
+    document = found.document()
     if settings.preview:
         from pipeline.augmentation.preview import sheet
 
@@ -34,29 +34,29 @@ def job(cfg: DictConfig) -> int:
             raise InputError(f"preview={path}: its folder does not exist.")
         train = data.split(prepared, settings.data, settings.seed)["train"]
         some = train[:: max(1, len(train) // PREVIEWED)][:PREVIEWED]
-        found["preview"] = str(sheet(prepared.images, some, settings.augmentation, settings.seed, path))
-    cli.emit(settings.output, found, lambda: table(found))
+        document["preview"] = str(sheet(prepared.images, some, settings.augmentation, settings.seed, path))
+    cli.emit(settings.output, document, lambda: table(found))
     return cli.DONE
 
 
-def table(found: dict[str, Any]) -> None:
+def table(found: data.Description) -> None:
     """Counts per class and split."""
     from rich.table import Table
     from rich.text import Text
 
     console = terminal.console()
-    splits = list(found["counts"])
+    splits = list(found.counts)
     rows = Table("class", *splits)
-    for name in found["counts"][splits[0]]:
+    for name in found.counts[splits[0]]:
         # As text: a folder may be called [red].
-        rows.add_row(Text(name), *(f"{found['counts'][split].get(name, 0):,}" for split in splits))
+        rows.add_row(Text(name), *(f"{found.counts[split].get(name, 0):,}" for split in splits))
     rows.add_section()
-    rows.add_row("all", *(f"{sum(found['counts'][split].values()):,}" for split in splits))
+    rows.add_row("all", *(f"{sum(found.counts[split].values()):,}" for split in splits))
     console.print(rows)
-    for one in data.sentences(found):
+    for one in data.sentences(found.findings):
         console.print(f"mind: {one}.", style="yellow", soft_wrap=True)
     console.print(
-        f"dataset  {found['dataset']}\ndigest   {found['digest']}\ncard     {found['card']}",
+        f"dataset  {found.dataset}\ndigest   {found.digest}\ncard     {found.card}",
         soft_wrap=True,
     )
 

@@ -14,7 +14,7 @@ from pipeline.augmentation.draws import bits, uniform
 
 ROTATE, SCALE, TRANSLATE, COLOUR, SATURATION, CUTOUT = 30.0, 1.25, 0.2, 0.2, 0.4, 0.5  # at strength 1
 GEOMETRY = ("rotate", "scale", "translate", "flip")
-GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as OpenCV
+GREY = np.array([0.299, 0.587, 0.114], np.float32)  # data.images.LUMINANCE, and a test holds it to that
 
 
 def build(config: Augmentation, seed: int) -> "Augment | None":

@@ -2,22 +2,25 @@
 
     prepared = prepare(config, seed)              # once per (source files, size, policy); then only opened
     splits = split(prepared, config, seed)        # {"train": indices, "val": indices, "test": indices}
-    mean, std = normalisation(prepared.images, splits["train"])
+    mean, std = prepared.kind.normalisation(prepared.images, splits["train"])
 
-A new source is one short file beside `digits.py`: see `sources.py` for its two functions.
+A new format is one short file beside `digits.py`, and a line in `formats.py`: see `reading.py` for its two functions.
 Importing this package imports numpy, and neither torch, scikit-learn, OpenCV nor Pillow.
 """
 
+from pipeline.data.card import Description, card_of, class_counts, describe, is_card
 from pipeline.data.config import Data
+from pipeline.data.findings import sentences
 from pipeline.data.grouping import column_of
-from pipeline.data.normalise import normalisation
-from pipeline.data.prepared import Prepared, prepare, trust_command
-from pipeline.data.report import card_of, class_counts, describe, is_card, sentences
-from pipeline.data.sources import declared
+from pipeline.data.prepared import Prepared
+from pipeline.data.preparing import prepare
+from pipeline.data.reading import declared
+from pipeline.data.soundness import trust_command
 from pipeline.data.splitting import split
 
 __all__ = [
     "Data",
+    "Description",
     "Prepared",
     "card_of",
     "class_counts",
@@ -25,7 +28,6 @@ __all__ = [
     "declared",
     "describe",
     "is_card",
-    "normalisation",
     "prepare",
     "sentences",
     "split",

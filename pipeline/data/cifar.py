@@ -13,17 +13,16 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 
+from pipeline.data.config import Data
 from pipeline.data.fetch import Published, fetch
 from pipeline.data.photos import photos_of
-from pipeline.data.sources import TEST, TRAIN, Photo, Raw, Refused, existing_root
+from pipeline.data.raw import TEST, TRAIN, Photo, Raw, Refused
+from pipeline.data.roots import existing_root
 from pipeline.errors import InputError, one_of
-
-if TYPE_CHECKING:
-    from pipeline.data.config import Data
 
 URL = "https://www.cs.toronto.edu/~kriz/"
 PUBLISHED = {
@@ -56,7 +55,7 @@ PIXELS = 3 * 32 * 32
 BLOCK = 1024
 
 
-def find(config: "Data") -> list[Path]:
+def find(config: Data) -> list[Path]:
     """The files of the first form that is whole. InputError where none is, and none can be had."""
     one_of("data.name", config.name, CLASSES)
     root = existing_root(config) or Path("raw") / config.name
@@ -74,7 +73,7 @@ def find(config: "Data") -> list[Path]:
     return [root / archive]
 
 
-def read(config: "Data", files: list[Path]) -> Raw:
+def read(config: Data, files: list[Path]) -> Raw:
     """Train images, then test images. InputError names the file that is malformed."""
     if files[0].suffix == ".parquet":
         return _parquet(config, files)
@@ -106,7 +105,7 @@ def _split(train: int, test: int) -> np.ndarray:
     return np.repeat(np.array([TRAIN, TEST], np.int8), [train, test])
 
 
-def _unpacked(config: "Data", archive: Path) -> list[bytes]:
+def _unpacked(config: Data, archive: Path) -> list[bytes]:
     with tarfile.open(archive) as members:
         names = [f"{FOLDERS[config.name]}/{n}" for n in TRAIN_FILES[config.name] + TEST_FILES[config.name]]
         found = {}
@@ -125,7 +124,7 @@ def _blocks(records: list[np.ndarray], header: int) -> Iterator[np.ndarray]:
             yield planes.transpose(0, 2, 3, 1)
 
 
-def _parquet(config: "Data", files: list[Path]) -> Raw:
+def _parquet(config: Data, files: list[Path]) -> Raw:
     import pyarrow
     from pyarrow import parquet
 

@@ -4,12 +4,15 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.data.grouping import NONE
-from pipeline.data.sources import GROUPED, ROLES, SOURCES
+from pipeline.data.formats import FORMATS
+from pipeline.data.raw import BOX
 from pipeline.errors import InputError, at_least, one_of
 from pipeline.key import aside
 
 RESIZE = ("pad", "stretch", "crop")
+HALVES = ("a", "b")
+NO_GROUP = "none"  # as data.group: examples are split one by one, whatever the columns are called
+ROLES = ("path", "label", "split", "group", *BOX)  # of a manifest's columns, which data.columns may say by other names
 
 
 @dataclass
@@ -19,7 +22,7 @@ class Data:
     `root` is looked at by `prepare`, not here: a finished run's config must load where its files are gone.
     """
 
-    source: str = "digits"  # what reads the raw files: a key of sources.SOURCES
+    source: str = "digits"  # what reads the raw files: a key of formats.FORMATS
     name: str = "digits"  # what the set is called: folders, class names, where it is published
     root: str | None = aside(None)  # folder of the raw files (npz: the file itself); null: raw/<name>
     manifest: str | None = aside(None)  # the CSV file of data=manifest, below root or from here
@@ -40,7 +43,7 @@ class Data:
     prepared_dir: str = aside("prepared")
 
     def __post_init__(self) -> None:
-        one_of("data.source", self.source, SOURCES)
+        one_of("data.source", self.source, FORMATS)
         # It becomes part of a folder's name.
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", str(self.name)):
             raise InputError(f"data.name={self.name}: must be letters, digits, '_', '.' or '-'.")
@@ -62,10 +65,10 @@ class Data:
             raise InputError(f"data.manifest={self.manifest}: data.source={self.source} reads none; use data=manifest.")
         if self.columns is not None:
             self._check_columns()
-        if self.group not in (None, NONE) and self.source not in GROUPED:
+        if self.group not in (None, NO_GROUP) and not FORMATS[self.source].grouped:
             raise InputError(f"data.group={self.group}: data.source={self.source} knows no groups; leave it null.")
         if self.class_half is not None:
-            one_of("data.class_half", self.class_half, ("a", "b"))
+            one_of("data.class_half", self.class_half, HALVES)
         if self.split_seed is not None:
             _whole("data.split_seed", self.split_seed, 0)
         _whole("data.batch_size", self.batch_size, 1)

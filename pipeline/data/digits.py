@@ -1,28 +1,25 @@
 """scikit-learn's digits: 1,797 real 8x8 scans of handwriting, embedded there. No split of its own."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.data.sources import Raw, existing_root
+from pipeline.data.config import Data
+from pipeline.data.raw import Raw
+from pipeline.data.roots import existing_root
 from pipeline.errors import InputError
-
-if TYPE_CHECKING:
-    from pipeline.data.config import Data
-
 
 KNOWN = {"digits": (1, 10)}
 
 
-def find(config: "Data") -> list[Path]:
+def find(config: Data) -> list[Path]:
     """No files. InputError for a root, which would have no effect."""
     if existing_root(config) is not None:
         raise InputError(f"data.root={config.root}: data=digits is embedded and reads no folder; leave it null.")
     return []
 
 
-def read(config: "Data", files: list[Path]) -> Raw:
+def read(config: Data, files: list[Path]) -> Raw:
     """All 1,797 images [8, 8, 1], their 17 grey levels 0..16 spread over 0..255."""
     from sklearn.datasets import load_digits  # half a second
 

@@ -7,23 +7,17 @@ or none. A split of the set's own is not cut here: where it divides groups, that
 Exact copies of an image belong together as well, whatever their labels say.
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from pipeline.data.sources import TEST, TRAIN, VAL
+from pipeline.data.config import NO_GROUP, Data
+from pipeline.data.prepared import Prepared
+from pipeline.data.raw import TEST, TRAIN, VAL
 from pipeline.errors import InputError, nearest
-
-if TYPE_CHECKING:
-    from pipeline.data.config import Data
-    from pipeline.data.prepared import Prepared
 
 USUAL = (
     "group", "patient", "subject", "person", "participant", "case", "lesion", "family", "author", "writer",
     "speaker", "user", "track", "video", "scene", "site",
 )  # fmt: skip
-
-NONE = "none"  # as data.group: examples are split one by one, whatever the columns are called
 
 ROUNDS = 20
 ENOUGH = 10  # groups, and ENOUGH_EACH of every class: fewer can hardly be shared out three ways
@@ -35,7 +29,7 @@ def is_usual(column: str) -> bool:
     return column.lower().removesuffix("id").removesuffix("_") in USUAL
 
 
-def usual(prepared: "Prepared") -> list[str]:
+def usual_columns(prepared: Prepared) -> list[str]:
     """The columns whose name says that they group, and whose values do: neither all the same nor all different."""
     used = prepared.labels >= 0
     return [
@@ -45,7 +39,7 @@ def usual(prepared: "Prepared") -> list[str]:
     ]
 
 
-def column_of(prepared: "Prepared", config: "Data") -> str | None:
+def column_of(prepared: Prepared, config: Data) -> str | None:
     """The column that no part cut here may divide: the one named by data.group, else one known by its name.
 
     Of several it is the coarsest that has groups enough to be shared out, else the finest. It follows from what is in
@@ -53,7 +47,7 @@ def column_of(prepared: "Prepared", config: "Data") -> str | None:
     set's own split leaves nothing to cut.
     """
     if config.group is not None:
-        return None if config.group == NONE else config.group
+        return None if config.group == NO_GROUP else config.group
     own = prepared.own_split
     if own is not None and (own == VAL).any() and (own == TEST).any():
         return None
@@ -61,7 +55,7 @@ def column_of(prepared: "Prepared", config: "Data") -> str | None:
     if own is not None:
         pool &= own == TRAIN
     counts, enough = {}, []
-    for column in usual(prepared):
+    for column in usual_columns(prepared):
         groups = codes(prepared, column)[pool]
         counts[column] = len(np.unique(groups))
         pairs = np.unique(groups * len(prepared.classes) + prepared.labels[pool])
@@ -71,7 +65,7 @@ def column_of(prepared: "Prepared", config: "Data") -> str | None:
     return min(enough, key=counts.__getitem__) if enough else max(counts, key=counts.__getitem__, default=None)
 
 
-def codes(prepared: "Prepared", column: str) -> np.ndarray:
+def codes(prepared: Prepared, column: str) -> np.ndarray:
     """int64 [N]: each example's group; an example without a value is a group of its own. InputError if unknown."""
     if column not in prepared.columns:
         has = ", ".join(prepared.columns) or "none"
@@ -85,13 +79,13 @@ def codes(prepared: "Prepared", column: str) -> np.ndarray:
     return found
 
 
-def copies(prepared: "Prepared") -> np.ndarray | None:
+def copies(prepared: Prepared) -> np.ndarray | None:
     """int64 [N]: the first example with the same image; None where no two have the same."""
     same = prepared.same
     return None if same is None or (same == np.arange(len(same))).all() else same
 
 
-def joined(groups: np.ndarray, same: np.ndarray | None) -> np.ndarray:
+def join(groups: np.ndarray, same: np.ndarray | None) -> np.ndarray:
     """int64 [N]: groups that share an image are one group. `same` is what `copies` gives."""
     if same is None:
         return groups
@@ -105,7 +99,7 @@ def joined(groups: np.ndarray, same: np.ndarray | None) -> np.ndarray:
     return np.asarray(component, np.int64)[group]
 
 
-def divided(groups: np.ndarray, parts: np.ndarray) -> np.ndarray:
+def is_divided(groups: np.ndarray, parts: np.ndarray) -> np.ndarray:
     """bool [N]: whether an example's group lies in more than one part. parts: [N], negative: in none."""
     group = np.unique(groups, return_inverse=True)[1]
     lies_in = np.zeros(len(groups), np.int64)

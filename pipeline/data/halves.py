@@ -4,15 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipeline.data.config import Data
+from pipeline.data.config import HALVES, Data
 from pipeline.data.prepared import Prepared
 from pipeline.errors import InputError
 
-HALVES = ("a", "b")
 STREAM = 4  # of random numbers, beside those that splitting draws from
 
 
-def drawn(classes: int, seed: int) -> dict[str, np.ndarray]:
+def draw_halves(classes: int, seed: int) -> dict[str, np.ndarray]:
     """{"a", "b"}: which classes are in each half, ascending int64.
 
     Disjoint and of equal size; of an odd number, the last one drawn is in neither.
@@ -22,7 +21,7 @@ def drawn(classes: int, seed: int) -> dict[str, np.ndarray]:
     return {half: np.sort(order[i * n : (i + 1) * n]) for i, half in enumerate(HALVES)}
 
 
-def of_half(prepared: Prepared, config: Data, seed: int) -> Prepared:
+def take_half(prepared: Prepared, config: Data, seed: int) -> Prepared:
     """The set as a run with `config.class_half` sees it; as it is, where that is null.
 
     Images stay where they are. `classes` are the half's, in their order; `labels` are positions among them, and -1
@@ -30,15 +29,15 @@ def of_half(prepared: Prepared, config: Data, seed: int) -> Prepared:
     """
     if config.class_half is None:
         return prepared
-    size(config, len(prepared.classes))
+    class_count(config, len(prepared.classes))
     seed = seed if config.split_seed is None else config.split_seed
-    mine = drawn(len(prepared.classes), seed)[config.class_half]
+    mine = draw_halves(len(prepared.classes), seed)[config.class_half]
     number = np.full(len(prepared.classes), -1, np.int64)
     number[mine] = np.arange(len(mine))
     return replace(prepared, labels=number[prepared.labels], classes=[prepared.classes[k] for k in mine])
 
 
-def size(config: Data, classes: int) -> int:
+def class_count(config: Data, classes: int) -> int:
     """How many classes a run sees of a set with so many. Raises InputError where a half has only one."""
     if config.class_half is None:
         return classes

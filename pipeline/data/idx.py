@@ -10,16 +10,15 @@ import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import BinaryIO, cast
 
 import numpy as np
 
+from pipeline.data.config import Data
 from pipeline.data.fetch import Published, fetch
-from pipeline.data.sources import TEST, TRAIN, Raw, existing_root
+from pipeline.data.raw import TEST, TRAIN, Raw
+from pipeline.data.roots import existing_root
 from pipeline.errors import InputError
-
-if TYPE_CHECKING:
-    from pipeline.data.config import Data
 
 FILES = (
     "train-images-idx3-ubyte",
@@ -63,7 +62,7 @@ KNOWN = {name: (1, 10) for name in PUBLISHED}  # channels, classes
 BLOCK = 4096  # images resized at a time: 4 MB of 32x32
 
 
-def find(config: "Data") -> list[Path]:
+def find(config: Data) -> list[Path]:
     """The four files, in the order of FILES, downloaded where they are missing and a publisher is known.
 
     InputError where the folder does not exist, or where files are missing and cannot be had.
@@ -88,7 +87,7 @@ def _file(root: Path, name: str) -> Path | None:
     return next((path for path in (root / f"{name}.gz", root / name) if os.path.isfile(path)), None)
 
 
-def read(config: "Data", files: list[Path]) -> Raw:
+def read(config: Data, files: list[Path]) -> Raw:
     """Train images, then test images, [H, W, 1]. InputError names the file that is malformed."""
     parts = []
     for images_file, labels_file in (files[:2], files[2:]):

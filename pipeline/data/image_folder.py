@@ -1,7 +1,7 @@
 """Photos in a folder for each class: in any format of photos.py, of any size, grey or colour.
 
     ROOT/ants/*.jpg                     a set without a split of its own
-    ROOT/train/ants/*.jpg               with one: train/ and val/ or test/ or both, named as in sources.PART_NAMES
+    ROOT/train/ants/*.jpg               with one: train/ and val/ or test/ or both, named as in raw.PART_NAMES
 
 A class folder may have folders of its own; data.group=folder keeps what lies in one of them together. What a
 file is, is told by its content and not by its name. Links to folders are not followed.
@@ -9,21 +9,19 @@ file is, is told by its content and not by its name. Links to folders are not fo
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.data.config import Data
 from pipeline.data.photos import photos
-from pipeline.data.sources import PART_NAMES, TRAIN, Raw, own_parts, required_root, shown
+from pipeline.data.raw import PART_NAMES, TRAIN, Raw, own_parts, printable
+from pipeline.data.roots import required_root
 from pipeline.errors import InputError
-
-if TYPE_CHECKING:
-    from pipeline.data.config import Data
 
 LAYOUT = "Photos belong in a folder for each class, ROOT/ants/1.jpg, or below that of a split, ROOT/train/ants/1.jpg"
 
 
-def find(config: "Data") -> list[Path]:
+def find(config: Data) -> list[Path]:
     """Everything below the folder but folders, in order of its names. InputError where there is no such folder."""
     root = required_root(config)
     found: list[str] = []
@@ -39,7 +37,7 @@ def find(config: "Data") -> list[Path]:
     return [Path(path) for path in sorted(found)]
 
 
-def read(config: "Data", files: list[Path]) -> Raw:
+def read(config: Data, files: list[Path]) -> Raw:
     """The photos one by one. InputError where the folders show no classes."""
     root = required_root(config)
     relative = [os.path.relpath(path, root) for path in files]
@@ -55,16 +53,16 @@ def read(config: "Data", files: list[Path]) -> Raw:
         part = TRAIN
         if has_parts and folders:
             if folders[0].lower() not in PART_NAMES:
-                quarantined.append({"path": shown(path), "reason": "lies in no split's folder, but beside them"})
+                quarantined.append({"path": printable(path), "reason": "lies in no split's folder, but beside them"})
                 continue
             part = PART_NAMES[folders.pop(0).lower()]
         if not folders:
-            quarantined.append({"path": shown(path), "reason": "lies in no class's folder"})
+            quarantined.append({"path": printable(path), "reason": "lies in no class's folder"})
             continue
         examples.append((path, part, folders[0], os.sep.join(folders)))
     classes = sorted({name for _, _, name, _ in examples})
     if len(classes) < 2:
-        has = f"only one class, {shown(classes[0])}" if classes else f"no class folders, but {len(files)} files"
+        has = f"only one class, {printable(classes[0])}" if classes else f"no class folders, but {len(files)} files"
         raise InputError(f"data.root={config.root}: has {has}. {LAYOUT}.")
     number = {name: i for i, name in enumerate(classes)}
     paths = [path for path, *_ in examples]
@@ -73,9 +71,9 @@ def read(config: "Data", files: list[Path]) -> Raw:
         blocks=photos(str(root), paths, config.size, config.resize, config.max_pixels),
         channels=None,
         labels=np.array([number[name] for _, _, name, _ in examples], np.int64),
-        classes=[shown(name) for name in classes],
+        classes=[printable(name) for name in classes],
         own_split=own_parts(np.array([part for _, part, _, _ in examples]), f"data.root={config.root}"),
-        columns={"folder": [shown(folder) for *_, folder in examples]} if nested else {},
+        columns={"folder": [printable(folder) for *_, folder in examples]} if nested else {},
         paths=paths,
         quarantined=quarantined,
     )

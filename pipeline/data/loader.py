@@ -11,27 +11,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from pipeline.data.images import to_batch
+
 Augment = Callable[[np.ndarray, int, np.ndarray], np.ndarray]  # uint8 images [B, H, W, C], epoch, indices [B]
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # images [B, C, H, W] uint8, labels [B], indices [B]
-
-
-LUMINANCE = (0.299, 0.587, 0.114)  # of RGB: ITU-R BT.601
-
-
-def normalised(x_BCHW: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
-    """What a network with such a normalisation [C, 1, 1] takes of uint8 images: floats, with its channels.
-
-    Grey into an RGB network is repeated; RGB into a grey one becomes its luminance.
-    """
-    x_BCHW = x_BCHW.float() / 255
-    given, wanted = x_BCHW.shape[1], mean.shape[0]
-    if given != wanted:
-        assert {given, wanted} == {1, 3}
-        if given == 1:
-            x_BCHW = x_BCHW.expand(-1, 3, -1, -1)
-        else:
-            x_BCHW = torch.einsum("bchw,c->bhw", x_BCHW, x_BCHW.new_tensor(LUMINANCE)).unsqueeze(1)
-    return (x_BCHW - mean) / std
 
 
 class Images(Dataset):
@@ -41,10 +24,11 @@ class Images(Dataset):
         self.images_NHWC, self.labels = images_NHWC, labels
 
     def __getitem__(self, indices: np.ndarray) -> Batch:
-        x_BHWC = torch.from_numpy(np.asarray(self.images_NHWC[indices]))
-        # The permuted view is what torch calls channels_last; convolutions take it without a copy.
+        return self._batch(self.images_NHWC[indices], indices)
+
+    def _batch(self, images_BHWC: np.ndarray, indices: np.ndarray) -> Batch:
         return (
-            x_BHWC.permute(0, 3, 1, 2),
+            to_batch(images_BHWC),
             torch.from_numpy(np.asarray(self.labels[indices], dtype=np.int64)),
             torch.from_numpy(indices),
         )
@@ -57,11 +41,9 @@ class Augmented(Images):
         super().__init__(images_NHWC, labels)
         self.augment = augment
 
-    def __getitem__(self, asked: tuple[int, np.ndarray]) -> Batch:  # type: ignore[override]
-        epoch, indices = asked
-        x_BCHW, y, ids = super().__getitem__(indices)
-        x_BHWC = self.augment(x_BCHW.permute(0, 2, 3, 1).numpy(), epoch, indices)
-        return torch.from_numpy(x_BHWC).permute(0, 3, 1, 2), y, ids
+    def __getitem__(self, request: tuple[int, np.ndarray]) -> Batch:  # type: ignore[override]
+        epoch, indices = request
+        return self._batch(self.augment(np.asarray(self.images_NHWC[indices]), epoch, indices), indices)
 
 
 class Shuffled(Sampler):

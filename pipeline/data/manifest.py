@@ -4,7 +4,7 @@
 |-----------------------------|-----------------------------------------------------------------------------------|
 | path                        | below data.root; what leads out of it is never opened                             |
 | label                       | the class                                                                         |
-| split                       | if there: train, val, test, named as in sources.PART_NAMES                        |
+| split                       | if there: train, val, test, named as in raw.PART_NAMES                            |
 | xmin, ymin, xmax, ymax      | if there: one box in pixels of the image as it is shown; empty where there is none |
 | any other                   | what data.group may name: patient, track, author                                  |
 
@@ -16,26 +16,24 @@ meant where they have other names; `group` may be among them, and is kept whole 
 import csv
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.data.config import Data
 from pipeline.data.photos import photos
-from pipeline.data.sources import BOX, PART_NAMES, TRAIN, Raw, own_parts, required_root, shown
+from pipeline.data.raw import BOX, PART_NAMES, TRAIN, Raw, own_parts, printable
+from pipeline.data.roots import required_root
 from pipeline.errors import InputError, nearest
 
-if TYPE_CHECKING:
-    from pipeline.data.config import Data
 
-
-def find(config: "Data") -> list[Path]:
+def find(config: Data) -> list[Path]:
     """The CSV file, then every file that it names within data.root, there or not."""
     root = required_root(config)
     csv_file = _csv_file(config, root)
     return [csv_file, *(root / row["path"] for row in _rows(csv_file, config.columns) if _within(root, row["path"]))]
 
 
-def read(config: "Data", files: list[Path]) -> Raw:
+def read(config: Data, files: list[Path]) -> Raw:
     """The photos one by one. InputError names the line and column that cannot be."""
     root, csv_file = required_root(config), files[0]
     rows, quarantined = [], []
@@ -53,7 +51,7 @@ def read(config: "Data", files: list[Path]) -> Raw:
             differs = [f"another {name}" for name in ("label", "split") if row.get(name) != seen[path].get(name)]
             reason = f"named before, in row {seen[path]['row']}{', with ' * bool(differs)}{' and '.join(differs)}"
         if reason:
-            quarantined.append({"path": shown(row["path"]), "reason": f"{reason} (row {line} of {csv_file.name})"})
+            quarantined.append({"path": printable(row["path"]), "reason": f"{reason} (row {line} of {csv_file.name})"})
             continue
         seen[path] = row | {"path": path, "row": str(line)}
         rows.append(seen[path])
@@ -76,7 +74,7 @@ def read(config: "Data", files: list[Path]) -> Raw:
     )
 
 
-def _csv_file(config: "Data", root: Path) -> Path:
+def _csv_file(config: Data, root: Path) -> Path:
     name = str(config.manifest)
     places = (root / name, Path(name).expanduser())
     for place in places:

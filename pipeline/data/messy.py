@@ -25,16 +25,16 @@ import numpy as np
 BLOCK = 64
 
 
-def messy(path: Path, parts: np.ndarray, strength: float, seed: int) -> Iterator[np.ndarray]:
+def spoil(path: Path, parts: np.ndarray, strength: float, seed: int) -> Iterator[np.ndarray]:
     """Blocks of uint8 [n, size, size, C] in the order of the .npy file; `parts` [N] says where pieces may come from."""
     same_part = {part: np.flatnonzero(parts == part) for part in np.unique(parts).tolist()}
     for start in range(0, len(parts), BLOCK):
         images = np.load(path, mmap_mode="r", allow_pickle=False)  # anew, as in pixels.stream
         indices = range(start, min(start + BLOCK, len(parts)))
-        yield np.stack([one(images, i, same_part[int(parts[i])], strength, seed) for i in indices])
+        yield np.stack([spoil_image(images, i, same_part[int(parts[i])], strength, seed) for i in indices])
 
 
-def one(images: np.ndarray, index: int, donors: np.ndarray, strength: float, seed: int) -> np.ndarray:
+def spoil_image(images: np.ndarray, index: int, donors: np.ndarray, strength: float, seed: int) -> np.ndarray:
     """uint8 [size, size, C]: image `index` made messy, with pieces of images[donors]."""
     import cv2
 

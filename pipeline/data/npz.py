@@ -4,7 +4,7 @@
 |-----------------------------|-----------------------------------------------------------------------------------|
 | x_train                     | uint8 [N, H, W] or [N, H, W, 1, 3 or 4]; also bool, and uint16, which is scaled   |
 | y_train                     | [N] or [N, 1]: whole numbers or names                                             |
-| x_test, y_test and so on    | if there: test, val, named as in sources.PART_NAMES                               |
+| x_test, y_test and so on    | if there: test, val, named as in raw.PART_NAMES                               |
 | x, y                        | instead of all these: a set without a split of its own                            |
 | classes                     | if there: the names of the whole numbers, in order                                |
 | NAME_train, NAME_test       | any other with one value an example: what data.group may name                     |
@@ -18,21 +18,19 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import numpy as np
 
-from pipeline.data.sources import PART_NAMES, TRAIN, Raw, own_parts
+from pipeline.data.config import Data
+from pipeline.data.raw import PART_NAMES, TRAIN, Raw, own_parts
 from pipeline.errors import InputError
-
-if TYPE_CHECKING:
-    from pipeline.data.config import Data
 
 BLOCK_BYTES = 8 << 20
 BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, OSError, NotImplementedError)
 
 
-def find(config: "Data") -> list[Path]:
+def find(config: Data) -> list[Path]:
     """The one file. InputError where there is none, or more than one."""
     if config.root is None:
         raise InputError("data.root=null: data.source=npz needs the file: data.root=FILE.npz.")
@@ -48,7 +46,7 @@ def find(config: "Data") -> list[Path]:
     return files
 
 
-def read(config: "Data", files: list[Path]) -> Raw:
+def read(config: Data, files: list[Path]) -> Raw:
     """The parts one after the other. InputError names the array that cannot be."""
     file = files[0]
     try:

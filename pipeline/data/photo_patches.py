@@ -5,15 +5,14 @@ leaves, petals, sky. To pretrain on, not to be proud of: patches overlap, across
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.data.sources import Raw, existing_root
+from pipeline.data.config import Data
+from pipeline.data.images import LUMINANCE
+from pipeline.data.raw import Raw
+from pipeline.data.roots import existing_root
 from pipeline.errors import InputError
-
-if TYPE_CHECKING:
-    from pipeline.data.config import Data
 
 KNOWN = {"photo_patches": (1, 10)}
 STRIPS = 5  # that each photo is cut into, side by side
@@ -21,18 +20,18 @@ PER_CLASS = 180  # as many as of a digit
 SIDE_PX = 32
 
 
-def find(config: "Data") -> list[Path]:
+def find(config: Data) -> list[Path]:
     """No files. InputError for a root, which would have no effect."""
     if existing_root(config) is not None:
         raise InputError(f"data.root={config.root}: data=photo_patches is embedded and reads no folder; leave it null.")
     return []
 
 
-def read(config: "Data", files: list[Path]) -> Raw:
+def read(config: Data, files: list[Path]) -> Raw:
     """1,800 grey patches [32, 32, 1] at places drawn once and for all, 180 of each of 10 strips."""
     from sklearn.datasets import load_sample_images  # half a second
 
-    luminance = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+    luminance = np.array(LUMINANCE)
     patches, draws = [], np.random.PCG64(0)
     for photo_HWC in load_sample_images().images:
         grey_HW = np.round(photo_HWC @ luminance).astype(np.uint8)

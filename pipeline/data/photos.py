@@ -37,8 +37,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from pipeline.data.raw import Photo, Refused
 from pipeline.data.resize import fit
-from pipeline.data.sources import Photo, Refused
 
 if TYPE_CHECKING:
     from PIL import Image

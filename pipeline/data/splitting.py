@@ -3,9 +3,9 @@
 import numpy as np
 
 from pipeline.data import grouping
-from pipeline.data.config import Data
+from pipeline.data.config import NO_GROUP, Data
 from pipeline.data.prepared import Prepared
-from pipeline.data.sources import SPLITS, TEST, TRAIN, VAL
+from pipeline.data.raw import SPLITS, TEST, TRAIN, VAL
 from pipeline.errors import InputError
 
 UNUSED = -1  # of no split
@@ -29,7 +29,7 @@ def split(prepared: Prepared, config: Data, seed: int) -> dict[str, np.ndarray]:
     if own is None or split_anew(prepared, config):
         own = np.full(len(prepared.labels), TRAIN, np.int8)
     column = grouping.column_of(prepared, config)
-    groups = None if column is None else grouping.joined(grouping.codes(prepared, column), grouping.copies(prepared))
+    groups = None if column is None else grouping.join(grouping.codes(prepared, column), grouping.copies(prepared))
     asked = f"data.group={config.group}"
     if column is not None and config.group is None:
         asked = f"data.group=null, and the column {column} groups by its name (data.group=none leaves it aside)"
@@ -70,9 +70,9 @@ def split(prepared: Prepared, config: Data, seed: int) -> dict[str, np.ndarray]:
 
 def split_anew(prepared: Prepared, config: Data) -> bool:
     """Whether the set's own split is not used, since it divides groups of the column that was named."""
-    if prepared.own_split is None or config.group in (None, grouping.NONE):
+    if prepared.own_split is None or config.group in (None, NO_GROUP):
         return False
-    return bool(grouping.divided(grouping.codes(prepared, str(config.group)), prepared.own_split).any())
+    return bool(grouping.is_divided(grouping.codes(prepared, str(config.group)), prepared.own_split).any())
 
 
 def stratified_order(labels: np.ndarray, seed: int, stream: int, same: np.ndarray | None = None) -> np.ndarray:

@@ -94,7 +94,7 @@ def _module(
     else:
         # What was trained on images normalised one way is given images normalised that way.
         mean, std = networks.load(network, record) or map(
-            torch.as_tensor, data.normalisation(prepared.images, splits["train"])
+            torch.as_tensor, prepared.kind.normalisation(prepared.images, splits["train"])
         )
     return Classifier(network, mean, std, len(prepared.classes), settings.optimizer, networks.tuning_of(record))
 

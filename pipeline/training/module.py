@@ -10,7 +10,8 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from pipeline.config.trainer import Optimizer
-from pipeline.data.loader import Batch, normalised
+from pipeline.data.images import normalise
+from pipeline.data.loader import Batch
 from pipeline.transfer import Tuning
 
 
@@ -46,7 +47,7 @@ class Classifier(pl.LightningModule):
 
     def normalised(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         """What the network takes of uint8 images [B, C, H, W]."""
-        return normalised(x_BCHW, self.mean, self.std)
+        return normalise(x_BCHW, self.mean, self.std)
 
     def head(self, features: torch.Tensor) -> torch.Tensor:
         """Logits [B, classes] of what the trunk gives: the new layers at the network's end, one after the other."""

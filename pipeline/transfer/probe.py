@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.data.loader import normalised
+from pipeline.data.images import normalise
 
 PENALTIES = tuple(10.0**power for power in range(-4, 3))
 """Ridge penalties tried, as fractions of the trace of the features' Gram matrix."""
@@ -82,7 +82,7 @@ def probe(features_ND: np.ndarray, labels_N: np.ndarray) -> Probe:
 def as_seen(images_NHWC: np.ndarray, mean_C: Tensor, std_C: Tensor) -> Tensor:
     """uint8 images as a network with such a normalisation takes them: [N, C, H, W], grey or RGB as it wants."""
     x_NCHW = torch.from_numpy(np.ascontiguousarray(images_NHWC)).permute(0, 3, 1, 2)
-    return normalised(x_NCHW, mean_C.reshape(-1, 1, 1), std_C.reshape(-1, 1, 1))
+    return normalise(x_NCHW, mean_C.reshape(-1, 1, 1), std_C.reshape(-1, 1, 1))
 
 
 @torch.no_grad()

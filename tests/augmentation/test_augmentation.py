@@ -8,7 +8,9 @@ from running import TINY
 from pipeline import rundir
 from pipeline.augmentation import WORDS, Augment, Augmentation, build
 from pipeline.augmentation.albumentations import library
+from pipeline.augmentation.apply import GREY
 from pipeline.augmentation.draws import STREAMS, bits, uniform
+from pipeline.data.images import LUMINANCE
 from pipeline.data.loader import Shuffled, loader
 from pipeline.errors import InputError
 
@@ -134,6 +136,10 @@ def test_cutout_blackens_a_square_of_half_the_side(images):
 def test_colour_by_hand(monkeypatch):
     assert Fixed(["colour"], monkeypatch, brightness=1.0).one([[100, 250]]) == [[120, 255]]  # times 1.2
     assert Fixed(["colour"], monkeypatch, contrast=0.0).one([[100, 200]]) == [[110, 190]]  # 150 -+ 0.8 x 50
+
+
+def test_grey_is_what_a_grey_network_is_given():
+    assert np.array_equal(GREY, np.float32(LUMINANCE))
 
 
 # ---- albumentations means the same

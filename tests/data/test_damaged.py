@@ -139,7 +139,7 @@ def test_each_bad_file_is_listed_with_its_reason(folder: tuple[Path, dict[str, s
     prepared = prepare(settings(root), seed=0)
     assert len(prepared.images) == good
     assert prepared.classes == ["ants", "bees"]
-    found = describe(prepared, settings(root), 0)
+    found = describe(prepared, settings(root), 0).document()
     listed = {one["path"]: one["reason"] for one in found["quarantined"]}
     assert len(listed) == len(found["quarantined"]) == len(expected) + 1
     for path, reason in expected.items():

@@ -6,7 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from pipeline.data import Data
-from pipeline.data.sources import SOURCES
+from pipeline.data.formats import FORMATS
 from pipeline.errors import InputError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -76,7 +76,7 @@ def test_every_file_of_the_group_fits_the_schema(path: Path) -> None:
     config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Data), OmegaConf.load(path)))
     assert isinstance(config, Data)
     assert config.name == path.stem
-    assert config.source in SOURCES
+    assert config.source in FORMATS
     assert path.read_text().startswith("#")
 
 

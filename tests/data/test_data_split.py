@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.data import Data, Prepared, class_counts, split
-from pipeline.data.report import duplicates_across
+from pipeline.data.leaks import find_leaks
 from pipeline.data.splitting import stratified_order
 from pipeline.errors import InputError
 
@@ -155,6 +155,5 @@ def test_duplicates_across_splits_are_found_and_those_within_one_are_not() -> No
     prepared = prepared_of(np.array([0, 1, 0, 1, 0, 1]))
     prepared = replace(prepared, same=np.array([0, 1, 1, 3, 3, 0]))
     splits = {"train": np.array([0, 1, 2]), "val": np.array([3, 4]), "test": np.array([5])}
-    assert duplicates_across(prepared, splits) == [
-        {"indices": [0, 5], "splits": ["train", "test"], "classes": ["c0", "c1"]}
-    ]
+    (found,) = find_leaks(prepared, Data(), splits).duplicates
+    assert (found.indices, found.splits, found.classes) == ([0, 5], ["train", "test"], ["c0", "c1"])

@@ -32,7 +32,7 @@ def test_all_of_them_are_there(tmp_path: Path) -> None:
     }
     assert prepared.manifest["counts"] == {"all": counts}
 
-    document = describe(prepared, config, 0)
+    document = describe(prepared, config, 0).document()
     assert {"dataset", "digest", "counts", "quarantined", "duplicates"} <= set(document)
     assert document["quarantined"] == []
     assert {name: sum(part.values()) for name, part in document["counts"].items()} == {

@@ -15,9 +15,9 @@ from running import TINY, Done, call
 from test_data_split import prepared_of
 
 from pipeline.data import Data, Prepared, column_of, describe, prepare, split
-from pipeline.data.grouping import divided, is_usual, joined
-from pipeline.data.halves import of_half
-from pipeline.data.report import leaks
+from pipeline.data.grouping import is_divided, is_usual, join
+from pipeline.data.halves import take_half
+from pipeline.data.leaks import find_leaks
 from pipeline.errors import InputError
 
 
@@ -87,7 +87,7 @@ def test_an_own_split_that_keeps_groups_whole_is_kept() -> None:
     parts = split(prepared, config(), 0)
     assert parts["test"].tolist() == np.flatnonzero(own == 2).tolist()
     assert not set(groups[parts["val"]]) & set(groups[parts["train"]])
-    assert leaks(prepared, config(), parts)["groups"] == []
+    assert find_leaks(prepared, config(), parts).document()["groups"] == []
 
 
 def test_one_that_divides_them_is_told_and_made_anew(capfd: pytest.CaptureFixture[str]) -> None:
@@ -97,10 +97,10 @@ def test_one_that_divides_them_is_told_and_made_anew(capfd: pytest.CaptureFixtur
     expected = {"column": "patient", "groups": 6, "of_groups": 20, "examples": 18, "of_examples": 60, "by": "set"}
     parts = split(prepared, Data(source="npz"), 0)
     assert parts["test"].tolist() == np.flatnonzero(own == 2).tolist()
-    assert leaks(prepared, Data(source="npz"), parts)["groups"] == [expected | {"mended": False}]
+    assert find_leaks(prepared, Data(source="npz"), parts).document()["groups"] == [expected | {"mended": False}]
     assert not set(groups[parts["train"]]) & set(groups[parts["val"]])  # what is cut here is cut by whole groups
     parts = split(prepared, config(), 0)
-    assert leaks(prepared, config(), parts)["groups"] == [expected | {"mended": True}]
+    assert find_leaks(prepared, config(), parts).document()["groups"] == [expected | {"mended": True}]
     assert not set(groups[parts["test"]]) & set(groups[np.concatenate([parts["train"], parts["val"]])])
 
 
@@ -119,7 +119,7 @@ def test_groups_that_are_too_few() -> None:
 
 
 def test_divided_by_hand() -> None:
-    assert divided(np.array([5, 5, 7, 7, 9]), np.array([0, 1, 1, 1, 0])).tolist() == [True, True, False, False, False]
+    assert is_divided(np.array([5, 5, 7, 7, 9]), np.array([0, 1, 1, 1, 0])).tolist() == [True, True, *[False] * 3]
 
 
 def test_a_set_on_disk_from_end_to_end(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -134,7 +134,7 @@ def test_a_set_on_disk_from_end_to_end(tmp_path: Path, capfd: pytest.CaptureFixt
     keys = {"source": "npz", "name": "cells", "root": str(tmp_path / "cells.npz"), "prepared_dir": str(tmp_path / "p")}
     leaky = Data(**keys)  # type: ignore[arg-type]
     prepared = prepare(leaky, seed=0)
-    document = describe(prepared, leaky, 0)
+    document = describe(prepared, leaky, 0).document()
     (found,) = document["groups"]
     assert (found["groups"], found["examples"], found["mended"]) == (30, 90, False)
     said = capfd.readouterr().err
@@ -150,7 +150,7 @@ def test_a_set_on_disk_from_end_to_end(tmp_path: Path, capfd: pytest.CaptureFixt
     parts = split(again, mended, 0)
     names = np.concatenate([patients[train], patients[~train]])
     assert not set(names[parts["train"]]) & set(names[parts["test"]])
-    assert describe(again, mended, 0)["groups"][0]["mended"]
+    assert describe(again, mended, 0).document()["groups"][0]["mended"]
 
 
 # ---- what is kept together without being asked
@@ -178,7 +178,7 @@ def test_nothing_that_belongs_together_is_ever_cut_apart(
     own_split = (2 * (rng.random(len(groups)) < 0.2)).astype(np.int8) if own else None
     plain = grouped(labels, groups, own_split, column)
     asked = Data(source="npz", limit_train=limit, class_half=half)
-    prepared = of_half(replace(plain, same=same), asked, seed)
+    prepared = take_half(replace(plain, same=same), asked, seed)
     try:
         parts = split(prepared, asked, seed)
     except InputError as error:
@@ -186,21 +186,21 @@ def test_nothing_that_belongs_together_is_ever_cut_apart(
             return
         raise
     cut = ["train", "val"] if own else ["train", "val", "test"]
-    units = joined(groups, same) if column == "patient_id" else same
+    units = join(groups, same) if column == "patient_id" else same
     lies_in: dict[int, str] = {}
     for name in cut:
         for i in parts[name].tolist():
             assert prepared.labels[i] >= 0
             assert lies_in.setdefault(int(units[i]), name) == name
     if not own:
-        found = leaks(prepared, asked, parts)
+        found = find_leaks(prepared, asked, parts).document()
         assert found["duplicates"] == found["groups"] == []
 
 
 def test_joined_by_hand() -> None:
     groups = np.array([0, 0, 1, 1, 2, 2, 3])
     same = np.array([0, 1, 1, 3, 4, 5, 6])  # an image of group 0 is also one of group 1
-    together = joined(groups, same)
+    together = join(groups, same)
     assert len(set(together[:4].tolist())) == 1
     assert len(set(together.tolist())) == 3
 

@@ -9,27 +9,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.data import Data, Prepared, declared, prepare, split
-from pipeline.data.halves import drawn, of_half
+from pipeline.data.halves import draw_halves, take_half
 from pipeline.errors import InputError
 
 
 @given(st.integers(4, 200), st.integers(0, 2**32 - 1))
 def test_halves_are_disjoint_and_equal_and_cover_all(classes: int, seed: int) -> None:
-    halves = drawn(classes, seed)
+    halves = draw_halves(classes, seed)
     a, b = set(halves["a"].tolist()), set(halves["b"].tolist())
     assert len(a) == len(b) == classes // 2
     assert not a & b
     assert a | b <= set(range(classes))
     assert len(a | b) == classes - classes % 2
     assert all((np.diff(half) > 0).all() for half in halves.values())
-    assert all((halves[half] == drawn(classes, seed)[half]).all() for half in halves)
+    assert all((halves[half] == draw_halves(classes, seed)[half]).all() for half in halves)
 
 
 def test_halves_differ_by_seed():
-    found = {tuple(drawn(10, seed)["a"]) for seed in range(50)}
+    found = {tuple(draw_halves(10, seed)["a"]) for seed in range(50)}
     assert len(found) > 40  # of 252
     # every class is as often in A as in B: 500 draws, 6 standard deviations
-    counts = np.bincount(np.concatenate([drawn(10, seed)["a"] for seed in range(500)]), minlength=10)
+    counts = np.bincount(np.concatenate([draw_halves(10, seed)["a"] for seed in range(500)]), minlength=10)
     assert (abs(counts - 250) < 6 * np.sqrt(500 / 4)).all()
 
 
@@ -58,7 +58,7 @@ def test_a_split_of_the_set_s_own_is_kept():
     own = np.repeat(np.array([0, 2], np.int8), 20)
     whole = Prepared(Path("nowhere"), np.zeros((40, 1, 1, 1), np.uint8), labels, list("abcd"), "", own, {})
     config = Data(class_half="a", val_fraction=0.2)
-    prepared = of_half(whole, config, 0)
+    prepared = take_half(whole, config, 0)
     parts = split(prepared, config, 0)
     mine = [whole.classes.index(name) for name in prepared.classes]
     assert parts["test"].tolist() == [i for i in range(20, 40) if labels[i] in mine]
@@ -83,4 +83,4 @@ def test_mistakes():
         Data(class_half="c")
     three = Prepared(Path("nowhere"), np.zeros((3, 1, 1, 1), np.uint8), np.arange(3), list("abc"), "", None, {})
     with pytest.raises(InputError, match=r"data\.class_half=a: digits has 3 classes; each half needs two at least\."):
-        of_half(three, Data(class_half="a"), 0)
+        take_half(three, Data(class_half="a"), 0)

@@ -98,7 +98,7 @@ def test_copies_across_splits_are_told_by_their_paths(tmp_path: Path) -> None:
     (root / "val/bees/0.png").write_bytes((root / "train/ants/2.png").read_bytes())
     config = settings(root)
     prepared = prepare(config, seed=0)
-    found = describe(prepared, config, 0)["duplicates"]
+    found = describe(prepared, config, 0).document()["duplicates"]
     assert {"train/ants/2.png", "val/bees/0.png"} in [set(one["paths"]) for one in found]
 
 

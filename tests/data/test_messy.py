@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.data import Data, prepare
-from pipeline.data.messy import messy, one
+from pipeline.data.messy import spoil, spoil_image
 
 
 def digits(tmp_path: Path, **fields: object) -> Data:
@@ -34,7 +34,7 @@ def test_it_is_a_set_of_its_own_that_never_changes(tmp_path: Path) -> None:
 
 def made(folder: Path, images: np.ndarray, parts: np.ndarray, strength: float, seed: int) -> np.ndarray:
     np.save(folder / "images.npy", images)
-    return np.concatenate(list(messy(folder / "images.npy", parts.astype(np.int8), strength, seed)))
+    return np.concatenate(list(spoil(folder / "images.npy", parts.astype(np.int8), strength, seed)))
 
 
 def blank(n: int = 40, size: int = 32, channels: int = 1) -> np.ndarray:
@@ -47,8 +47,8 @@ def blank(n: int = 40, size: int = 32, channels: int = 1) -> np.ndarray:
 def test_an_image_depends_on_its_index_and_not_on_its_company(tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (300, 8, 8, 3)).astype(np.uint8)
     whole = made(tmp_path, images, np.zeros(300), 0.7, 3)
-    assert (one(images, 271, np.arange(300), 0.7, 3) == whole[271]).all()
-    assert not (one(images, 271, np.arange(300), 0.7, 4) == whole[271]).all()
+    assert (spoil_image(images, 271, np.arange(300), 0.7, 3) == whole[271]).all()
+    assert not (spoil_image(images, 271, np.arange(300), 0.7, 4) == whole[271]).all()
 
 
 def test_what_it_does_stays_within_what_is_documented(tmp_path: Path) -> None:
@@ -89,4 +89,4 @@ FROZEN = [[[1], [16], [41], [15]], [[42], [1], [60], [9]], [[38], [4], [3], [32]
 
 def test_it_never_changes() -> None:
     images = np.arange(32, dtype=np.uint8).reshape(2, 4, 4, 1)
-    assert one(images, 1, np.arange(2), 1.0, 0).tolist() == FROZEN
+    assert spoil_image(images, 1, np.arange(2), 1.0, 0).tolist() == FROZEN

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.data import Data, prepare
-from pipeline.data import prepared as prepared_module
-from pipeline.data.prepared import open_prepared
+from pipeline.data import Data, prepare, soundness
+from pipeline.data.opening import open_prepared
 from pipeline.errors import InputError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -123,7 +122,7 @@ def test_other_content_of_the_same_size_is_noticed_and_made_anew(
     whole = prepare(config(folder), seed=0)
     images, labels = np.array(whole.images), whole.labels
     if not again:  # as in another process
-        prepared_module._checked.clear()
+        soundness._checked.clear()
     damage(whole.dir / name)
     with pytest.raises(InputError, match="is not a whole prepared set"):
         open_prepared(whole.dir, config(folder), 0)
@@ -140,23 +139,23 @@ def test_a_worker_trusts_what_its_command_found_and_sees_what_changed_since(
     folder = idx_folder()
     whole = prepare(config(folder), seed=0)
     hashed = []
-    real = prepared_module._sha256
-    monkeypatch.setattr(prepared_module, "_sha256", lambda path: hashed.append(path.name) or real(path))
+    real = soundness.sha256
+    monkeypatch.setattr(soundness, "sha256", lambda path: hashed.append(path.name) or real(path))
     prepare(config(folder), seed=0)
     assert hashed == []  # once in a process
-    prepared_module._checked.clear()
+    soundness._checked.clear()
     prepare(config(folder), seed=0)
     assert "images.npy" in hashed  # another command
     hashed.clear()
-    monkeypatch.setattr(prepared_module, "_trusts_command", True)
-    prepared_module._checked.clear()
+    monkeypatch.setattr(soundness, "_trusts_command", True)
+    soundness._checked.clear()
     prepare(config(folder), seed=0)
     assert hashed == []
     # What changed since is seen, even where its time was set back.
     before = (whole.dir / "labels.npy").stat()
     permuted(whole.dir / "labels.npy")
     os.utime(whole.dir / "labels.npy", ns=(before.st_atime_ns, before.st_mtime_ns))
-    prepared_module._checked.clear()
+    soundness._checked.clear()
     assert (prepare(config(folder), seed=0).labels == whole.labels).all()
     assert "labels.npy" in hashed
 

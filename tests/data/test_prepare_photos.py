@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from pipeline.data import Data, prepare
-from pipeline.data.report import card
+from pipeline.data.card import write_card
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -98,7 +98,7 @@ def test_the_peak_of_memory_does_not_grow_with_the_set(tmp_path: Path, source: s
 def test_the_card_is_one_page_that_needs_nothing_else(tmp_path: Path) -> None:
     settings = config(photos(tmp_path / "raw", 60, 20), tmp_path / "prepared", size=16)
     prepared = prepare(settings, seed=0)
-    path = Path(card(prepared, settings, 0))
+    path = write_card(prepared, settings, 0)
     assert path.parent == prepared.dir
     page = path.read_text()
     for part in ("ants", "bees", prepared.digest, "data:image/png;base64,", "damaged", "ants/00005.png", "All 20x20"):
@@ -108,5 +108,5 @@ def test_the_card_is_one_page_that_needs_nothing_else(tmp_path: Path) -> None:
     assert "src=" in page
     assert page.count("src=") == page.count('src="data:')
     path.unlink()
-    assert Path(card(prepared, settings, 0)).read_text() == page
-    assert card(prepared, settings, 1) != str(path)  # another split
+    assert write_card(prepared, settings, 0).read_text() == page
+    assert write_card(prepared, settings, 1) != path  # another split

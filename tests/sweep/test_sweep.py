@@ -183,23 +183,23 @@ def test_the_sweeps_own_file_says_what_was_asked(sweep):
 
 
 def test_data_is_prepared_once_for_all_jobs(command, monkeypatch):
-    from pipeline.data import prepared
+    from pipeline.data import preparing
 
     made = []
-    make = prepared._make
-    monkeypatch.setattr(prepared, "_make", lambda *args: made.append(args[2]) or make(*args))
+    make = preparing._make
+    monkeypatch.setattr(preparing, "_make", lambda *args: made.append(args[2]) or make(*args))
     assert command("train", f"-m {TINY} data.size=8,16 seed=0,1").code == 0
     assert [path.name.rsplit("-", 1)[0] for path in made] == ["digits-8-stretch", "digits-16-stretch"]
 
 
 def test_prepared_content_is_hashed_once_in_a_sweep(command, monkeypatch):
-    from pipeline.data import prepared
+    from pipeline.data import soundness
 
     assert command("prepare").code == 0
-    prepared._checked.clear()
+    soundness._checked.clear()
     hashed = []
-    sha256 = prepared._sha256
-    monkeypatch.setattr(prepared, "_sha256", lambda path: hashed.append(path.name) or sha256(path))
+    sha256 = soundness.sha256
+    monkeypatch.setattr(soundness, "sha256", lambda path: hashed.append(path.name) or sha256(path))
     assert command("train", f"-m {TINY} seed=0,1").code == 0
     assert hashed.count("images.npy") == 1
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline.data import normalisation
+from pipeline.data.images import normalisation
 
 
 def test_it_is_the_mean_and_deviation_of_the_training_images_alone() -> None:

@@ -1,21 +1,35 @@
-"""A set's data card: one HTML page that needs nothing else, to look at before a result is believed."""
+"""A set's data card: one HTML page that needs nothing else, to look at before a result is believed.
+
+`write_card` puts it beside the set, and `describe` says the same as a document.
+"""
 
 import base64
+import hashlib
 import html
 import io
+import json
+import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pipeline import folders
 from pipeline.data import grouping
 from pipeline.data.config import Data
-from pipeline.data.prepared import Prepared
-from pipeline.data.sources import VAL
+from pipeline.data.findings import Findings, examine, kept_sentence, kinds_of_reasons, sentences
+from pipeline.data.leaks import Copies, Leaks
+from pipeline.data.opening import open_prepared
+from pipeline.data.prepared import Prepared, per_class
+from pipeline.data.raw import VAL
+from pipeline.data.sheet import CLASSES
+from pipeline.data.soundness import is_whole
 from pipeline.data.splitting import split, split_anew
+from pipeline.errors import InputError
 from pipeline.terminal import literal
 
-CLASSES, EACH = 20, 12  # of the contact sheet: rows and columns
 ROWS = 200  # of a list, at most
 
 STYLE = """
@@ -32,18 +46,87 @@ img.sheet { image-rendering: pixelated; max-width: 100%; } .names td { font-size
 """
 
 
+@dataclass(frozen=True)
+class Description:
+    """What `prepare` says of a set, split as configured."""
+
+    dataset: Path
+    digest: str
+    counts: dict[str, dict[str, int]]  # by split and class
+    findings: Findings
+    sizes: dict[str, Any]  # before resizing
+    card: Path
+
+    def document(self) -> dict[str, Any]:
+        """The `prepare` document."""
+        return {
+            "dataset": str(self.dataset),
+            "digest": self.digest,
+            "counts": self.counts,
+            **self.findings.document(),
+            "sizes": self.sizes,
+            "card": str(self.card),
+        }
+
+
+def describe(prepared: Prepared, config: Data, seed: int) -> Description:
+    """Folder, digest, counts, what was put aside, what leaks between the splits of the seed. Writes the card."""
+    splits = split(prepared, config, seed)
+    return Description(
+        dataset=prepared.dir,
+        digest=prepared.digest,
+        counts=class_counts(prepared, splits),
+        findings=examine(prepared, config, splits),
+        sizes=prepared.manifest["sizes"],
+        card=write_card(prepared, config, seed),
+    )
+
+
+def class_counts(prepared: Prepared, splits: dict[str, np.ndarray]) -> dict[str, dict[str, int]]:
+    """{split: {class: number of examples}}."""
+    return {name: per_class(prepared.labels[indices], prepared.classes) for name, indices in splits.items()}
+
+
+def write_card(prepared: Prepared, config: Data, seed: int) -> Path:
+    """The path of the data card of a set so split, one HTML page that needs nothing else; made where it is missing.
+
+    It lies beside the set. InputError where it cannot be written.
+    """
+    deciding = [config.val_fraction, config.test_fraction, config.limit_train, config.group, config.class_half]
+    deciding.append(seed if config.split_seed is None else config.split_seed)
+    path = prepared.dir / f"card-{hashlib.sha256(json.dumps(deciding).encode()).hexdigest()[:8]}.html"
+    if not path.exists():
+        try:
+            with folders.replacing(path) as file:
+                file.write(page(prepared, config, seed).encode())
+        except OSError as error:
+            raise InputError(f"{path}: the data card cannot be written ({error.strerror}).") from None
+    return path
+
+
+def is_card(file: Path) -> bool:
+    """Whether `file` is the card of a whole prepared set, and no link to something else."""
+    named = re.fullmatch(r"card-[0-9a-f]{8}\.html", file.name)
+    return bool(named) and not file.is_symlink() and is_whole(file.parent)
+
+
+def card_of(folder: str, digest: str, config: Data, seed: int) -> Path | None:
+    """The card of a run's data, by what run.json says of it; None where that set is gone, or no longer what it was."""
+    try:
+        prepared = open_prepared(folder, config, seed)
+        return write_card(prepared, config, seed) if prepared.digest == digest else None
+    except InputError:
+        return None
+
+
 def page(prepared: Prepared, config: Data, seed: int) -> str:
     """The card as HTML, of the splits that a run with this configuration and seed has."""
-    from pipeline.data.report import class_counts, findings, kept_sentence, sentences
-
     splits = split(prepared, config, seed)
     used = int((prepared.labels >= 0).sum())
-    found = findings(prepared, config, splits)
+    found = examine(prepared, config, splits)
     counts = class_counts(prepared, splits)
     manifest = prepared.manifest
-    channels, height, width = prepared.input_shape
     minds = sentences(found)
-    colour = {1: "grey", 3: "colour"}[channels]
     messy = f", made messy at {manifest['messy']:g} (seed {manifest['messy_seed']})" if manifest["messy"] else ""
     where = "".join(f"<br>{_text(one['path'])}" for one in manifest["raw"][:4])
     parts = [
@@ -51,22 +134,23 @@ def page(prepared: Prepared, config: Data, seed: int) -> str:
         '<html lang="en"><head><meta charset="utf-8">',
         f"<title>{_text(manifest['name'])}: data card</title><style>{STYLE}</style></head><body>",
         f"<h1>{_text(manifest['name'])}</h1>",
-        f'<p class="sub">{used:,} images in {len(prepared.classes)} classes, {height}x{width} '
-        f"{colour} after {_text(manifest['resize'])}{messy}. Read by data.source={_text(manifest['source'])}."
+        f'<p class="sub">{used:,} images in {len(prepared.classes)} classes, '
+        f"{prepared.kind.shape_in_words(prepared.input_shape)} after {_text(manifest['resize'])}{messy}. "
+        f"Read by data.source={_text(manifest['source'])}."
         f"<br>digest {prepared.digest}{where}</p>",
     ]
     if minds:
         parts.append('<ul class="mind">' + "".join(f"<li>{_text(one)}</li>" for one in minds) + "</ul>")
     else:
-        no_group = f", no group of {_text(found['group']['column'])}" if found["group"] else ""
+        no_group = f", no group of {_text(found.leaks.group.column)}" if found.leaks.group else ""
         parts.append(f'<p class="fine">Nothing was put aside; no image lies in two splits{no_group}.</p>')
-    parts.append(f'<p class="sub">{_text(_how(prepared, config, seed))}<br>{_text(kept_sentence(found))}</p>')
+    parts.append(f'<p class="sub">{_text(_how(prepared, config, seed))}<br>{_text(kept_sentence(found.leaks))}</p>')
     parts += ["<h2>Contact sheet</h2>", _sheet(prepared), "<h2>Images per class</h2>", _counts(counts)]
     parts += ["<h2>Sizes before resizing</h2>", _sizes(manifest["sizes"])]
     if prepared.columns:
-        parts += ["<h2>Groups</h2>", _groups(prepared, found)]
-    parts += ["<h2>Put aside</h2>", _quarantine(found["quarantined"])]
-    parts += ["<h2>The same image in more than one split</h2>", _duplicates(found["duplicates"], prepared)]
+        parts += ["<h2>Groups</h2>", _groups(prepared, found.leaks)]
+    parts += ["<h2>Put aside</h2>", _quarantine(found.quarantined)]
+    parts += ["<h2>The same image in more than one split</h2>", _duplicates(found.leaks.duplicates, prepared)]
     parts.append("</body></html>")
     return "\n".join(parts) + "\n"
 
@@ -85,30 +169,12 @@ def _how(prepared: Prepared, config: Data, seed: int) -> str:
     return f"Splits: {cut}, by seed {drawn}{limit}."
 
 
-def contact_sheet(prepared: Prepared) -> np.ndarray:
-    """uint8 [H, W, 3]: a row for each of the first classes, images evenly spaced through each."""
-    size = prepared.images.shape[1]
-    zoom = max(1, 48 // size)
-    step = max(1, -(-size // 96))  # large ones are thinned out
-    side = len(range(0, size, step)) * zoom
-    gap = 2
-    rows = min(CLASSES, len(prepared.classes))
-    sheet = np.full((rows * (side + gap) - gap, EACH * (side + gap) - gap, 3), 255, np.uint8)
-    for row in range(rows):
-        members = np.flatnonzero(prepared.labels == row)
-        chosen = members[np.linspace(0, len(members) - 1, min(EACH, len(members))).astype(int)] if len(members) else []
-        for column, i in enumerate(chosen):
-            image = np.asarray(prepared.images[i])[::step, ::step].repeat(zoom, 0).repeat(zoom, 1)
-            top, left = row * (side + gap), column * (side + gap)
-            sheet[top : top + side, left : left + side] = image
-    return sheet
-
-
 def _sheet(prepared: Prepared) -> str:
     from PIL import Image
 
+    picture = prepared.kind.contact_sheet(prepared.images, prepared.labels, len(prepared.classes))
     png = io.BytesIO()
-    Image.fromarray(contact_sheet(prepared)).save(png, "PNG", optimize=True)
+    Image.fromarray(picture).save(png, "PNG", optimize=True)
     data = base64.b64encode(png.getvalue()).decode()
     names = prepared.classes[:CLASSES]
     more = f", the first {CLASSES} of {len(prepared.classes)} classes" if len(prepared.classes) > CLASSES else ""
@@ -150,16 +216,16 @@ def _sizes(sizes: dict[str, Any]) -> str:
     )
 
 
-def _groups(prepared: Prepared, found: dict[str, Any]) -> str:
-    bad = {leak["column"]: leak for leak in found["groups"]}
-    kept, looked_at = found["group"] and found["group"]["column"], grouping.usual(prepared)
+def _groups(prepared: Prepared, leaks: Leaks) -> str:
+    bad = {leak.column: leak for leak in leaks.groups}
+    kept, looked_at = leaks.group and leaks.group.column, grouping.usual_columns(prepared)
     rows = []
     for column in prepared.columns:
         leak = bad.get(column)
         divided = "none" if column == kept or column in looked_at else ""
         if leak:
-            divided = f"{leak['groups']:,} groups, {leak['examples']:,} examples"
-            divided += " by the set's own split, which is not used" if leak["mended"] else ""
+            divided = f"{leak.groups:,} groups, {leak.examples:,} examples"
+            divided += " by the set's own split, which is not used" if leak.mended else ""
         rows.append([column, f"{len(np.unique(grouping.codes(prepared, column))):,}", divided])
     return "<p>Any of these can be data.group.</p>" + _table(["column", "values", "divided by the splits"], rows)
 
@@ -167,25 +233,20 @@ def _groups(prepared: Prepared, found: dict[str, Any]) -> str:
 def _quarantine(quarantined: list[dict[str, str]]) -> str:
     if not quarantined:
         return "<p>Nothing: every file could be used.</p>"
-    from pipeline.data.report import kinds
-
     more = f"<p>... and {len(quarantined) - ROWS:,} more, in manifest.json.</p>" if len(quarantined) > ROWS else ""
     rows = [[one["path"], one["reason"]] for one in quarantined[:ROWS]]
-    return f"<p>{len(quarantined):,}: {_text(kinds(quarantined))}.</p>" + _table(["path", "reason"], rows) + more
+    return (
+        f"<p>{len(quarantined):,}: {_text(kinds_of_reasons(quarantined))}.</p>"
+        + _table(["path", "reason"], rows)
+        + more
+    )
 
 
-def _duplicates(duplicates: list[dict[str, list[Any]]], prepared: Prepared) -> str:
+def _duplicates(duplicates: list[Copies], prepared: Prepared) -> str:
     if not duplicates:
         copies = 0 if prepared.same is None else int((prepared.same != np.arange(len(prepared.same))).sum())
         return f"<p>None. {copies:,} images of the set are copies of another.</p>"
-    rows = [
-        [
-            ", ".join(map(str, one.get("paths", one["indices"]))),
-            ", ".join(one["splits"]),
-            ", ".join(one["classes"]),
-        ]
-        for one in duplicates[:ROWS]
-    ]
+    rows = [[", ".join(one.names), ", ".join(one.splits or ()), ", ".join(one.classes)] for one in duplicates[:ROWS]]
     more = f"<p>... and {len(duplicates) - ROWS:,} more.</p>" if len(duplicates) > ROWS else ""
     return _table(["examples", "splits", "classes"], rows) + more
 
