@@ -20,13 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.evidence.paired import half_width
+from pipeline.transfer.strategies import QUADRANTS
 
 SEEDS = "0,1,2"
-STRATEGIES = ("head_only", "early_layers", "fine_tune", "retrain")
 # What the notes' table says for a quadrant, early_layers with its own default depth.
-TABLE = dict(
-    zip(("small, similar", "small, dissimilar", "large, similar", "large, dissimilar"), STRATEGIES, strict=True)
-)
+TABLE = {", ".join(quadrant): strategy for quadrant, strategy in QUADRANTS.items()}
+STRATEGIES = tuple(TABLE.values())
 
 
 @dataclass(frozen=True)

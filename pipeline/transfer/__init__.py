@@ -14,15 +14,13 @@ Importing this package imports no torch.
 
 from pipeline.transfer.advice import numbers, sentences
 from pipeline.transfer.config import Transfer
-from pipeline.transfer.outline import Outline, deciding, outline, record, settle
+from pipeline.transfer.outline import Outline, outline
+from pipeline.transfer.plan import deciding, record, settle
 from pipeline.transfer.source import Source, of_run, of_timm
-from pipeline.transfer.strategies import NETWORKS, STRATEGIES, Part, Tuning
+from pipeline.transfer.strategies import Tuning
 
 __all__ = [
-    "NETWORKS",
-    "STRATEGIES",
     "Outline",
-    "Part",
     "Source",
     "Transfer",
     "Tuning",

@@ -31,10 +31,11 @@ from pipeline.data import Prepared
 from pipeline.errors import InputError
 from pipeline.transfer import network as networks
 from pipeline.transfer import probe
+from pipeline.transfer.build import construct
 from pipeline.transfer.config import Transfer
 from pipeline.transfer.outline import Outline, outline
 from pipeline.transfer.source import Source
-from pipeline.transfer.strategies import STRATEGIES
+from pipeline.transfer.strategies import QUADRANTS, STRATEGIES
 
 NEEDED = 1000
 NEEDED_PER_CLASS = 100
@@ -57,14 +58,6 @@ SAMPLE_MACS = 5e10
 SAMPLE_LEAST of them, and two of each class."""
 SAMPLE_LEAST = 100
 
-QUADRANTS = {
-    ("small", "similar"): "head_only",
-    ("small", "dissimilar"): "early_layers",
-    ("large", "similar"): "fine_tune",
-    ("large", "dissimilar"): "retrain",
-}
-"""The notes' table (and CS231n's)."""
-
 
 def advised(own: Section, asked: Transfer, prepared: Prepared, train: np.ndarray, seed: int, source: Source) -> Outline:
     """The outline of the strategy that the training split `train` (indices) asks for, with the advice in it.
@@ -79,22 +72,8 @@ def advised(own: Section, asked: Transfer, prepared: Prepared, train: np.ndarray
     first = outline(own, asked, shape, classes, source)
     found = measured(first, source, prepared.images, prepared.labels, train, seed)
     advice = conclude(amount(prepared.labels[train], first.plan.params), found)
-    made = outline(own, settled(asked, advice["strategy"], advice["depth"]), shape, classes, source)
+    made = outline(own, asked.with_strategy(advice["strategy"], advice["depth"]), shape, classes, source)
     return replace(made, advice=advice)
-
-
-def settled(asked: Transfer, strategy: str, depth: int | None = None) -> Transfer:
-    """transfer=auto with a strategy chosen, without the keys that this one has no use for."""
-    chosen, plain = STRATEGIES[strategy], Transfer()
-    tunes = chosen.loads and not chosen.frozen
-    return replace(
-        asked,
-        strategy=strategy,
-        depth=(asked.depth or depth) if chosen.by_depth else None,
-        lr_decay=asked.lr_decay if tunes else plain.lr_decay,
-        warmup_epochs=asked.warmup_epochs if tunes else plain.warmup_epochs,
-        unfreeze_every=asked.unfreeze_every if tunes else plain.unfreeze_every,
-    )
 
 
 def amount(labels: np.ndarray, parameters: int) -> dict[str, Any]:
@@ -138,8 +117,8 @@ def measured(
     classes = first.plan.output_shape[0]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        random = networks.construct(first.section, first.plan, classes)
-        network = networks.construct(first.section, first.plan, classes)
+        random = construct(first.section, first.plan, classes)
+        network = construct(first.section, first.plan, classes)
         begins = first.record() | {"source": networks.resolve(first, source)}
         normalisation = networks.load(network, {"transfer": begins})
     assert normalisation is not None

@@ -8,111 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from pipeline import architecture
-from pipeline.architecture import Plan, Section, Timm
-from pipeline.architecture.network import Network, assert_as_planned
+from pipeline.architecture import Timm
 from pipeline.errors import InputError
+from pipeline.transfer.build import construct
 from pipeline.transfer.outline import Outline
 from pipeline.transfer.source import Source, planned
 from pipeline.transfer.strategies import FROZEN, NEW, Tuning, from_json
 from pipeline.transfer.weights import Weights, compare, read
-
-
-class Stop(Exception):  # noqa: N818 - no error: it ends a forward pass early
-    """Carries what a module was given or gave, out of the models around it."""
-
-    def __init__(self, value: Tensor) -> None:
-        self.value = value
-
-
-class Early(nn.Module):
-    """The first stages of a timm model, the mean over the positions of their map, and a class layer.
-
-    A model's forward pass cannot be cut in general, so it is left at the end of the last stage kept; what would
-    have come behind is gone.
-    """
-
-    def __init__(self, own: Timm, made: Plan, classes: int) -> None:
-        super().__init__()
-        from pipeline.architecture.backbone import build_backbone, stage_ends  # timm takes seconds to import
-
-        *kept, last = made.layers
-        depth = last.stage
-        shape = made.input_shape
-        whole = architecture.plan(own, shape, classes)
-        self.trunk = build_backbone(own, whole, classes)
-        for layer in whole.layers:
-            if layer.stage >= depth and layer.type != "parameter":
-                self.trunk.set_submodule(layer.name, nn.Identity())
-        self.end = stage_ends(own, shape)[depth - 1]
-        gap = next((layer for layer in kept if layer.name == "head_gap"), None)
-        units = gap.output_shape[0] if gap else kept[-1].output_shape[0]
-        self.head_gap = Mean(channels_last=kept[-2 if gap else -1].output_shape[0] != units)
-        self.head_classes = nn.Linear(units, classes)
-        self.plan = made
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, classes]."""
-        return self.head_classes(self.head_gap(at_end(self.trunk, self.end, x_BCHW)))
-
-
-class Mean(nn.Module):
-    """Over the positions of a map [B, C, H, W], of tokens [B, N, C] or, `channels_last`, [B, ..., C]."""
-
-    def __init__(self, channels_last: bool = False) -> None:
-        super().__init__()
-        self.channels_last = channels_last
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Any of these -> [B, C]."""
-        if x.ndim == 4:
-            return x.mean(dim=(1, 2) if self.channels_last else (2, 3))
-        return x.mean(dim=1) if x.ndim == 3 else x
-
-
-def at_end(network: nn.Module, name: str, x: Tensor) -> Tensor:
-    """What the module `name` of a network gives when the network sees `x`; nothing behind it is run."""
-
-    def leave(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-        raise Stop(output[-1] if isinstance(output, list | tuple) else output)
-
-    handle = network.get_submodule(name).register_forward_hook(leave)
-    return _until_stop(network, x, handle)
-
-
-def before(network: nn.Module, name: str, x: Tensor) -> Tensor:
-    """What the module `name` of a network is given when the network sees `x`; it is not run any more."""
-
-    def leave(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        raise Stop(inputs[0])
-
-    handle = network.get_submodule(name).register_forward_pre_hook(leave)
-    return _until_stop(network, x, handle)
-
-
-def _until_stop(network: nn.Module, x: Tensor, handle: Any) -> Tensor:
-    try:
-        network(x)
-    except Stop as stop:
-        return stop.value
-    finally:
-        handle.remove()
-    raise AssertionError("the module never ran")
-
-
-def construct(own: Section, made: Plan, classes: int) -> nn.Module:
-    """The network of a plan that `outline` made, with fresh weights from torch's global generator."""
-    if not isinstance(own, Timm):
-        network = Network(made)
-        assert_as_planned(network, made)
-        return network
-    if made.layers[-1].name == "head_classes":
-        early = Early(own, made, classes)
-        params = sum(p.numel() for p in early.parameters())
-        assert params == made.params, f"the network holds {params} parameters; planned were {made.params}"
-        return early
-    from pipeline.architecture.backbone import build_backbone
-
-    return build_backbone(own, made, classes)
 
 
 def of_run(asked: Mapping[str, Any]) -> nn.Module:

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.architecture import Layer, Plan, Section, Timm
-from pipeline.data import Data, Prepared, split
 from pipeline.errors import InputError
 from pipeline.transfer.config import Transfer
+from pipeline.transfer.cutting import head_of, kept
 from pipeline.transfer.source import Source, planned, same
-from pipeline.transfer.strategies import STRATEGIES, Tuning, counts, head_of, kept, parts, roles, to_json
+from pipeline.transfer.strategies import CHOICES, Tuning, counts, is_within, names_of, parts, roles, to_json
 
 CHANNELS = ((1, 3), (3, 1))
 """(data, network) that can be brought together: grey into RGB, RGB into grey."""
@@ -42,13 +42,12 @@ class Outline:
     @property
     def loads(self) -> bool:
         """Whether weights of the source are used."""
-        return self.strategy != "none" and STRATEGIES[self.strategy].loads
+        return CHOICES[self.strategy].loads
 
     def of_layer(self, layer: Layer) -> dict[str, Any]:
         """{"role", "trained", "frozen"} of a row of the plan: `role` is "" where nothing is to be learnt."""
         assert self.tuning is not None
-        names = layer.name.split() if layer.type == "parameter" else [layer.name]
-        sizes = {n: s for n, s in self.sizes.items() if any(f"{n}.".startswith(f"{own}.") for own in names)}
+        sizes = {n: size for n, size in self.sizes.items() if any(is_within(n, name) for name in names_of(layer))}
         return {"role": roles(sizes, self.tuning), **counts(sizes, self.tuning)}
 
     def record(self) -> dict[str, Any]:
@@ -88,7 +87,7 @@ def outline(
     if asked.strategy == "none":
         return Outline(own, planned(own, shape, classes))
     if asked.strategy == "auto":
-        asked = Transfer("head_only", asked.source, asked.weights, asked.pretrain, cache=asked.cache)
+        asked = asked.with_strategy("head_only")
     assert source is not None
     if source.is_run and not same(own, source):
         raise InputError(
@@ -116,40 +115,6 @@ def outline(
     return Outline(source.section, made, cut, asked.strategy, tuning, head, sizes)
 
 
-def settle(
-    own: Section, asked: Transfer, prepared: Prepared, cut: Data, seed: int, source: Source | None = None
-) -> Outline:
-    """`outline` for prepared data; of transfer=auto, what its training split (by `cut` and `seed`) asks for."""
-    if asked.strategy != "auto":
-        return outline(own, asked, prepared.input_shape, len(prepared.classes), source)
-    from pipeline.transfer.advise import advised  # torch: only for who looks at data
-
-    assert source is not None
-    return advised(own, asked, prepared, split(prepared, cut, seed)["train"], seed, source)
-
-
-def record(made: Outline, source: Source | None) -> dict[str, Any]:
-    """What run.json says of the transfer: {} where there is none. The source's weights are read, and checked to fit.
-
-    Raises:
-        InputError: weights that cannot be read, or do not fit the source's network.
-    """
-    if source is None:
-        return {}
-    from pipeline.transfer.network import resolve  # torch: only for who reads weights
-
-    return made.record() | {"source": resolve(made, source)}
-
-
-def deciding(record: Mapping[str, Any]) -> list[Any]:
-    """What of a record decides the result besides the configuration; part of the run's key."""
-    if not record:
-        return []
-    source = record["source"]
-    # The key of a source that is trained for the run says which weights these will be before they are.
-    return [source.get("key") or source["digest"], record["network"]]
-
-
 def _head_and_sizes(own: Section, made: Plan, classes: int, cut: int | None) -> tuple[tuple[str, ...], dict[str, int]]:
     """The names of what is new at the end, and the parameters by name (of our own stacks: by layer)."""
     if not isinstance(own, Timm):
@@ -157,7 +122,7 @@ def _head_and_sizes(own: Section, made: Plan, classes: int, cut: int | None) -> 
     import torch
 
     from pipeline.architecture.backbone import classifier
-    from pipeline.transfer.network import construct
+    from pipeline.transfer.build import construct
 
     with torch.device("meta"):
         network = construct(own, made, classes)

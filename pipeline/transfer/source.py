@@ -1,6 +1,5 @@
 """Where a trained network comes from: a run of this pipeline, or timm. No torch until weights are read."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from pipeline import rundir
 from pipeline.architecture import Plan, Section, Timm, plan, section
 from pipeline.architecture.config import Cnn, Mlp
 from pipeline.errors import InputError
-from pipeline.transfer.strategies import cut
+from pipeline.transfer.cutting import cut
 
 
 @dataclass(frozen=True)
@@ -118,10 +117,3 @@ def planned(own: Section, shape: tuple[int, int, int], classes: int, depth: int 
 
         return cut(whole, depth, classes, "trunk.", channels_last(own, shape))
     return cut(whole, depth, classes)
-
-
-def facts(source: Source | None) -> Mapping[str, Any]:
-    """For run.json."""
-    if source is None:
-        return {}
-    return {"named": source.named, "file": str(source.file) if source.file else None}

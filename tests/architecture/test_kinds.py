@@ -61,15 +61,11 @@ def test_its_letter_stands_in_blocks_and_its_refusals_say_what_would_fit():
     assert [layer.name for layer in planned.layers if layer.stage == 1] == [
         "block2_conv1", "block2_depthwise1", "block2_activation1", "block2_pool1"
     ]  # fmt: skip
-    with pytest.raises(
-        InputError, match=r"architecture\.kernel_size=3: layer block2_depthwise1 gets a 2x2 .* Use "
-    ):
+    with pytest.raises(InputError, match=r"architecture\.kernel_size=3: layer block2_depthwise1 gets a 2x2 .* Use "):
         plan(spec, (1, 12, 12), 10)
     with pytest.raises(InputError, match="Letters are C conv, N norm, A activation, P pool, D dropout, W depthwise"):
         plan({"block": "CX"}, (1, 28, 28), 10)
-    with pytest.raises(
-        InputError, match=r"layers\[0\]\.depthwise\.filters=3: no such option.* are kernel_size"
-    ):
+    with pytest.raises(InputError, match=r"layers\[0\]\.depthwise\.filters=3: no such option.* are kernel_size"):
         plan([{"depthwise": {"filters": 3}}], (1, 28, 28), None)
 
 

@@ -8,7 +8,7 @@ from sklearn.datasets import load_digits
 
 from pipeline import rundir
 from pipeline.transfer import probe
-from pipeline.transfer.advise import amount, conclude, sample, settled
+from pipeline.transfer.advise import amount, conclude, sample
 from pipeline.transfer.config import Transfer
 
 pytestmark = pytest.mark.slow  # each trains networks, sources first
@@ -264,10 +264,10 @@ def test_sample_is_bounded_balanced_and_of_the_training_split():
 
 def test_what_a_strategy_has_no_use_for_is_left_out():
     asked = Transfer("auto", source="x", lr_decay=0.5, warmup_epochs=1, depth=3)
-    assert settled(asked, "head_only") == Transfer("head_only", source="x")
-    assert settled(asked, "retrain", 1) == Transfer("retrain", source="x")
-    assert settled(asked, "fine_tune") == Transfer("fine_tune", source="x", lr_decay=0.5, warmup_epochs=1)
-    assert settled(asked, "early_layers", 1).depth == 3  # what the user says, where it matters
+    assert asked.with_strategy("head_only") == Transfer("head_only", source="x")
+    assert asked.with_strategy("retrain", 1) == Transfer("retrain", source="x")
+    assert asked.with_strategy("fine_tune") == Transfer("fine_tune", source="x", lr_decay=0.5, warmup_epochs=1)
+    assert asked.with_strategy("early_layers", 1).depth == 3  # what the user says, where it matters
 
 
 @pytest.mark.parametrize(("name", "normed"), [("test_resnet", True), ("test_convnext", False)])
