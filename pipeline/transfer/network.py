@@ -12,30 +12,29 @@ from pipeline.architecture import Timm
 from pipeline.errors import InputError
 from pipeline.transfer.build import construct
 from pipeline.transfer.outline import Outline
+from pipeline.transfer.record import SourceRecord, record_from_json
 from pipeline.transfer.source import Source, planned
-from pipeline.transfer.strategies import FROZEN, NEW, Tuning, from_json
+from pipeline.transfer.strategies import FROZEN, NEW, Tuning
 from pipeline.transfer.weights import Weights, compare, read
 
 
 def of_run(asked: Mapping[str, Any]) -> nn.Module:
     """The network of a run by its run.json, with fresh weights; what is frozen asks for no gradients."""
-    dataset, record = asked["dataset"], asked.get("transfer") or {}
-    channels, height, width = dataset["input_shape"]
-    network = record.get("network", {})
-    shape = (network.get("channels", channels), height, width)
-    own = architecture.section(asked["config"]["architecture"])
-    classes = len(dataset["classes"])
-    if not record:
-        return architecture.build(own, shape, classes)
-    made = construct(own, planned(own, shape, classes, network["depth"]), classes)
-    freeze(made, from_json(record["tuning"]))
-    return made
+    section, record = architecture.section(asked["config"]["architecture"]), record_from_json(asked)
+    channels, height, width = asked["dataset"]["input_shape"]
+    classes = len(asked["dataset"]["classes"])
+    if record is None:
+        return architecture.build(section, (channels, height, width), classes)
+    shape = (record.channels, height, width)
+    network = construct(section, planned(section, shape, classes, record.depth), classes)
+    freeze(network, record.tuning)
+    return network
 
 
 def tuning_of(asked: Mapping[str, Any]) -> Tuning | None:
     """How a run is trained, by its run.json; None where all its weights are, alike."""
-    record = asked.get("transfer") or {}
-    return from_json(record["tuning"]) if record else None
+    record = record_from_json(asked)
+    return record.tuning if record else None
 
 
 def freeze(network: nn.Module, tuning: Tuning) -> None:
@@ -51,29 +50,30 @@ def load(network: nn.Module, asked: Mapping[str, Any]) -> tuple[Tensor, Tensor] 
     None, and nothing is done, for a run that takes no weights. Raises InputError where the file is gone, or is
     another one than the run began with.
     """
-    record = asked.get("transfer") or {}
-    source = record.get("source", {})
-    if not source.get("digest"):
+    record = record_from_json(asked)
+    if record is None:
         return None
-    file = Path(source["file"])
-    key = f"transfer.source={source['named']}: {file}"
-    weights = read(file, key)
-    if weights.digest != source["digest"]:
+    source = record.source
+    if source.file is None or source.digest is None:
+        return None
+    key = f"transfer.source={source.named}: {source.file}"
+    weights = read(Path(source.file), key)
+    if weights.digest != source.digest:
         raise InputError(
             f"{key}: holds other weights (digest {weights.digest[:12]}) than those the run was begun with "
-            f"({source['digest'][:12]})."
+            f"({source.digest[:12]})."
         )
-    tensors = _named(weights, source["run"])
-    for name in record["head"]:
+    tensors = _named(weights, source.is_run)
+    for name in record.head:
         # timm's own starts are meant for training from nothing: MobileNetV2's for two classes draws weights up to
         # 0.7, with which the first epochs of a head on hymenoptera go by at a loss of 3 to 5.
         if isinstance(head := network.get_submodule(name), nn.Linear | nn.Conv2d):
             head.reset_parameters()
     state = network.state_dict()
     with torch.no_grad():
-        for name, theirs in _taken(state, tensors, from_json(record["tuning"])).items():
+        for name, theirs in _taken(state, tensors, record.tuning).items():
             state[name].copy_(tensors[theirs])
-    return torch.tensor(source["mean"]), torch.tensor(source["std"])
+    return torch.tensor(source.mean), torch.tensor(source.std)
 
 
 def seed_of(asked: Mapping[str, Any]) -> int:
@@ -82,21 +82,18 @@ def seed_of(asked: Mapping[str, Any]) -> int:
     A source that was trained for the run began from the run's own seed. What is new in the run begins elsewhere:
     from where the source's later layers began, they would find back to what the copied ones are used to.
     """
-    seed = asked["config"]["seed"]
-    return seed ^ (1 << 31) if (asked.get("transfer") or {}).get("source", {}).get("key") else seed
+    seed, record = asked["config"]["seed"], record_from_json(asked)
+    return seed ^ (1 << 31) if record and record.source.key else seed
 
 
-def resolve(made: Outline, source: Source) -> dict[str, Any]:
+def read_source(made: Outline, source: Source) -> SourceRecord:
     """What run.json says of the source, after its weights were read and found to fit.
 
     Raises:
         InputError: weights that cannot be read, or do not fit the source's network by name and shape.
     """
-    facts: dict[str, Any] = {"named": source.named, "run": source.is_run, "file": None, "digest": None}
-    if source.key:
-        facts["key"] = source.key
     if not made.loads:
-        return facts
+        return SourceRecord(source.named, source.is_run, key=source.key)
     assert source.file is not None
     key = f"transfer.source={source.named}: {source.file}" if source.is_run else f"transfer.weights={source.file}"
     weights = read(source.file, key)
@@ -130,15 +127,17 @@ def resolve(made: Outline, source: Source) -> dict[str, Any]:
         from pipeline.transfer import published
 
         mean, std = map(list, published.normalisation(source.section))
-    left = sorted(set(tensors) - set(taken.values()))
-    return facts | {
-        "file": str(source.file),
-        "digest": weights.digest,
-        "mean": mean,
-        "std": std,
-        "tensors_loaded": len(taken),
-        "tensors_left_out": left,
-    }
+    return SourceRecord(
+        named=source.named,
+        is_run=source.is_run,
+        file=str(source.file),
+        digest=weights.digest,
+        key=source.key,
+        mean=tuple(mean),
+        std=tuple(std),
+        tensors_loaded=len(taken),
+        tensors_left_out=tuple(sorted(set(tensors) - set(taken.values()))),
+    )
 
 
 def _source_network(made: Outline, source: Source, classes: int) -> nn.Module:

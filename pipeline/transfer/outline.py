@@ -8,8 +8,9 @@ from pipeline.architecture import Layer, Plan, Section, Timm
 from pipeline.errors import InputError
 from pipeline.transfer.config import Transfer
 from pipeline.transfer.cutting import head_of, kept
+from pipeline.transfer.record import Advice, tuning_to_json
 from pipeline.transfer.source import Source, planned, same
-from pipeline.transfer.strategies import CHOICES, Tuning, counts, is_within, names_of, parts, roles, to_json
+from pipeline.transfer.strategies import CHOICES, Tuning, counts, is_within, names_of, parts, roles
 
 CHANNELS = ((1, 3), (3, 1))
 """(data, network) that can be brought together: grey into RGB, RGB into grey."""
@@ -30,7 +31,7 @@ class Outline:
     tuning: Tuning | None = None
     head: tuple[str, ...] = ()
     sizes: Mapping[str, int] = field(default_factory=dict)
-    advice: Mapping[str, Any] | None = None  # of transfer=auto: see advise.py
+    advice: Advice | None = None  # of transfer=auto: see advise.py
 
     @property
     def parameters(self) -> dict[str, int]:
@@ -62,12 +63,12 @@ class Outline:
             "strategy": self.strategy,
             "network": {"channels": self.plan.input_shape[0], "depth": self.depth},
             "head": list(self.head),
-            "tuning": to_json(self.tuning),
+            "tuning": tuning_to_json(self.tuning),
             "loaded": by_role.get("frozen", []) + by_role.get("trained", []),
             "frozen": by_role.get("frozen", []),
             "new": by_role.get("new", []),
             "parameters": self.parameters,
-            **({"advice": self.advice} if self.advice else {}),
+            **({"advice": self.advice.to_json()} if self.advice else {}),
         }
 
 

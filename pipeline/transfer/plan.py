@@ -30,9 +30,9 @@ def record(made: Outline, source: Source | None) -> dict[str, Any]:
     """
     if source is None:
         return {}
-    from pipeline.transfer.network import resolve  # torch: only for who reads weights
+    from pipeline.transfer.network import read_source  # torch: only for who reads weights
 
-    return made.record() | {"source": resolve(made, source)}
+    return made.record() | {"source": read_source(made, source).to_json()}
 
 
 def deciding(record: Mapping[str, Any]) -> list[Any]:

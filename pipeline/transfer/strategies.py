@@ -1,8 +1,7 @@
 """What becomes of a trained network's layers, layer by layer: loaded, frozen, trained, new, dropped. No torch."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from pipeline.architecture import Layer, Plan
 
@@ -174,13 +173,3 @@ def roles(sizes: Mapping[str, int], tuning: Tuning) -> str:
         role = part.role if part else NEW
         total[role] = total.get(role, 0) + size
     return ", ".join(sorted((role for role, size in total.items() if size), key=lambda role: -total[role]))
-
-
-def to_json(tuning: Tuning) -> dict[str, Any]:
-    """As run.json holds it."""
-    return asdict(tuning)
-
-
-def from_json(values: dict[str, Any]) -> Tuning:
-    """The inverse of `to_json`."""
-    return Tuning(**{**values, "parts": tuple(Part(**one) for one in values["parts"])})
