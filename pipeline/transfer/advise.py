@@ -58,7 +58,9 @@ SAMPLE_LEAST of them, and two of each class."""
 SAMPLE_LEAST = 100
 
 
-def advised(own: Section, asked: Transfer, prepared: Prepared, train: np.ndarray, seed: int, source: Source) -> Outline:
+def advised(
+    section: Section, transfer: Transfer, prepared: Prepared, train: np.ndarray, seed: int, source: Source
+) -> Outline:
     """The outline of the strategy that the training split `train` (indices) asks for, with the advice in it.
 
     Same split, source and seed, same advice: it is computed once, before training, and stands in run.json. Nothing
@@ -68,11 +70,11 @@ def advised(own: Section, asked: Transfer, prepared: Prepared, train: np.ndarray
         InputError: as `outline` and the reading of the source's weights do.
     """
     shape, classes = prepared.input_shape, len(prepared.classes)
-    first = outline(own, asked, shape, classes, source)
+    first = outline(section, transfer, shape, classes, source)
     found = measured(first, source, prepared.images, prepared.labels, train, seed)
     advice = conclude(amount(prepared.labels[train], first.plan.params), found)
-    made = outline(own, asked.with_strategy(advice.strategy, advice.depth), shape, classes, source)
-    return replace(made, advice=advice)
+    chosen = outline(section, transfer.with_strategy(advice.strategy, advice.depth), shape, classes, source)
+    return replace(chosen, advice=advice)
 
 
 def amount(labels: np.ndarray, parameters: int) -> Size:
@@ -117,8 +119,8 @@ def measured(
         torch.manual_seed(seed)
         random = construct(first.section, first.plan, classes)
         network = construct(first.section, first.plan, classes)
-        begins = first.record() | {"source": networks.read_source(first, source).to_json()}
-        normalisation = networks.load(network, {"transfer": begins})
+        record = first.record() | {"source": networks.read_source(first, source).to_json()}
+        normalisation = networks.load(network, {"transfer": record})
     assert normalisation is not None
     ends = ends_of(first)
     if not ends.names:
@@ -149,17 +151,17 @@ def measured(
     )
 
 
-def ends_of(made: Outline) -> probe.Ends:
+def ends_of(outlined: Outline) -> probe.Ends:
     """Where the stages of a network end, the head's left out."""
-    trunk = made.plan.layers[-1].stage
-    if not isinstance(made.section, Timm):
-        return probe.Ends([names[-1] for names in made.plan.stages[:trunk]])
+    trunk = outlined.plan.layers[-1].stage
+    if not isinstance(outlined.section, Timm):
+        return probe.Ends([names[-1] for names in outlined.plan.stages[:trunk]])
     from pipeline.architecture.backbone import channels_last, stage_ends  # timm takes seconds to import
 
-    prefix = "trunk." if made.depth is not None else ""
-    shape = made.plan.input_shape
+    prefix = "trunk." if outlined.depth is not None else ""
+    shape = outlined.plan.input_shape
     return probe.Ends(
-        [prefix + name for name in stage_ends(made.section, shape)[:trunk]], channels_last(made.section, shape)
+        [prefix + name for name in stage_ends(outlined.section, shape)[:trunk]], channels_last(outlined.section, shape)
     )
 
 

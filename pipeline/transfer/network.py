@@ -18,11 +18,11 @@ from pipeline.transfer.strategies import FROZEN, NEW, Tuning
 from pipeline.transfer.weights import Weights, compare, read
 
 
-def of_run(asked: Mapping[str, Any]) -> nn.Module:
+def of_run(run: Mapping[str, Any]) -> nn.Module:
     """The network of a run by its run.json, with fresh weights; what is frozen asks for no gradients."""
-    section, record = architecture.section(asked["config"]["architecture"]), record_from_json(asked)
-    channels, height, width = asked["dataset"]["input_shape"]
-    classes = len(asked["dataset"]["classes"])
+    section, record = architecture.section(run["config"]["architecture"]), record_from_json(run)
+    channels, height, width = run["dataset"]["input_shape"]
+    classes = len(run["dataset"]["classes"])
     if record is None:
         return architecture.build(section, (channels, height, width), classes)
     shape = (record.channels, height, width)
@@ -31,9 +31,9 @@ def of_run(asked: Mapping[str, Any]) -> nn.Module:
     return network
 
 
-def tuning_of(asked: Mapping[str, Any]) -> Tuning | None:
+def tuning_of(run: Mapping[str, Any]) -> Tuning | None:
     """How a run is trained, by its run.json; None where all its weights are, alike."""
-    record = record_from_json(asked)
+    record = record_from_json(run)
     return record.tuning if record else None
 
 
@@ -44,13 +44,13 @@ def freeze(network: nn.Module, tuning: Tuning) -> None:
         weights.requires_grad_(part is None or part.role != FROZEN)
 
 
-def load(network: nn.Module, asked: Mapping[str, Any]) -> tuple[Tensor, Tensor] | None:
+def load(network: nn.Module, run: Mapping[str, Any]) -> tuple[Tensor, Tensor] | None:
     """Give the network of a run its source's weights. Returns the source's mean and standard deviation per channel.
 
     None, and nothing is done, for a run that takes no weights. Raises InputError where the file is gone, or is
     another one than the run began with.
     """
-    record = record_from_json(asked)
+    record = record_from_json(run)
     if record is None:
         return None
     source = record.source
@@ -76,33 +76,33 @@ def load(network: nn.Module, asked: Mapping[str, Any]) -> tuple[Tensor, Tensor] 
     return torch.tensor(source.mean), torch.tensor(source.std)
 
 
-def seed_of(asked: Mapping[str, Any]) -> int:
+def seed_of(run: Mapping[str, Any]) -> int:
     """What a run's fresh weights are drawn from.
 
     A source that was trained for the run began from the run's own seed. What is new in the run begins elsewhere:
     from where the source's later layers began, they would find back to what the copied ones are used to.
     """
-    seed, record = asked["config"]["seed"], record_from_json(asked)
+    seed, record = run["config"]["seed"], record_from_json(run)
     return seed ^ (1 << 31) if record and record.source.key else seed
 
 
-def read_source(made: Outline, source: Source) -> SourceRecord:
+def read_source(outlined: Outline, source: Source) -> SourceRecord:
     """What run.json says of the source, after its weights were read and found to fit.
 
     Raises:
         InputError: weights that cannot be read, or do not fit the source's network by name and shape.
     """
-    if not made.loads:
+    if not outlined.loads:
         return SourceRecord(source.named, source.is_run, key=source.key)
     assert source.file is not None
     key = f"transfer.source={source.named}: {source.file}" if source.is_run else f"transfer.weights={source.file}"
     weights = read(source.file, key)
     tensors = _named(weights, source.is_run)
-    assert made.tuning is not None
-    classes = made.plan.output_shape[0]
+    assert outlined.tuning is not None
+    classes = outlined.plan.output_shape[0]
     with torch.device("meta"):
-        network = construct(made.section, made.plan, classes)
-        theirs = _source_network(made, source, classes)
+        network = construct(outlined.section, outlined.plan, classes)
+        theirs = _source_network(outlined, source, classes)
     heads: set[str] = set()
     if not source.is_run:
         from pipeline.architecture.backbone import classifier
@@ -110,12 +110,12 @@ def read_source(made: Outline, source: Source) -> SourceRecord:
         heads = {f"{name}.{leaf}" for name in classifier(theirs) for leaf in ("weight", "bias")}
     compare(key, _what(source), tensors, set(theirs.state_dict()), heads)
     state = network.state_dict()
-    taken = _taken(state, tensors, made.tuning)
+    taken = _taken(state, tensors, outlined.tuning)
     wrong = [name for name in taken if state[name].shape != tensors[taken[name]].shape]
     if wrong:
         one = wrong[0]
         raise InputError(
-            f"{key}: does not fit {_what(source)} at data.size={made.plan.input_shape[1]}: {len(wrong)} of its "
+            f"{key}: does not fit {_what(source)} at data.size={outlined.plan.input_shape[1]}: {len(wrong)} of its "
             f"tensors have other shapes ({one} is {_shape(tensors[taken[one]])} there and {_shape(state[one])} here)."
         )
     if source.is_run:
@@ -140,17 +140,17 @@ def read_source(made: Outline, source: Source) -> SourceRecord:
     )
 
 
-def _source_network(made: Outline, source: Source, classes: int) -> nn.Module:
+def _source_network(outlined: Outline, source: Source, classes: int) -> nn.Module:
     """On the meta device, the network whose weights the source has."""
     if source.is_run:
         assert source.classes is not None
         return construct(source.section, source.plan(), source.classes)
-    return construct(source.section, architecture.plan(source.section, made.plan.input_shape, classes), classes)
+    return construct(source.section, architecture.plan(source.section, outlined.plan.input_shape, classes), classes)
 
 
-def _named(weights: Weights, run: bool) -> dict[str, Tensor]:
+def _named(weights: Weights, is_run: bool) -> dict[str, Tensor]:
     """Tensors by the names that they have in the network."""
-    if not run:
+    if not is_run:
         return dict(weights.tensors)
     prefix = "network."
     return {name.removeprefix(prefix): t for name, t in weights.tensors.items() if name.startswith(prefix)}

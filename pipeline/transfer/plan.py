@@ -11,18 +11,18 @@ from pipeline.transfer.source import Source
 
 
 def settle(
-    own: Section, asked: Transfer, prepared: Prepared, cut: Data, seed: int, source: Source | None = None
+    section: Section, transfer: Transfer, prepared: Prepared, options: Data, seed: int, source: Source | None = None
 ) -> Outline:
-    """`outline` for prepared data; of transfer=auto, what its training split (by `cut` and `seed`) asks for."""
-    if asked.strategy != "auto":
-        return outline(own, asked, prepared.input_shape, len(prepared.classes), source)
+    """`outline` for prepared data; of transfer=auto, what its training split (by `options` and `seed`) asks for."""
+    if transfer.strategy != "auto":
+        return outline(section, transfer, prepared.input_shape, len(prepared.classes), source)
     from pipeline.transfer.advise import advised  # torch: only for who looks at data
 
     assert source is not None
-    return advised(own, asked, prepared, split(prepared, cut, seed)["train"], seed, source)
+    return advised(section, transfer, prepared, split(prepared, options, seed)["train"], seed, source)
 
 
-def record(made: Outline, source: Source | None) -> dict[str, Any]:
+def record(outlined: Outline, source: Source | None) -> dict[str, Any]:
     """What run.json says of the transfer: {} where there is none. The source's weights are read, and checked to fit.
 
     Raises:
@@ -32,7 +32,7 @@ def record(made: Outline, source: Source | None) -> dict[str, Any]:
         return {}
     from pipeline.transfer.network import read_source  # torch: only for who reads weights
 
-    return made.record() | {"source": read_source(made, source).to_json()}
+    return outlined.record() | {"source": read_source(outlined, source).to_json()}
 
 
 def deciding(record: Mapping[str, Any]) -> list[Any]:
