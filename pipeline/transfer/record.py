@@ -85,6 +85,26 @@ class Advice:
         }
 
 
+def sentences(advice: Mapping[str, Any]) -> list[str]:
+    """The advice of a run.json or a plan for people, a line each."""
+    depth = f" transfer.depth={advice['depth']}" if advice["depth"] else ""
+    near = [f"near the threshold of {one}" for one in advice["near"]]
+    return [f"transfer=auto: {advice['quadrant']}: transfer={advice['strategy']}{depth}", *advice["reasons"], *near]
+
+
+def numbers(advice: Mapping[str, Any]) -> dict[str, float]:
+    """The advice of a run.json as metrics for the dashboard."""
+    size, found = advice["size"], advice["similarity"]
+    shown = {
+        "advice/size_ratio": size["ratio"],
+        "advice/probe_acc": found["accuracy"],
+        "advice/probe_acc_random": found["accuracy_at_random"],
+        "advice/errors_avoided": found["avoided"],
+        **{f"advice/probe_acc_depth_{i}": one["accuracy"] for i, one in enumerate(found["by_depth"], start=1)},
+    }
+    return shown if found["distance"] is None else shown | {"advice/distance": found["distance"]}
+
+
 @dataclass(frozen=True)
 class SourceRecord:
     """Where the weights came from. Without `digest`, none were taken."""

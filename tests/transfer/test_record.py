@@ -3,8 +3,7 @@
 import json
 
 from pipeline.architecture import Cnn
-from pipeline.transfer import Source, Transfer, outline
-from pipeline.transfer.advice import numbers, sentences
+from pipeline.transfer import Source, Transfer, numbers, outline, sentences
 from pipeline.transfer.record import Advice, Probe, Similarity, Size, SourceRecord, record_from_json
 
 SOURCE = Source("x", Cnn(filters=[4, 8], head="gap"), channels=1, size=(16, 16), classes=5)
