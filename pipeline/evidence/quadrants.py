@@ -15,13 +15,18 @@ from pipeline.evidence.plots import COLOURS, FAINT, INK, style
 from pipeline.evidence.run import Run, level_key
 from pipeline.evidence.sentence import number, text
 from pipeline.evidence.verdict import verdict
-from pipeline.transfer.strategies import QUADRANTS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STRATEGY = "transfer"
-TABLE = QUADRANTS  # the course notes' table, which is also that of Karpathy's CS231n notes on transfer learning
+# The course notes' table, which is also that of Karpathy's CS231n notes on transfer learning.
+TABLE = {
+    ("small", "similar"): "head_only",
+    ("small", "dissimilar"): "early_layers",
+    ("large", "similar"): "fine_tune",
+    ("large", "dissimilar"): "retrain",
+}
 ADVICE = "auto"  # the level that lets the advisor choose
 
 

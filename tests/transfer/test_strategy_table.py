@@ -4,7 +4,6 @@ import pytest
 
 from pipeline.architecture import Cnn
 from pipeline.errors import InputError
-from pipeline.evidence.quadrants import TABLE
 from pipeline.transfer import Source, Transfer, outline
 from pipeline.transfer.strategies import CHOICES, QUADRANTS, STRATEGIES, Strategy
 
@@ -47,7 +46,6 @@ def test_the_network_of_first_layers_is_no_option_of_auto():
 
 
 def test_the_quadrants_are_the_notes_table():
-    assert TABLE is QUADRANTS
     assert QUADRANTS == {
         ("small", "similar"): "head_only",
         ("small", "dissimilar"): "early_layers",
