@@ -20,13 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.evidence.paired import half_width
+from pipeline.transfer.strategies import QUADRANTS
 
 SEEDS = "0,1,2"
-STRATEGIES = ("head_only", "early_layers", "fine_tune", "retrain")
 # What the notes' table says for a quadrant, early_layers with its own default depth.
-TABLE = dict(
-    zip(("small, similar", "small, dissimilar", "large, similar", "large, dissimilar"), STRATEGIES, strict=True)
-)
+TABLE = {", ".join(quadrant): strategy for quadrant, strategy in QUADRANTS.items()}
+STRATEGIES = tuple(TABLE.values())
 
 
 @dataclass(frozen=True)
@@ -96,27 +95,29 @@ def source(name: str, data: Path, work: Path) -> str:
     return f"transfer.source={work / name}"
 
 
-def asked(pair: Pair, data: Path, work: Path) -> str:
+def arguments(pair: Pair, data: Path, work: Path) -> str:
     return f"{source(pair.source, data, work)} {images(pair.target, data, work)} {pair.data} {ALWAYS}"
 
 
 def quadrant(pair: Pair, data: Path, work: Path) -> dict[str, Any]:
     """The advice, with seed 0."""
-    return command("plan", f"{asked(pair, data, work)} transfer=auto")["transfer"]["advice"]
+    return command("plan", f"{arguments(pair, data, work)} transfer=auto")["transfer"]["advice"]
 
 
 def accuracies(pair: Pair, number: int, data: Path, work: Path) -> dict[str, list[float]]:
     """{arm: test accuracy by seed} of the four strategies and auto."""
-    place = work / f"pair{number}.json"
-    if not place.exists():
-        line = f"{asked(pair, data, work)} {pair.regret_data} trainer.max_epochs={pair.epochs} dir={work}/pair{number}"
-        made = command("train", f"-m {line} retry=true transfer={','.join((*STRATEGIES, 'auto'))} seed={SEEDS}")
+    file = work / f"pair{number}.json"
+    if not file.exists():
+        line = (
+            f"{arguments(pair, data, work)} {pair.regret_data} trainer.max_epochs={pair.epochs} dir={work}/pair{number}"
+        )
+        sweep = command("train", f"-m {line} retry=true transfer={','.join((*STRATEGIES, 'auto'))} seed={SEEDS}")
         found: dict[str, list[float]] = {}
-        for run in made["runs"]:
+        for run in sweep["runs"]:
             strategy = json.loads((Path(run["run"]) / "run.json").read_text())["config"]["transfer"]["strategy"]
             found.setdefault(strategy, []).append(run["metrics"]["test/acc"])
-        place.write_text(json.dumps(found))
-    return json.loads(place.read_text())
+        file.write_text(json.dumps(found))
+    return json.loads(file.read_text())
 
 
 def interval(values: list[float]) -> str:

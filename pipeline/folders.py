@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -32,6 +33,16 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         if found := of_machine(error):
             found.filename = str(path)
         raise
+
+
+def check_parts(path: Path) -> None:
+    """Raise ValueError where a part of a zip file is not what its checksum says.
+
+    torch writes one for every part of what it saves, and reads without looking at it.
+    """
+    with zipfile.ZipFile(path) as parts:
+        if damaged := parts.testzip():
+            raise ValueError(f"{damaged} is damaged")
 
 
 def missing(folder: Path) -> list[Path]:

@@ -39,7 +39,7 @@ def job(cfg: DictConfig) -> int:
         for row, layer in zip(found["layers"], planned.layers, strict=True):
             row["transfer"] = made.of_layer(layer)
     if made.advice:
-        found.setdefault("transfer", {})["advice"] = made.advice
+        found.setdefault("transfer", {})["advice"] = made.advice.to_json()
     found["memory"] = {
         "batch_size": settings.data.batch_size,
         "activation_bytes": planned.activation_bytes(settings.data.batch_size),

@@ -199,7 +199,7 @@ def check_sealed(run: Path, name: str) -> None:
 
 
 def clear(run: Path, key: str | None = None) -> None:
-    """Take away what a damaged run left, so that it begins anew; its MLflow run and its uid stay, if `key` is its own."""
+    """Take away what a damaged run left, so that it begins anew. Its MLflow run and uid stay, if `key` is its own."""
     with contextlib.suppress(DamagedError):
         if key and read_run(run)["key"] != key:
             for name in ("run.json", "tracking.json"):

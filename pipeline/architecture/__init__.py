@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.architecture.config import SCHEMAS, Cnn, Mlp, Section, Timm, section
 from pipeline.architecture.guidelines import advice
-from pipeline.architecture.planning import Layer, Match, Plan, Spec, plan
+from pipeline.architecture.planning import Spec, plan
+from pipeline.architecture.plans import Layer, Plan
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,7 +21,6 @@ __all__ = [
     "SCHEMAS",
     "Cnn",
     "Layer",
-    "Match",
     "Mlp",
     "Plan",
     "Section",

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.architecture.config import Timm
-from pipeline.architecture.planning import LARGEST_SIDE, Layer, Plan
+from pipeline.architecture.plans import LARGEST_SIDE, Layer, Plan
 from pipeline.errors import InputError, nearest
 
 STAGE_LISTS = ("stages", "blocks", "layers", "features")
@@ -112,19 +112,19 @@ def _create(spec: Timm, shape: tuple[int, int, int], classes: int | None) -> nn.
     if config is not None and config.fixed_input_size:
         options["img_size"] = shape[1:]
     if not spec.small_input:
-        return _made(spec, options)
+        return _created(spec, options)
     with torch.device("meta"):
-        draft = _made(spec, options)
+        draft = _created(spec, options)
     stems = _stem_convs(draft)
     if stems and all(conv.kernel_size == conv.stride and conv.stride[0] > 1 for conv in stems):
         # A stem of patches: as many patches as there are at the size the model was made for.
         native = config.input_size[-1] if config is not None else 224
         patch = round(stems[0].kernel_size[0] * min(shape[1:]) / native)
-        return _made(spec, {**options, "patch_size": max(1, patch)})
-    return _with_small_stem(_made(spec, options))
+        return _created(spec, {**options, "patch_size": max(1, patch)})
+    return _with_small_stem(_created(spec, options))
 
 
-def _made(spec: Timm, options: dict[str, Any]) -> nn.Module:
+def _created(spec: Timm, options: dict[str, Any]) -> nn.Module:
     try:
         return timm.create_model(spec.name, pretrained=False, **options)
     except REFUSALS as problem:

@@ -7,16 +7,14 @@ architecture.kernel_size.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from numbers import Integral
 from typing import Any
 
-from pipeline.errors import InputError, at_least, nearest, one_of, within
+from pipeline.architecture import checks
+from pipeline.architecture.kinds import letters
+from pipeline.architecture.kinds.activation import ACTIVATIONS
+from pipeline.architecture.kinds.pool import POOLS
+from pipeline.errors import InputError, nearest, one_of
 
-LETTERS = {"C": "conv", "N": "norm", "A": "activation", "P": "pool", "D": "dropout"}
-ACTIVATIONS = ("relu", "leaky_relu", "gelu", "tanh", "sigmoid")
-PADDINGS = ("same", "valid")
-POOLS = ("max", "avg")
-MAX_KERNEL = 11
 MATCHES = ("none", "params", "macs")
 
 
@@ -64,20 +62,19 @@ class Cnn:
         self.filters = _sizes("architecture.filters", self.filters)
         if not self.filters:
             raise InputError("architecture.filters=[]: must have one entry per block, so at least one.")
-        whole("architecture.kernel_size", self.kernel_size, 1, MAX_KERNEL)
-        whole("architecture.stride", self.stride, 1)
-        one_of("architecture.padding", self.padding, PADDINGS)
+        checks.kernel("architecture.kernel_size", self.kernel_size)
+        checks.count("architecture.stride", self.stride)
+        checks.padding("architecture.padding", self.padding)
         one_of("architecture.activation", self.activation, [*ACTIVATIONS, "none"])
         one_of("architecture.pool", self.pool, [*POOLS, "conv", "none"])
-        whole("architecture.pool_size", self.pool_size, 1)
-        if self.pool_stride is not None:
-            whole("architecture.pool_stride", self.pool_stride, 1)
-        one_of("architecture.pool_padding", self.pool_padding, PADDINGS)
+        checks.count("architecture.pool_size", self.pool_size)
+        checks.count_or_none("architecture.pool_stride", self.pool_stride)
+        checks.padding("architecture.pool_padding", self.pool_padding)
         one_of("architecture.head", self.head, ["flatten", "gap"])
         self.dense = _sizes("architecture.dense", self.dense)
-        rate("architecture.dropout", self.dropout)
-        rate("architecture.head_dropout", self.head_dropout)
-        yes_or_no("architecture.weight_sharing", self.weight_sharing)
+        checks.rate("architecture.dropout", self.dropout)
+        checks.rate("architecture.head_dropout", self.head_dropout)
+        checks.yes_or_no("architecture.weight_sharing", self.weight_sharing)
         _match(self.match, self.match_reference, self.type)
         if self.layers is not None:
             self._layers_alone()
@@ -117,8 +114,8 @@ class Mlp:
         one_of("architecture.type", self.type, ["mlp"])
         self.hidden = _sizes("architecture.hidden", self.hidden)
         one_of("architecture.activation", self.activation, [*ACTIVATIONS, "none"])
-        yes_or_no("architecture.norm", self.norm)
-        rate("architecture.dropout", self.dropout)
+        checks.yes_or_no("architecture.norm", self.norm)
+        checks.rate("architecture.dropout", self.dropout)
         _match(self.match, self.match_reference, self.type)
         if self.match != "none" and not self.hidden:
             raise InputError(f"architecture.match={self.match}: architecture.hidden=[] leaves nothing to scale.")
@@ -137,7 +134,7 @@ class Timm:
         one_of("architecture.type", self.type, ["timm"])
         if not isinstance(self.name, str) or not self.name:
             raise InputError(f"architecture.name={self.name!r}: must be the name of a timm model, as resnet18.")
-        yes_or_no("architecture.small_input", self.small_input)
+        checks.yes_or_no("architecture.small_input", self.small_input)
 
 
 Section = Cnn | Mlp | Timm
@@ -161,47 +158,26 @@ def section(spec: Mapping[str, Any], where: str = "architecture") -> Section:
     return SCHEMAS[kind](**spec)
 
 
-def whole(key: str, value: object, low: int, high: int | None = None) -> None:
-    """Raise InputError unless `value` is a whole number of at least `low` and at most `high`."""
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise InputError(f"{key}={value}: must be a whole number.")
-    if high is None:
-        at_least(key, int(value), low)
-    else:
-        within(key, int(value), low, high)
-
-
-def rate(key: str, value: object) -> None:
-    """Raise InputError unless `value` is a dropout rate: 0 <= value < 1."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
-        raise InputError(f"{key}={value}: must be a number of at least 0 and below 1.")
-
-
-def yes_or_no(key: str, value: object) -> None:
-    """Raise InputError unless `value` is a bool."""
-    if not isinstance(value, bool):
-        raise InputError(f"{key}={value}: must be true or false.")
-
-
 def _sizes(key: str, values: object) -> list[int]:
     if isinstance(values, str) or not isinstance(values, Sequence):
         raise InputError(f"{key}={values}: must be a list of whole numbers, as [32,64,128].")
     for i, value in enumerate(values):
-        whole(f"{key}[{i}]", value, 1)
+        checks.count(f"{key}[{i}]", value)
     return list(values)
 
 
 def _block(key: str, block: object) -> None:
-    letters = ", ".join(f"{letter} {name}" for letter, name in LETTERS.items())
+    known = letters()
+    listed = ", ".join(f"{letter} {kind}" for letter, kind in known.items())
     if not isinstance(block, str):
-        raise InputError(f"{key}={block}: must be a string of the letters {letters}.")
-    unknown = [letter for letter in block if letter not in LETTERS]
+        raise InputError(f"{key}={block}: must be a string of the letters {listed}.")
+    unknown = [letter for letter in block if letter not in known]
     if unknown:
         upper = block.upper()
-        hint = f" Did you mean {upper}?" if set(upper) <= set(LETTERS) else ""
-        raise InputError(f"{key}={block}: unknown letter {unknown[0]!r}.{hint} Letters are {letters}.")
+        hint = f" Did you mean {upper}?" if set(upper) <= set(known) else ""
+        raise InputError(f"{key}={block}: unknown letter {unknown[0]!r}.{hint} Letters are {listed}.")
     if "C" not in block:
-        raise InputError(f"{key}={block}: must have at least one C (conv). Letters are {letters}.")
+        raise InputError(f"{key}={block}: must have at least one C (conv). Letters are {listed}.")
 
 
 def _match(match: str, reference: object, own_type: str) -> None:

@@ -2,11 +2,8 @@
 
 import itertools
 
-from pipeline.architecture.planning import Layer, Plan
-
-CONVS = ("conv", "locally_connected")
-POOLS = ("max_pool", "avg_pool")
-ACTIVATIONS = ("relu", "leaky_relu", "gelu", "tanh", "sigmoid")
+from pipeline.architecture.kinds import kind_of
+from pipeline.architecture.plans import Layer, Plan
 
 Advice = dict[str, str]
 """{"layer", "advice", "reason"}; `layer` is a planned layer's name, or "input"."""
@@ -17,10 +14,11 @@ def advice(planned: Plan) -> list[Advice]:
 
     They are rules of thumb: an experiment may well leave one on purpose, to measure what it is worth.
     """
-    windows = [one for layer in planned.layers for one in [*_conv(layer), *_pool(layer), *_activation(layer)]]
+    rules = {"conv": _conv, "pool": _pool, "activation": _activation}
+    of_layers = [one for layer in planned.layers if (rule := rules.get(_family(layer))) for one in rule(layer)]
     found = [
         *_input(planned),
-        *windows,
+        *of_layers,
         *_linear(planned.layers),
         *_widths(planned.layers),
         *_pooling(planned.layers),
@@ -28,6 +26,12 @@ def advice(planned: Plan) -> list[Advice]:
     ]
     order = {"input": -1} | {layer.name: i for i, layer in enumerate(planned.layers)}
     return sorted(found, key=lambda one: order[one["layer"]])
+
+
+def _family(layer: Layer) -> str:
+    """The family of the layer's kind; of a timm model's rows, none."""
+    kind = kind_of(layer.type)
+    return kind.family if kind else ""
 
 
 def _say(layer: str, text: str, reason: str) -> Advice:
@@ -48,8 +52,6 @@ def _input(planned: Plan) -> list[Advice]:
 
 
 def _conv(layer: Layer) -> list[Advice]:
-    if layer.type not in CONVS:
-        return []
     kernel, stride, padding = (layer.options[key] for key in ("kernel_size", "stride", "padding"))
     found = []
     if kernel == 1:
@@ -68,8 +70,6 @@ def _conv(layer: Layer) -> list[Advice]:
 
 
 def _pool(layer: Layer) -> list[Advice]:
-    if layer.type not in POOLS:
-        return []
     size, stride = layer.options["kernel_size"], layer.options["stride"]
     found = []
     if layer.type == "avg_pool":
@@ -82,7 +82,7 @@ def _pool(layer: Layer) -> list[Advice]:
 
 
 def _activation(layer: Layer) -> list[Advice]:
-    if layer.type not in ACTIVATIONS or layer.type == "relu":
+    if layer.type == "relu":
         return []
     saturates = "it saturates, so that gradients fade with depth" if layer.type in ("tanh", "sigmoid") else ""
     return [_say(layer.name, f"use relu in place of {layer.type}", saturates or "relu is cheaper, and does as well")]
@@ -91,15 +91,15 @@ def _activation(layer: Layer) -> list[Advice]:
 def _linear(layers: tuple[Layer, ...]) -> list[Advice]:
     """Layers with weights that lead into the next one with no activation between: two linear maps are one."""
     found = []
-    weighted = [i for i, layer in enumerate(layers) if layer.type in (*CONVS, "dense")]
+    weighted = [i for i, layer in enumerate(layers) if _family(layer) in ("conv", "dense")]
     for here, after in itertools.pairwise(weighted):
         # A maximum is not linear, so a max pool separates two convolutions as an activation does.
-        if not any(layer.type in (*ACTIVATIONS, "max_pool") for layer in layers[here + 1 : after]):
+        if not any(_family(layer) == "activation" or layer.type == "max_pool" for layer in layers[here + 1 : after]):
             reason = f"without one, {layers[here].name} and {layers[after].name} together are one linear layer"
             found.append(_say(layers[here].name, "put a relu after it", reason))
     if (
         weighted
-        and any(layer.type in ACTIVATIONS for layer in layers[weighted[-1] :])
+        and any(_family(layer) == "activation" for layer in layers[weighted[-1] :])
         and len(layers[-1].output_shape) == 1
     ):
         reason = "the loss takes logits, and an activation cuts off part of their range"
@@ -109,9 +109,9 @@ def _linear(layers: tuple[Layer, ...]) -> list[Advice]:
 
 def _widths(layers: tuple[Layer, ...]) -> list[Advice]:
     found = []
-    convs = [layer for layer in layers if layer.type in CONVS]
+    convs = [layer for layer in layers if _family(layer) == "conv"]
     for before, here in itertools.pairwise(convs):
-        filters, previous = here.options["filters"], before.options["filters"]
+        filters, previous = here.output_shape[0], before.output_shape[0]
         if filters < previous or (filters == previous and here.stage > before.stage and _halved(before, here, layers)):
             reason = "deeper layers combine patterns, of which there are more kinds, on maps that cost less"
             found.append(_say(here.name, f"use more than the {previous} filters of {before.name}", reason))
@@ -129,9 +129,9 @@ def _pooling(layers: tuple[Layer, ...]) -> list[Advice]:
     found = []
     run = 0
     for layer in layers:
-        if layer.type in POOLS or layer.options.get("stride", 1) > 1:
+        if _family(layer) == "pool" or layer.options.get("stride", 1) > 1:
             run = 0
-        elif layer.type in CONVS:
+        elif _family(layer) == "conv":
             run += 1
             if run == 3:
                 reason = "pooling widens what later layers see, cuts their cost, and forgives small shifts"
@@ -140,7 +140,7 @@ def _pooling(layers: tuple[Layer, ...]) -> list[Advice]:
 
 
 def _funnel(planned: Plan) -> list[Advice]:
-    convs = [layer for layer in planned.layers if layer.type in CONVS]
+    convs = [layer for layer in planned.layers if _family(layer) == "conv"]
     maps = [layer for layer in planned.layers if len(layer.output_shape) == 3]
     if not convs or maps[-1].output_shape[1:] < planned.input_shape[1:]:
         return []

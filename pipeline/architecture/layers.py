@@ -27,8 +27,8 @@ def pad(x_NCHW: Tensor, pads: Pads, value: float = 0.0) -> Tensor:
 class UnevenConv2d(nn.Conv2d):
     """A convolution whose zero pads differ between the ends of an axis."""
 
-    def __init__(self, depth_in: int, filters: int, kernel: int, stride: int, pads: Pads) -> None:
-        super().__init__(depth_in, filters, kernel, stride)
+    def __init__(self, depth_in: int, filters: int, kernel: int, stride: int, pads: Pads, groups: int = 1) -> None:
+        super().__init__(depth_in, filters, kernel, stride, groups=groups)
         self.pads = pads
 
     def forward(self, x_NCHW: Tensor) -> Tensor:

@@ -7,23 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.architecture.config import Timm, section
-from pipeline.architecture.layers import (
-    GlobalAveragePool,
-    LocallyConnected2d,
-    UnevenAvgPool2d,
-    UnevenConv2d,
-    UnevenMaxPool2d,
-    are_even,
-)
-from pipeline.architecture.planning import Layer, Plan, Spec, plan
-
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "relu": nn.ReLU,
-    "leaky_relu": nn.LeakyReLU,
-    "gelu": nn.GELU,
-    "tanh": nn.Tanh,
-    "sigmoid": nn.Sigmoid,
-}
+from pipeline.architecture.kinds import kind_of
+from pipeline.architecture.planning import Spec, plan
+from pipeline.architecture.plans import Plan
 
 
 class Network(nn.Sequential):
@@ -52,48 +38,11 @@ def _modules(planned: Plan) -> list[tuple[str, nn.Module]]:
     modules = []
     shape: tuple[int, ...] = planned.input_shape
     for layer in planned.layers:
-        modules.append((layer.name, _module(layer, shape)))
+        kind = kind_of(layer.type)
+        assert kind is not None, f"{layer.name}: nothing builds a layer of type {layer.type}"
+        modules.append((layer.name, kind.module(layer, shape)))
         shape = layer.output_shape
     return modules
-
-
-def _module(layer: Layer, input_shape: tuple[int, ...]) -> nn.Module:
-    """The torch module of one planned layer, for an input of shape (C, H, W) or (N,)."""
-    options, depth = layer.options, input_shape[0]
-    if layer.type in ("conv", "locally_connected", "max_pool", "avg_pool"):
-        return _window(layer, depth)
-    if layer.type == "batch_norm":
-        return nn.BatchNorm2d(depth) if len(input_shape) == 3 else nn.BatchNorm1d(depth)
-    if layer.type == "dropout":
-        return nn.Dropout(options["rate"])
-    if layer.type == "flatten":
-        return nn.Flatten()
-    if layer.type == "gap":
-        return GlobalAveragePool()
-    if layer.type == "dense":
-        return nn.Linear(depth, options["units"])
-    return ACTIVATIONS[layer.type]()
-
-
-def _window(layer: Layer, depth: int) -> nn.Module:
-    """A layer that slides a window; torch's own wherever its even pads will do."""
-    kernel, stride, pads = (layer.options[key] for key in ("kernel_size", "stride", "pads"))
-    (top, _), (left, _) = pads
-    if layer.type == "locally_connected":
-        _, height, width = layer.output_shape
-        return LocallyConnected2d(depth, layer.options["filters"], kernel, stride, pads, (height, width))
-    if layer.type == "conv":
-        filters = layer.options["filters"]
-        if are_even(pads):
-            return nn.Conv2d(depth, filters, kernel, stride, padding=(top, left))
-        return UnevenConv2d(depth, filters, kernel, stride, pads)
-    if layer.type == "max_pool":
-        if are_even(pads):
-            return nn.MaxPool2d(kernel, stride, padding=(top, left))
-        return UnevenMaxPool2d(kernel, stride, pads)
-    if are_even(pads):
-        return nn.AvgPool2d(kernel, stride, padding=(top, left), count_include_pad=False)
-    return UnevenAvgPool2d(kernel, stride, pads)
 
 
 def assert_as_planned(network: nn.Module, planned: Plan) -> None:

@@ -13,7 +13,7 @@ from pipeline.architecture import Plan
 from pipeline.config import Config
 from pipeline.training.allocator import keep_buffers
 from pipeline.training.module import Classifier
-from pipeline.transfer.network import construct
+from pipeline.transfer.build import construct
 
 # Measured around the notes' CNN on two cores: what the training loop adds to each step, and what a run costs
 # beyond its steps (building, checkpoints, evaluation of small sets, its record and its MLflow run).

@@ -7,7 +7,6 @@ checkpoints/best.ckpt      the one with the best `trainer.monitor`; a link, not 
 
 import logging
 import os
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -94,10 +93,7 @@ def read(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise InputError(f"{path}: no such checkpoint.")
     try:
-        # torch writes a checksum of every part and reads without looking at it.
-        with zipfile.ZipFile(path) as parts:
-            if damaged := parts.testzip():
-                raise ValueError(f"{damaged} is damaged")
+        folders.check_parts(path)
         found = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(found["state_dict"], dict):
             raise TypeError("no state_dict")

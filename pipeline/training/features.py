@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from pipeline import rundir
 from pipeline.data import loader
 from pipeline.training.module import Classifier
-from pipeline.transfer.network import before
+from pipeline.transfer.build import before
 from pipeline.transfer.strategies import FROZEN
 
 IN_MEMORY_BYTES = 1 << 30

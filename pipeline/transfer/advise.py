@@ -19,9 +19,7 @@ target.
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -31,10 +29,12 @@ from pipeline.data import Prepared
 from pipeline.errors import InputError
 from pipeline.transfer import network as networks
 from pipeline.transfer import probe
+from pipeline.transfer.build import construct
 from pipeline.transfer.config import Transfer
 from pipeline.transfer.outline import Outline, outline
+from pipeline.transfer.record import Advice, Similarity, Size
 from pipeline.transfer.source import Source
-from pipeline.transfer.strategies import STRATEGIES
+from pipeline.transfer.strategies import QUADRANTS, STRATEGIES
 
 NEEDED = 1000
 NEEDED_PER_CLASS = 100
@@ -57,16 +57,10 @@ SAMPLE_MACS = 5e10
 SAMPLE_LEAST of them, and two of each class."""
 SAMPLE_LEAST = 100
 
-QUADRANTS = {
-    ("small", "similar"): "head_only",
-    ("small", "dissimilar"): "early_layers",
-    ("large", "similar"): "fine_tune",
-    ("large", "dissimilar"): "retrain",
-}
-"""The notes' table (and CS231n's)."""
 
-
-def advised(own: Section, asked: Transfer, prepared: Prepared, train: np.ndarray, seed: int, source: Source) -> Outline:
+def advised(
+    section: Section, transfer: Transfer, prepared: Prepared, train: np.ndarray, seed: int, source: Source
+) -> Outline:
     """The outline of the strategy that the training split `train` (indices) asks for, with the advice in it.
 
     Same split, source and seed, same advice: it is computed once, before training, and stands in run.json. Nothing
@@ -76,28 +70,14 @@ def advised(own: Section, asked: Transfer, prepared: Prepared, train: np.ndarray
         InputError: as `outline` and the reading of the source's weights do.
     """
     shape, classes = prepared.input_shape, len(prepared.classes)
-    first = outline(own, asked, shape, classes, source)
+    first = outline(section, transfer, shape, classes, source)
     found = measured(first, source, prepared.images, prepared.labels, train, seed)
     advice = conclude(amount(prepared.labels[train], first.plan.params), found)
-    made = outline(own, settled(asked, advice["strategy"], advice["depth"]), shape, classes, source)
-    return replace(made, advice=advice)
+    chosen = outline(section, transfer.with_strategy(advice.strategy, advice.depth), shape, classes, source)
+    return replace(chosen, advice=advice)
 
 
-def settled(asked: Transfer, strategy: str, depth: int | None = None) -> Transfer:
-    """transfer=auto with a strategy chosen, without the keys that this one has no use for."""
-    chosen, plain = STRATEGIES[strategy], Transfer()
-    tunes = chosen.loads and not chosen.frozen
-    return replace(
-        asked,
-        strategy=strategy,
-        depth=(asked.depth or depth) if chosen.by_depth else None,
-        lr_decay=asked.lr_decay if tunes else plain.lr_decay,
-        warmup_epochs=asked.warmup_epochs if tunes else plain.warmup_epochs,
-        unfreeze_every=asked.unfreeze_every if tunes else plain.unfreeze_every,
-    )
-
-
-def amount(labels: np.ndarray, parameters: int) -> dict[str, Any]:
+def amount(labels: np.ndarray, parameters: int) -> Size:
     """How much there is to train on, against what `parameters` take.
 
     Classes count with the middle one's number of examples, so that neither one rare class makes a set small nor one
@@ -108,16 +88,15 @@ def amount(labels: np.ndarray, parameters: int) -> dict[str, Any]:
     middle = float(np.median(counts))
     enough = min(max(NEEDED, NEEDED_PER_CLASS * len(counts)), parameters)
     ratio = min(len(labels), middle * len(counts)) / enough
-    return {
-        "examples": len(labels),
-        "classes": len(counts),
-        "per_class": middle,
-        "rarest_class": int(counts.min()),
-        "parameters": parameters,
-        "needed": enough,
-        "ratio": ratio,
-        "word": "large" if ratio >= 1 else "small",
-    }
+    return Size(
+        examples=len(labels),
+        classes=len(counts),
+        per_class=middle,
+        rarest_class=int(counts.min()),
+        parameters=parameters,
+        needed=enough,
+        ratio=ratio,
+    )
 
 
 def sample(labels: np.ndarray, train: np.ndarray, macs: int, seed: int) -> np.ndarray:
@@ -131,17 +110,17 @@ def sample(labels: np.ndarray, train: np.ndarray, macs: int, seed: int) -> np.nd
 
 def measured(
     first: Outline, source: Source, images_NHWC: np.ndarray, labels: np.ndarray, train: np.ndarray, seed: int
-) -> dict[str, Any]:
+) -> Similarity:
     """What probes and batch norms say of a sample of the training split. `first` loads the whole trunk."""
     chosen = sample(labels, train, first.plan.macs, seed)
     x_NHWC, y_N = np.asarray(images_NHWC[chosen]), labels[chosen]
     classes = first.plan.output_shape[0]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        random = networks.construct(first.section, first.plan, classes)
-        network = networks.construct(first.section, first.plan, classes)
-        begins = first.record() | {"source": networks.resolve(first, source)}
-        normalisation = networks.load(network, {"transfer": begins})
+        random = construct(first.section, first.plan, classes)
+        network = construct(first.section, first.plan, classes)
+        record = first.record() | {"source": networks.read_source(first, source).to_json()}
+        normalisation = networks.load(network, {"transfer": record})
     assert normalisation is not None
     ends = ends_of(first)
     if not ends.names:
@@ -151,7 +130,7 @@ def measured(
     far: list[float] = []
     with probe.distances(network, far):
         theirs = probe.features(network, ends, x_NHWC, *normalisation)
-    probe.settle(random, x_NHWC, *normalisation)
+    probe.calibrate_norms(random, x_NHWC, *normalisation)
     plain = probe.features(random, ends, x_NHWC, *normalisation)
     if not all(np.isfinite(grid_ND).all() for _, grid_ND in theirs):
         raise InputError(f"transfer.source={source.named}: its weights make no finite numbers of the training images.")
@@ -160,85 +139,86 @@ def measured(
     at_random = max(probe.probe(grid_ND, y_N).accuracy for _, grid_ND in plain)
     n = len(chosen)
     wrong, wrong_at_random = round(n * (1 - last.accuracy)), round(n * (1 - at_random))
-    return {
-        "sample": n,
-        "accuracy": last.accuracy,
-        "accuracy_at_random": at_random,
+    return Similarity(
+        sample=n,
+        accuracy=last.accuracy,
+        accuracy_at_random=at_random,
         # Half an error is added to both: none of none avoided is no gain.
-        "avoided": 1 - (wrong + 0.5) / (wrong_at_random + 0.5),
-        "doubt": math.sqrt(wrong + wrong_at_random + 1) / (wrong_at_random + 0.5),
-        "distance": float(np.mean(far)) if far else None,
-        "by_depth": [{"accuracy": one.accuracy, "explained": one.explained} for one in by_depth],
-    }
-
-
-def ends_of(made: Outline) -> probe.Ends:
-    """Where the stages of a network end, the head's left out."""
-    trunk = made.plan.layers[-1].stage
-    if not isinstance(made.section, Timm):
-        return probe.Ends([names[-1] for names in made.plan.stages[:trunk]])
-    from pipeline.architecture.backbone import channels_last, stage_ends  # timm takes seconds to import
-
-    prefix = "trunk." if made.depth is not None else ""
-    shape = made.plan.input_shape
-    return probe.Ends(
-        [prefix + name for name in stage_ends(made.section, shape)[:trunk]], channels_last(made.section, shape)
+        avoided=1 - (wrong + 0.5) / (wrong_at_random + 0.5),
+        doubt=math.sqrt(wrong + wrong_at_random + 1) / (wrong_at_random + 0.5),
+        distance=float(np.mean(far)) if far else None,
+        by_depth=tuple(by_depth),
     )
 
 
-def limit_of(found: Mapping[str, Any]) -> float:
+def ends_of(outlined: Outline) -> probe.Ends:
+    """Where the stages of a network end, the head's left out."""
+    trunk = outlined.plan.layers[-1].stage
+    if not isinstance(outlined.section, Timm):
+        return probe.Ends([names[-1] for names in outlined.plan.stages[:trunk]])
+    from pipeline.architecture.backbone import channels_last, stage_ends  # timm takes seconds to import
+
+    prefix = "trunk." if outlined.depth is not None else ""
+    shape = outlined.plan.input_shape
+    return probe.Ends(
+        [prefix + name for name in stage_ends(outlined.section, shape)[:trunk]], channels_last(outlined.section, shape)
+    )
+
+
+def limit_of(found: Similarity) -> float:
     """What share of errors must be avoided by a similar source."""
-    return AVOIDED if found["distance"] is None else found["distance"]
+    return AVOIDED if found.distance is None else found.distance
 
 
-def conclude(size: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+def conclude(size: Size, found: Similarity) -> Advice:
     """The advice: quadrant, strategy, depth, reasons in sentences, the numbers, and how near to another it was."""
     limit = limit_of(found)
-    same = found["distance"] is not None and found["distance"] <= SAME
-    domain = "similar" if same or found["avoided"] > limit else "dissimilar"
-    strategy = QUADRANTS[size["word"], domain]
+    same = found.distance is not None and found.distance <= SAME
+    domain = "similar" if same or found.avoided > limit else "dissimilar"
+    strategy = QUADRANTS[size.word, domain]
     # Explained variance, not accuracy: it moves with each example and not by whole ones.
-    depth = 1 + int(np.argmax([one["explained"] for one in found["by_depth"]]))
+    depth = 1 + int(np.argmax([one.explained for one in found.by_depth]))
     near = []
-    if 0.5 < size["ratio"] < 2:
-        near.append(f"size: {size['ratio']:.2f} times what separates small from large")
-    if not same and abs(found["avoided"] - limit) < found["doubt"]:
-        near.append(f"similarity: {found['avoided']:.2f} against {limit:.2f}, known to about {found['doubt']:.2f}")
-    return {
-        "quadrant": f"{size['word']}, {domain}",
-        "strategy": strategy,
-        "depth": depth if STRATEGIES[strategy].by_depth else None,
-        "reasons": _reasons(size, found, domain, strategy, depth),
-        "near": near,
-        "size": dict(size),
-        "similarity": {**found, "limit": limit, "word": domain},
-    }
+    if 0.5 < size.ratio < 2:
+        near.append(f"size: {size.ratio:.2f} times what separates small from large")
+    if not same and abs(found.avoided - limit) < found.doubt:
+        near.append(f"similarity: {found.avoided:.2f} against {limit:.2f}, known to about {found.doubt:.2f}")
+    return Advice(
+        size=size,
+        similarity=found,
+        limit=limit,
+        domain=domain,
+        strategy=strategy,
+        depth=depth if STRATEGIES[strategy].by_depth else None,
+        reasons=tuple(_reasons(size, found, domain, strategy, depth)),
+        near=tuple(near),
+    )
 
 
-def _reasons(size: Mapping[str, Any], found: Mapping[str, Any], domain: str, strategy: str, depth: int) -> list[str]:
-    below = "fewer than" if size["word"] == "small" else "at least"
+def _reasons(size: Size, found: Similarity, domain: str, strategy: str, depth: int) -> list[str]:
+    below = "fewer than" if size.word == "small" else "at least"
     said = [
-        f"{size['word']}: {size['examples']:,} training images of {size['classes']} classes ({size['per_class']:,.0f} "
-        f"in the middle class) for {size['parameters']:,} parameters, {below} the {size['needed']:,} that it takes",
-        f"{domain}: of {found['sample']} training images, a linear probe tells {found['accuracy']:.3f} apart by the "
-        f"source's last stage, and {found['accuracy_at_random']:.3f} by random weights: "
-        + (f"{found['avoided']:.0%} of the errors are avoided" if found["avoided"] > 0 else "no error is avoided"),
+        f"{size.word}: {size.examples:,} training images of {size.classes} classes ({size.per_class:,.0f} "
+        f"in the middle class) for {size.parameters:,} parameters, {below} the {size.needed:,} that it takes",
+        f"{domain}: of {found.sample} training images, a linear probe tells {found.accuracy:.3f} apart by the "
+        f"source's last stage, and {found.accuracy_at_random:.3f} by random weights: "
+        + (f"{found.avoided:.0%} of the errors are avoided" if found.avoided > 0 else "no error is avoided"),
     ]
-    more = "more" if found["avoided"] > limit_of(found) else "no more"
-    if found["distance"] is not None and found["distance"] <= SAME:
+    more = "more" if found.avoided > limit_of(found) else "no more"
+    if found.distance is not None and found.distance <= SAME:
         said.append(
-            f"{domain}: to the source's batch norms the images are of its own kind, {found['distance']:.3f} of the "
+            f"{domain}: to the source's batch norms the images are of its own kind, {found.distance:.3f} of the "
             "variance that they know away"
         )
-    elif found["distance"] is None:
+    elif found.distance is None:
         said.append(f"{domain}: that is {more} than {AVOIDED:.0%}; without batch norm there is no distance to judge by")
     else:
         said.append(
-            f"{domain}: that is {more} than how far the images lie from the source's, {found['distance']:.2f} of the "
+            f"{domain}: that is {more} than how far the images lie from the source's, {found.distance:.2f} of the "
             "variance that its batch norms know"
         )
     if STRATEGIES[strategy].by_depth:
-        values = ", ".join(f"{one['accuracy']:.2f}" for one in found["by_depth"])
+        values = ", ".join(f"{one.accuracy:.2f}" for one in found.by_depth)
         said.append(
             f"depth {depth}: there the probe on the mean of each map explains most (accuracy by depth: {values})"
         )

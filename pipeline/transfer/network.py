@@ -8,132 +8,33 @@ import torch
 from torch import Tensor, nn
 
 from pipeline import architecture
-from pipeline.architecture import Plan, Section, Timm
-from pipeline.architecture.network import Network, assert_as_planned
+from pipeline.architecture import Timm
 from pipeline.errors import InputError
+from pipeline.transfer.build import construct
 from pipeline.transfer.outline import Outline
+from pipeline.transfer.record import SourceRecord, record_from_json
 from pipeline.transfer.source import Source, planned
-from pipeline.transfer.strategies import FROZEN, NEW, Tuning, from_json
+from pipeline.transfer.strategies import FROZEN, NEW, Tuning
 from pipeline.transfer.weights import Weights, compare, read
 
 
-class Stop(Exception):  # noqa: N818 - no error: it ends a forward pass early
-    """Carries what a module was given or gave, out of the models around it."""
-
-    def __init__(self, value: Tensor) -> None:
-        self.value = value
-
-
-class Early(nn.Module):
-    """The first stages of a timm model, the mean over the positions of their map, and a class layer.
-
-    A model's forward pass cannot be cut in general, so it is left at the end of the last stage kept; what would
-    have come behind is gone.
-    """
-
-    def __init__(self, own: Timm, made: Plan, classes: int) -> None:
-        super().__init__()
-        from pipeline.architecture.backbone import build_backbone, stage_ends  # timm takes seconds to import
-
-        *kept, last = made.layers
-        depth = last.stage
-        shape = made.input_shape
-        whole = architecture.plan(own, shape, classes)
-        self.trunk = build_backbone(own, whole, classes)
-        for layer in whole.layers:
-            if layer.stage >= depth and layer.type != "parameter":
-                self.trunk.set_submodule(layer.name, nn.Identity())
-        self.end = stage_ends(own, shape)[depth - 1]
-        gap = next((layer for layer in kept if layer.name == "head_gap"), None)
-        units = gap.output_shape[0] if gap else kept[-1].output_shape[0]
-        self.head_gap = Mean(channels_last=kept[-2 if gap else -1].output_shape[0] != units)
-        self.head_classes = nn.Linear(units, classes)
-        self.plan = made
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, classes]."""
-        return self.head_classes(self.head_gap(at_end(self.trunk, self.end, x_BCHW)))
-
-
-class Mean(nn.Module):
-    """Over the positions of a map [B, C, H, W], of tokens [B, N, C] or, `channels_last`, [B, ..., C]."""
-
-    def __init__(self, channels_last: bool = False) -> None:
-        super().__init__()
-        self.channels_last = channels_last
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Any of these -> [B, C]."""
-        if x.ndim == 4:
-            return x.mean(dim=(1, 2) if self.channels_last else (2, 3))
-        return x.mean(dim=1) if x.ndim == 3 else x
-
-
-def at_end(network: nn.Module, name: str, x: Tensor) -> Tensor:
-    """What the module `name` of a network gives when the network sees `x`; nothing behind it is run."""
-
-    def leave(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-        raise Stop(output[-1] if isinstance(output, list | tuple) else output)
-
-    handle = network.get_submodule(name).register_forward_hook(leave)
-    return _until_stop(network, x, handle)
-
-
-def before(network: nn.Module, name: str, x: Tensor) -> Tensor:
-    """What the module `name` of a network is given when the network sees `x`; it is not run any more."""
-
-    def leave(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        raise Stop(inputs[0])
-
-    handle = network.get_submodule(name).register_forward_pre_hook(leave)
-    return _until_stop(network, x, handle)
-
-
-def _until_stop(network: nn.Module, x: Tensor, handle: Any) -> Tensor:
-    try:
-        network(x)
-    except Stop as stop:
-        return stop.value
-    finally:
-        handle.remove()
-    raise AssertionError("the module never ran")
-
-
-def construct(own: Section, made: Plan, classes: int) -> nn.Module:
-    """The network of a plan that `outline` made, with fresh weights from torch's global generator."""
-    if not isinstance(own, Timm):
-        network = Network(made)
-        assert_as_planned(network, made)
-        return network
-    if made.layers[-1].name == "head_classes":
-        early = Early(own, made, classes)
-        params = sum(p.numel() for p in early.parameters())
-        assert params == made.params, f"the network holds {params} parameters; planned were {made.params}"
-        return early
-    from pipeline.architecture.backbone import build_backbone
-
-    return build_backbone(own, made, classes)
-
-
-def of_run(asked: Mapping[str, Any]) -> nn.Module:
+def of_run(run: Mapping[str, Any]) -> nn.Module:
     """The network of a run by its run.json, with fresh weights; what is frozen asks for no gradients."""
-    dataset, record = asked["dataset"], asked.get("transfer") or {}
-    channels, height, width = dataset["input_shape"]
-    network = record.get("network", {})
-    shape = (network.get("channels", channels), height, width)
-    own = architecture.section(asked["config"]["architecture"])
-    classes = len(dataset["classes"])
-    if not record:
-        return architecture.build(own, shape, classes)
-    made = construct(own, planned(own, shape, classes, network["depth"]), classes)
-    freeze(made, from_json(record["tuning"]))
-    return made
+    section, record = architecture.section(run["config"]["architecture"]), record_from_json(run)
+    channels, height, width = run["dataset"]["input_shape"]
+    classes = len(run["dataset"]["classes"])
+    if record is None:
+        return architecture.build(section, (channels, height, width), classes)
+    shape = (record.channels, height, width)
+    network = construct(section, planned(section, shape, classes, record.depth), classes)
+    freeze(network, record.tuning)
+    return network
 
 
-def tuning_of(asked: Mapping[str, Any]) -> Tuning | None:
+def tuning_of(run: Mapping[str, Any]) -> Tuning | None:
     """How a run is trained, by its run.json; None where all its weights are, alike."""
-    record = asked.get("transfer") or {}
-    return from_json(record["tuning"]) if record else None
+    record = record_from_json(run)
+    return record.tuning if record else None
 
 
 def freeze(network: nn.Module, tuning: Tuning) -> None:
@@ -143,67 +44,65 @@ def freeze(network: nn.Module, tuning: Tuning) -> None:
         weights.requires_grad_(part is None or part.role != FROZEN)
 
 
-def load(network: nn.Module, asked: Mapping[str, Any]) -> tuple[Tensor, Tensor] | None:
+def load(network: nn.Module, run: Mapping[str, Any]) -> tuple[Tensor, Tensor] | None:
     """Give the network of a run its source's weights. Returns the source's mean and standard deviation per channel.
 
     None, and nothing is done, for a run that takes no weights. Raises InputError where the file is gone, or is
     another one than the run began with.
     """
-    record = asked.get("transfer") or {}
-    source = record.get("source", {})
-    if not source.get("digest"):
+    record = record_from_json(run)
+    if record is None:
         return None
-    file = Path(source["file"])
-    key = f"transfer.source={source['named']}: {file}"
-    weights = read(file, key)
-    if weights.digest != source["digest"]:
+    source = record.source
+    if source.file is None or source.digest is None:
+        return None
+    key = f"transfer.source={source.named}: {source.file}"
+    weights = read(Path(source.file), key)
+    if weights.digest != source.digest:
         raise InputError(
             f"{key}: holds other weights (digest {weights.digest[:12]}) than those the run was begun with "
-            f"({source['digest'][:12]})."
+            f"({source.digest[:12]})."
         )
-    tensors = _named(weights, source["run"])
-    for name in record["head"]:
+    tensors = _named(weights, source.is_run)
+    for name in record.head:
         # timm's own starts are meant for training from nothing: MobileNetV2's for two classes draws weights up to
         # 0.7, with which the first epochs of a head on hymenoptera go by at a loss of 3 to 5.
         if isinstance(head := network.get_submodule(name), nn.Linear | nn.Conv2d):
             head.reset_parameters()
     state = network.state_dict()
     with torch.no_grad():
-        for name, theirs in _taken(state, tensors, from_json(record["tuning"])).items():
+        for name, theirs in _taken(state, tensors, record.tuning).items():
             state[name].copy_(tensors[theirs])
-    return torch.tensor(source["mean"]), torch.tensor(source["std"])
+    return torch.tensor(source.mean), torch.tensor(source.std)
 
 
-def seed_of(asked: Mapping[str, Any]) -> int:
+def seed_of(run: Mapping[str, Any]) -> int:
     """What a run's fresh weights are drawn from.
 
     A source that was trained for the run began from the run's own seed. What is new in the run begins elsewhere:
     from where the source's later layers began, they would find back to what the copied ones are used to.
     """
-    seed = asked["config"]["seed"]
-    return seed ^ (1 << 31) if (asked.get("transfer") or {}).get("source", {}).get("key") else seed
+    seed, record = run["config"]["seed"], record_from_json(run)
+    return seed ^ (1 << 31) if record and record.source.key else seed
 
 
-def resolve(made: Outline, source: Source) -> dict[str, Any]:
+def read_source(outlined: Outline, source: Source) -> SourceRecord:
     """What run.json says of the source, after its weights were read and found to fit.
 
     Raises:
         InputError: weights that cannot be read, or do not fit the source's network by name and shape.
     """
-    facts: dict[str, Any] = {"named": source.named, "run": source.is_run, "file": None, "digest": None}
-    if source.key:
-        facts["key"] = source.key
-    if not made.loads:
-        return facts
+    if not outlined.loads:
+        return SourceRecord(source.named, source.is_run, key=source.key)
     assert source.file is not None
     key = f"transfer.source={source.named}: {source.file}" if source.is_run else f"transfer.weights={source.file}"
     weights = read(source.file, key)
     tensors = _named(weights, source.is_run)
-    assert made.tuning is not None
-    classes = made.plan.output_shape[0]
+    assert outlined.tuning is not None
+    classes = outlined.plan.output_shape[0]
     with torch.device("meta"):
-        network = construct(made.section, made.plan, classes)
-        theirs = _source_network(made, source, classes)
+        network = construct(outlined.section, outlined.plan, classes)
+        theirs = _source_network(outlined, source, classes)
     heads: set[str] = set()
     if not source.is_run:
         from pipeline.architecture.backbone import classifier
@@ -211,12 +110,12 @@ def resolve(made: Outline, source: Source) -> dict[str, Any]:
         heads = {f"{name}.{leaf}" for name in classifier(theirs) for leaf in ("weight", "bias")}
     compare(key, _what(source), tensors, set(theirs.state_dict()), heads)
     state = network.state_dict()
-    taken = _taken(state, tensors, made.tuning)
+    taken = _taken(state, tensors, outlined.tuning)
     wrong = [name for name in taken if state[name].shape != tensors[taken[name]].shape]
     if wrong:
         one = wrong[0]
         raise InputError(
-            f"{key}: does not fit {_what(source)} at data.size={made.plan.input_shape[1]}: {len(wrong)} of its "
+            f"{key}: does not fit {_what(source)} at data.size={outlined.plan.input_shape[1]}: {len(wrong)} of its "
             f"tensors have other shapes ({one} is {_shape(tensors[taken[one]])} there and {_shape(state[one])} here)."
         )
     if source.is_run:
@@ -228,28 +127,30 @@ def resolve(made: Outline, source: Source) -> dict[str, Any]:
         from pipeline.transfer import published
 
         mean, std = map(list, published.normalisation(source.section))
-    left = sorted(set(tensors) - set(taken.values()))
-    return facts | {
-        "file": str(source.file),
-        "digest": weights.digest,
-        "mean": mean,
-        "std": std,
-        "tensors_loaded": len(taken),
-        "tensors_left_out": left,
-    }
+    return SourceRecord(
+        named=source.named,
+        is_run=source.is_run,
+        file=str(source.file),
+        digest=weights.digest,
+        key=source.key,
+        mean=tuple(mean),
+        std=tuple(std),
+        tensors_loaded=len(taken),
+        tensors_left_out=tuple(sorted(set(tensors) - set(taken.values()))),
+    )
 
 
-def _source_network(made: Outline, source: Source, classes: int) -> nn.Module:
+def _source_network(outlined: Outline, source: Source, classes: int) -> nn.Module:
     """On the meta device, the network whose weights the source has."""
     if source.is_run:
         assert source.classes is not None
         return construct(source.section, source.plan(), source.classes)
-    return construct(source.section, architecture.plan(source.section, made.plan.input_shape, classes), classes)
+    return construct(source.section, architecture.plan(source.section, outlined.plan.input_shape, classes), classes)
 
 
-def _named(weights: Weights, run: bool) -> dict[str, Tensor]:
+def _named(weights: Weights, is_run: bool) -> dict[str, Tensor]:
     """Tensors by the names that they have in the network."""
-    if not run:
+    if not is_run:
         return dict(weights.tensors)
     prefix = "network."
     return {name.removeprefix(prefix): t for name, t in weights.tensors.items() if name.startswith(prefix)}

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.architecture import Layer, Plan, Section, Timm
-from pipeline.data import Data, Prepared, split
 from pipeline.errors import InputError
 from pipeline.transfer.config import Transfer
+from pipeline.transfer.cutting import head_of, kept
+from pipeline.transfer.record import Advice, tuning_to_json
 from pipeline.transfer.source import Source, planned, same
-from pipeline.transfer.strategies import STRATEGIES, Tuning, counts, head_of, kept, parts, roles, to_json
+from pipeline.transfer.strategies import CHOICES, Tuning, counts, is_within, names_of, parts, roles
 
 CHANNELS = ((1, 3), (3, 1))
 """(data, network) that can be brought together: grey into RGB, RGB into grey."""
@@ -30,7 +31,7 @@ class Outline:
     tuning: Tuning | None = None
     head: tuple[str, ...] = ()
     sizes: Mapping[str, int] = field(default_factory=dict)
-    advice: Mapping[str, Any] | None = None  # of transfer=auto: see advise.py
+    advice: Advice | None = None  # of transfer=auto: see advise.py
 
     @property
     def parameters(self) -> dict[str, int]:
@@ -42,13 +43,12 @@ class Outline:
     @property
     def loads(self) -> bool:
         """Whether weights of the source are used."""
-        return self.strategy != "none" and STRATEGIES[self.strategy].loads
+        return CHOICES[self.strategy].loads
 
     def of_layer(self, layer: Layer) -> dict[str, Any]:
         """{"role", "trained", "frozen"} of a row of the plan: `role` is "" where nothing is to be learnt."""
         assert self.tuning is not None
-        names = layer.name.split() if layer.type == "parameter" else [layer.name]
-        sizes = {n: s for n, s in self.sizes.items() if any(f"{n}.".startswith(f"{own}.") for own in names)}
+        sizes = {n: size for n, size in self.sizes.items() if any(is_within(n, name) for name in names_of(layer))}
         return {"role": roles(sizes, self.tuning), **counts(sizes, self.tuning)}
 
     def record(self) -> dict[str, Any]:
@@ -63,21 +63,21 @@ class Outline:
             "strategy": self.strategy,
             "network": {"channels": self.plan.input_shape[0], "depth": self.depth},
             "head": list(self.head),
-            "tuning": to_json(self.tuning),
+            "tuning": tuning_to_json(self.tuning),
             "loaded": by_role.get("frozen", []) + by_role.get("trained", []),
             "frozen": by_role.get("frozen", []),
             "new": by_role.get("new", []),
             "parameters": self.parameters,
-            **({"advice": self.advice} if self.advice else {}),
+            **({"advice": self.advice.to_json()} if self.advice else {}),
         }
 
 
 def outline(
-    own: Section, asked: Transfer, input_shape: Sequence[int], classes: int, source: Source | None = None
+    section: Section, transfer: Transfer, input_shape: Sequence[int], classes: int, source: Source | None = None
 ) -> Outline:
-    """The network that `asked` makes of `source` for images [C, H, W] of so many classes.
+    """The network that `transfer` makes of `source` for images [C, H, W] of so many classes.
 
-    `own` is the architecture section, which must be the default or the source's own where the source is a run. What
+    `section` is that of the architecture, which must be the default or the source's own where the source is a run. What
     auto will choose is not known before the data is looked at (see advise.advised): it stands for head_only here.
 
     Raises:
@@ -85,17 +85,17 @@ def outline(
             that the network does not take, a depth that it does not have.
     """
     shape = (input_shape[0], input_shape[1], input_shape[2])
-    if asked.strategy == "none":
-        return Outline(own, planned(own, shape, classes))
-    if asked.strategy == "auto":
-        asked = Transfer("head_only", asked.source, asked.weights, asked.pretrain, cache=asked.cache)
+    if transfer.strategy == "none":
+        return Outline(section, planned(section, shape, classes))
+    if transfer.strategy == "auto":
+        transfer = transfer.with_strategy("head_only")
     assert source is not None
-    if source.is_run and not same(own, source):
+    if source.is_run and not same(section, source):
         raise InputError(
             f"architecture: is another one than that of transfer.source={source.named}, whose network is used. "
             "Leave the architecture out."
         )
-    strategy = asked.how
+    strategy = transfer.how
     if strategy.loads:
         if shape[0] != source.channels and (shape[0], source.channels) not in CHANNELS:
             raise InputError(
@@ -104,80 +104,48 @@ def outline(
             )
         shape = (source.channels, *shape[1:])
     whole = planned(source.section, shape, classes, source.depth)
-    depth = kept(whole, asked.depth) if strategy.by_depth else None
+    depth = kept(whole, transfer.depth) if strategy.by_depth else None
     cut = depth if strategy.drops else source.depth
-    made = planned(source.section, shape, classes, cut)
-    head, sizes = _head_and_sizes(source.section, made, classes, cut)
+    plan = planned(source.section, shape, classes, cut)
+    head, sizes = _head_and_sizes(source.section, plan, classes, cut)
     if source.is_run and strategy.loads:
-        head = _fitting(made, source, head, depth)
+        head = _fitting(plan, source, head, depth)
     tuning = Tuning(
-        parts(made, sizes, strategy, depth, head), asked.lr_decay, asked.warmup_epochs, asked.unfreeze_every
+        parts(plan, sizes, strategy, depth, head), transfer.lr_decay, transfer.warmup_epochs, transfer.unfreeze_every
     )
-    return Outline(source.section, made, cut, asked.strategy, tuning, head, sizes)
+    return Outline(source.section, plan, cut, transfer.strategy, tuning, head, sizes)
 
 
-def settle(
-    own: Section, asked: Transfer, prepared: Prepared, cut: Data, seed: int, source: Source | None = None
-) -> Outline:
-    """`outline` for prepared data; of transfer=auto, what its training split (by `cut` and `seed`) asks for."""
-    if asked.strategy != "auto":
-        return outline(own, asked, prepared.input_shape, len(prepared.classes), source)
-    from pipeline.transfer.advise import advised  # torch: only for who looks at data
-
-    assert source is not None
-    return advised(own, asked, prepared, split(prepared, cut, seed)["train"], seed, source)
-
-
-def record(made: Outline, source: Source | None) -> dict[str, Any]:
-    """What run.json says of the transfer: {} where there is none. The source's weights are read, and checked to fit.
-
-    Raises:
-        InputError: weights that cannot be read, or do not fit the source's network.
-    """
-    if source is None:
-        return {}
-    from pipeline.transfer.network import resolve  # torch: only for who reads weights
-
-    return made.record() | {"source": resolve(made, source)}
-
-
-def deciding(record: Mapping[str, Any]) -> list[Any]:
-    """What of a record decides the result besides the configuration; part of the run's key."""
-    if not record:
-        return []
-    source = record["source"]
-    # The key of a source that is trained for the run says which weights these will be before they are.
-    return [source.get("key") or source["digest"], record["network"]]
-
-
-def _head_and_sizes(own: Section, made: Plan, classes: int, cut: int | None) -> tuple[tuple[str, ...], dict[str, int]]:
+def _head_and_sizes(
+    section: Section, plan: Plan, classes: int, cut: int | None
+) -> tuple[tuple[str, ...], dict[str, int]]:
     """The names of what is new at the end, and the parameters by name (of our own stacks: by layer)."""
-    if not isinstance(own, Timm):
-        return head_of(made), {layer.name: layer.params for layer in made.layers}
+    if not isinstance(section, Timm):
+        return head_of(plan), {layer.name: layer.params for layer in plan.layers}
     import torch
 
     from pipeline.architecture.backbone import classifier
-    from pipeline.transfer.network import construct
+    from pipeline.transfer.build import construct
 
     with torch.device("meta"):
-        network = construct(own, made, classes)
+        network = construct(section, plan, classes)
     sizes = {name: tensor.numel() for name, tensor in network.named_parameters()}
     if cut is not None:
         return ("head_classes",), sizes
     names = classifier(network)
     if not names:
-        raise InputError(f"architecture.name={own.name}: timm does not say which layer is its classifier.")
+        raise InputError(f"architecture.name={section.name}: timm does not say which layer is its classifier.")
     return names, sizes
 
 
-def _fitting(made: Plan, source: Source, head: tuple[str, ...], depth: int | None) -> tuple[str, ...]:
+def _fitting(plan: Plan, source: Source, head: tuple[str, ...], depth: int | None) -> tuple[str, ...]:
     """The head, begun earlier where its hidden layers do not fit the size of the data.
 
     Raises InputError where a layer of the trunk does not: one that is not a convolution knows its input's size.
     """
     theirs = {layer.name: layer.params for layer in source.plan().layers}
-    end = made.layers[-1].stage
-    for i, layer in enumerate(made.layers):
+    end = plan.layers[-1].stage
+    for i, layer in enumerate(plan.layers):
         if layer.name in head or (depth is not None and layer.stage >= depth):
             continue
         name = layer.name.removeprefix("trunk.")
@@ -187,11 +155,11 @@ def _fitting(made: Plan, source: Source, head: tuple[str, ...], depth: int | Non
         if before == layer.params:
             continue
         if layer.stage == end:
-            return tuple(x.name for x in made.layers[i:])
+            return tuple(x.name for x in plan.layers[i:])
         assert source.size is not None
-        side, own_side = source.size[0], made.input_shape[1]
+        side, our_side = source.size[0], plan.input_shape[1]
         raise InputError(
             f"transfer.source={source.named}: layer {name} has {before:,} parameters at data.size={side} and "
-            f"would have {layer.params:,} at data.size={own_side}: its weights fit no other size. Use data.size={side}."
+            f"would have {layer.params:,} at data.size={our_side}: its weights fit no other size. Use data.size={side}."
         )
     return head

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.data.images import normalise
+from pipeline.transfer.record import Probe
 
 PENALTIES = tuple(10.0**power for power in range(-4, 3))
 """Ridge penalties tried, as fractions of the trace of the features' Gram matrix."""
@@ -29,14 +30,6 @@ class Ends:
 
     names: Sequence[str]
     channels_last: bool = False
-
-
-@dataclass(frozen=True)
-class Probe:
-    """How well classes are told apart by one stage's features."""
-
-    accuracy: float  # of the examples left out
-    explained: float  # share of the variance of the classes: 1 is perfect, 0 no better than guessing their shares
 
 
 def probe(features_ND: np.ndarray, labels_N: np.ndarray) -> Probe:
@@ -163,7 +156,7 @@ def distances(network: nn.Module, found: list[float]) -> Iterator[None]:
 
 
 @torch.no_grad()
-def settle(network: nn.Module, images_NHWC: np.ndarray, mean_C: Tensor, std_C: Tensor) -> None:
+def calibrate_norms(network: nn.Module, images_NHWC: np.ndarray, mean_C: Tensor, std_C: Tensor) -> None:
     """Give the batch norms of a fresh network the statistics of some images.
 
     With their own, 0 and 1, maps would fade or blow up from layer to layer.

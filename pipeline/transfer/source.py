@@ -1,15 +1,14 @@
 """Where a trained network comes from: a run of this pipeline, or timm. No torch until weights are read."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline import rundir
-from pipeline.architecture import Plan, Section, Timm, plan, section
+from pipeline import architecture, rundir
+from pipeline.architecture import Plan, Section, Timm
 from pipeline.architecture.config import Cnn, Mlp
 from pipeline.errors import InputError
-from pipeline.transfer.strategies import cut
+from pipeline.transfer.cutting import cut
 
 
 @dataclass(frozen=True)
@@ -43,20 +42,20 @@ class Source:
 
 def of_run(run: Path, named: str, weights: bool = True) -> Source:
     """The network of a run directory. Raises InputError where it is none, or has no checkpoint and `weights`."""
-    asked = rundir.read_run(run)
+    record = rundir.read_run(run)
     file = run / "checkpoints" / "best.ckpt"
     if weights and not file.exists():
         status = rundir.get_status(run)["status"]
         raise InputError(f"transfer.source={named}: holds no checkpoints/best.ckpt (its status is {status}).")
     try:
-        shape, classes = tuple(asked["dataset"]["input_shape"]), len(asked["dataset"]["classes"])
-        own = concrete(section(asked["config"]["architecture"]), shape, classes)
+        shape, classes = tuple(record["dataset"]["input_shape"]), len(record["dataset"]["classes"])
+        section = concrete(architecture.section(record["config"]["architecture"]), shape, classes)
     except (KeyError, TypeError, InputError) as error:
         raise InputError(f"transfer.source={named}: was written by another version of the code ({error}).") from None
-    network = asked.get("transfer", {}).get("network", {})
+    network = record.get("transfer", {}).get("network", {})
     return Source(
         named=named,
-        section=own,
+        section=section,
         channels=network.get("channels", shape[0]),
         file=file.resolve(),
         size=(shape[1], shape[2]),
@@ -65,63 +64,56 @@ def of_run(run: Path, named: str, weights: bool = True) -> Source:
     )
 
 
-def of_timm(architecture: Section, weights: str | None) -> Source:
+def of_timm(section: Section, weights: str | None) -> Source:
     """timm's model that the architecture section names, with the weights of a file or the published ones."""
-    if not isinstance(architecture, Timm):
+    if not isinstance(section, Timm):
         raise InputError(
             "transfer.source=timm: needs the model's name: architecture=timm architecture.name=NAME, "
-            f"and architecture.type is {architecture.type}."
+            f"and architecture.type is {section.type}."
         )
     file = Path(weights).expanduser() if weights else None
     if file is not None and not file.is_file():
         raise InputError(f"transfer.weights={weights}: no such file.")
     from pipeline.transfer.published import channels  # timm takes seconds to import
 
-    return Source("timm", architecture, channels(architecture), file.resolve() if file else None)
+    return Source("timm", section, channels(section), file.resolve() if file else None)
 
 
-def concrete(own: Section, shape: tuple[int, ...], classes: int) -> Section:
+def concrete(section: Section, shape: tuple[int, ...], classes: int) -> Section:
     """The section of the same network for other data.
 
     Widths that were matched to a reference become plain widths, since on other data they would be matched anew; a
     list's class layer gets as many units as there are classes.
     """
-    if isinstance(own, Timm):
-        return own
-    if own.match != "none":
-        match = plan(own, shape, classes).match
+    if isinstance(section, Timm):
+        return section
+    if section.match != "none":
+        match = architecture.plan(section, shape, classes).match
         assert match is not None
-        changes: dict[str, Any] = {"hidden" if isinstance(own, Mlp) else "filters": list(match.widths)}
-        return replace(own, match="none", match_reference=None, **changes)
-    if isinstance(own, Cnn) and own.layers is not None:
-        *before, last = own.layers
-        return replace(own, layers=[*before, {"dense": {}} if "dense" in last else last])
-    return own
+        changes: dict[str, Any] = {"hidden" if isinstance(section, Mlp) else "filters": list(match.widths)}
+        return replace(section, match="none", match_reference=None, **changes)
+    if isinstance(section, Cnn) and section.layers is not None:
+        *before, last = section.layers
+        return replace(section, layers=[*before, {"dense": {}} if "dense" in last else last])
+    return section
 
 
-def same(asked: Section, source: Source) -> bool:
+def same(section: Section, source: Source) -> bool:
     """Whether the architecture section is the source's, or the one that stands there unless it is changed."""
-    if asked in (Cnn(), source.section):
+    if section in (Cnn(), source.section):
         return True
     assert source.size is not None
     assert source.classes is not None
-    return concrete(asked, (source.channels, *source.size), source.classes) == source.section
+    return concrete(section, (source.channels, *source.size), source.classes) == source.section
 
 
-def planned(own: Section, shape: tuple[int, int, int], classes: int, depth: int | None = None) -> Plan:
+def planned(section: Section, shape: tuple[int, int, int], classes: int, depth: int | None = None) -> Plan:
     """The plan of a network; with `depth`, of its first stages and a new head, as early_layers cuts it."""
-    whole = plan(own, shape, classes)
+    whole = architecture.plan(section, shape, classes)
     if depth is None:
         return whole
-    if isinstance(own, Timm):
+    if isinstance(section, Timm):
         from pipeline.architecture.backbone import channels_last  # timm takes seconds to import
 
-        return cut(whole, depth, classes, "trunk.", channels_last(own, shape))
+        return cut(whole, depth, classes, "trunk.", channels_last(section, shape))
     return cut(whole, depth, classes)
-
-
-def facts(source: Source | None) -> Mapping[str, Any]:
-    """For run.json."""
-    if source is None:
-        return {}
-    return {"named": source.named, "file": str(source.file) if source.file else None}

@@ -1,36 +1,56 @@
 """What becomes of a trained network's layers, layer by layer: loaded, frozen, trained, new, dropped. No torch."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from pipeline.architecture import Layer, Plan, geometry
-from pipeline.errors import InputError
+from pipeline.architecture import Layer, Plan
 
 FROZEN, TRAINED, NEW = "frozen", "trained", "new"
 """A layer's role: loaded and kept as it is; loaded and trained on; trained from fresh weights."""
 
 
+TUNING = ("lr_decay", "warmup_epochs", "unfreeze_every")
+"""The options of what is trained on."""
+
+
 @dataclass(frozen=True)
 class Strategy:
-    """One way to use a trained network. `by_depth`: only its first `transfer.depth` stages are loaded."""
+    """One way to use a trained network."""
 
     loads: bool
     frozen: bool  # what is before the head, or as much of it as is loaded, stays as it is
-    by_depth: bool = False
+    options: tuple[str, ...] = ()  # the keys of the transfer section that it has a use for, besides those of the source
     drops: bool = False  # the stages behind the loaded ones are cut off; otherwise they start from fresh weights
+    quadrant: tuple[str, str] | None = None  # where it is advised: how much data, how near to the source's
+    source: str = "given"  # given: named, or trained on data that are; halves: it trains its own; none
+
+    @property
+    def by_depth(self) -> bool:
+        """Whether only the first `transfer.depth` stages are loaded."""
+        return "depth" in self.options
 
 
-# The names of the notes' table (Karpathy's CS231n has the same four quadrants).
+# The names and quadrants of the notes' table (Karpathy's CS231n has the same four).
 STRATEGIES = {
-    "head_only": Strategy(loads=True, frozen=True),
-    "early_layers": Strategy(loads=True, frozen=True, by_depth=True, drops=True),
-    "fine_tune": Strategy(loads=True, frozen=False),
-    "retrain": Strategy(loads=False, frozen=False),
+    "head_only": Strategy(loads=True, frozen=True, quadrant=("small", "similar")),
+    "early_layers": Strategy(loads=True, frozen=True, options=("depth",), drops=True, quadrant=("small", "dissimilar")),
+    "fine_tune": Strategy(loads=True, frozen=False, options=TUNING, quadrant=("large", "similar")),
+    "retrain": Strategy(loads=False, frozen=False, quadrant=("large", "dissimilar")),
     # Beside the table: the floor under what is frozen (Jarrett et al. 2009), and the design of Yosinski et al. 2014.
     "random_features": Strategy(loads=False, frozen=True),
-    "first_layers": Strategy(loads=True, frozen=True, by_depth=True),
+    "first_layers": Strategy(loads=True, frozen=True, options=("network", "depth"), source="halves"),
 }
+
+QUADRANTS = {one.quadrant: name for name, one in STRATEGIES.items() if one.quadrant}
+"""(size, domain) -> the strategy advised there."""
+
+CHOICES = {
+    "none": Strategy(loads=False, frozen=False, source="none"),
+    **STRATEGIES,
+    # Its choice is not known before the data is looked at: until then it stands for head_only, with every option.
+    "auto": replace(STRATEGIES["head_only"], options=("depth", *TUNING), quadrant=None),
+}
+"""What transfer.strategy may be."""
 
 NETWORKS = ("AnB", "AnB+", "BnB", "BnB+")
 """Of first_layers, in Yosinski's words: the half of the classes that the copied layers were trained on, then B, the
@@ -69,7 +89,7 @@ class Tuning:
 
     def part(self, name: str) -> Part | None:
         """The part that a module or parameter belongs to; None for one that holds several."""
-        inside = [part for part in self.parts if _within(name, part.name)]
+        inside = [part for part in self.parts if is_within(name, part.name)]
         return max(inside, key=lambda part: len(part.name), default=None)
 
     def learns(self, part: Part, epoch: int) -> bool:
@@ -110,8 +130,8 @@ def parts(
         {
             layer.stage
             for layer in planned.layers
-            for name in _names(layer)
-            if any(n and _within(one, name) and trunk.part(one) is None for one, n in sizes.items())
+            for name in names_of(layer)
+            if any(n and is_within(one, name) and trunk.part(one) is None for one, n in sizes.items())
         },
         reverse=True,
     )
@@ -123,16 +143,16 @@ def parts(
             role = FROZEN  # as it was drawn
         # A layer without weights goes with the nearest stage before it that has some.
         group = next((i for i, stage in enumerate(weighty, start=1) if stage <= layer.stage), max(1, len(weighty)))
-        found += [Part(name, role, group) for name in _names(layer) if name not in head]
+        found += [Part(name, role, group) for name in names_of(layer) if name not in head]
     return (*found, *trunk.parts)
 
 
-def _names(layer: Layer) -> list[str]:
+def names_of(layer: Layer) -> list[str]:
     """What a row of a plan stands for: one module, or several parameters that belong to none."""
     return layer.name.split() if layer.type == "parameter" else [layer.name]
 
 
-def _within(name: str, prefix: str) -> bool:
+def is_within(name: str, prefix: str) -> bool:
     return f"{name}.".startswith(f"{prefix}.")
 
 
@@ -153,86 +173,3 @@ def roles(sizes: Mapping[str, int], tuning: Tuning) -> str:
         role = part.role if part else NEW
         total[role] = total.get(role, 0) + size
     return ", ".join(sorted((role for role, size in total.items() if size), key=lambda role: -total[role]))
-
-
-def head_of(planned: Plan) -> tuple[str, ...]:
-    """The class layer of one of our own stacks, with the dropout before it."""
-    names: list[str] = []
-    for layer in reversed(planned.layers):
-        if names and layer.type != "dropout":
-            break
-        names.append(layer.name)
-    return tuple(reversed(names))
-
-
-def kept(planned: Plan, depth: int | None) -> int:
-    """How many stages early_layers keeps of `planned`. Raises InputError where it has not so many."""
-    trunk = planned.layers[-1].stage
-    if depth is None:
-        return (trunk + 1) // 2
-    if not 1 <= depth <= trunk:
-        raise InputError(
-            f"transfer.depth={depth}: the source has {trunk} stages before its head; keep 1 to {trunk} of them."
-        )
-    return depth
-
-
-def cut(planned: Plan, depth: int, classes: int, prefix: str = "", channels_last: bool = False) -> Plan:
-    """The first `depth` stages, each map averaged over its positions, and a new class layer.
-
-    The mean of a map leaves one number for each filter whatever the size of the input, so the head stays small
-    where data is. `prefix` stands before the names of what is kept.
-    """
-    layers = [replace(x, name=_prefixed(x, prefix)) for x in planned.layers if x.stage < depth]
-    last = next(x for x in reversed(layers) if x.output_shape)
-    shape = last.output_shape
-    seen = _extent(planned, layers) if last.receptive_field is not None else None
-    if len(shape) > 1:
-        # A map is [C, H, W], or [H, W, C] in some transformers; tokens are [N, C].
-        units = shape[0] if len(shape) == 3 and not channels_last else shape[-1]
-        layers.append(Layer("head_gap", "gap", (units,), 0, 0, seen, None, "", depth, {}, units))
-    else:
-        units = shape[0]
-    layers.append(
-        Layer(
-            name="head_classes",
-            type="dense",
-            output_shape=(classes,),
-            params=geometry.dense_params(classes, units),
-            macs=classes * units,
-            receptive_field=seen,
-            jump=None,
-            formula=f"{classes}*({units}+1)",
-            stage=depth,
-            options={"units": classes},
-            values=classes,
-        )
-    )
-    return Plan(planned.input_shape, tuple(layers))
-
-
-def _prefixed(layer: Layer, prefix: str) -> str:
-    return " ".join(prefix + name for name in _names(layer))
-
-
-def _extent(planned: Plan, layers: Iterable[Layer]) -> int:
-    """Pixels that all units of the last map see together."""
-    seen, map_hw = geometry.ReceptiveField(), planned.input_shape[1:]
-    last = 0
-    for layer in layers:
-        if len(layer.output_shape) != 3:
-            return layer.receptive_field or last
-        if "pads" in layer.options:
-            seen = seen.through(layer.options["kernel_size"], layer.options["stride"], layer.options["pads"])
-        map_hw, last = (layer.output_shape[1], layer.output_shape[2]), layer.receptive_field or 0
-    return seen.extent(map_hw, planned.input_shape[1:])
-
-
-def to_json(tuning: Tuning) -> dict[str, Any]:
-    """As run.json holds it."""
-    return asdict(tuning)
-
-
-def from_json(values: dict[str, Any]) -> Tuning:
-    """The inverse of `to_json`."""
-    return Tuning(**{**values, "parts": tuple(Part(**one) for one in values["parts"])})

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from pipeline.errors import InputError
+from pipeline.folders import check_parts
 
 NESTED = ("state_dict", "model", "state_dict_ema", "model_ema")
 """Under which keys training scripts put the weights beside other things."""
@@ -71,9 +72,7 @@ def _safetensors(file: Path, key: str) -> Any:
 def _torch(file: Path, key: str) -> Any:
     try:
         if zipfile.is_zipfile(file):
-            with zipfile.ZipFile(file) as parts:  # torch writes a checksum of every part and never looks at it
-                if damaged := parts.testzip():
-                    raise ValueError(f"{damaged} is damaged")
+            check_parts(file)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of TorchScript archives, which are refused all the same
             return torch.load(file, map_location="cpu", weights_only=True)

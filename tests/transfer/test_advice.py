@@ -1,5 +1,7 @@
 """transfer=auto: what is measured, what is made of it, and that it is done once, on the training split alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,9 @@ from sklearn.datasets import load_digits
 
 from pipeline import rundir
 from pipeline.transfer import probe
-from pipeline.transfer.advise import amount, conclude, sample, settled
+from pipeline.transfer.advise import amount, conclude, sample
 from pipeline.transfer.config import Transfer
+from pipeline.transfer.record import Similarity
 
 pytestmark = pytest.mark.slow  # each trains networks, sources first
 
@@ -227,29 +230,30 @@ def test_distance_by_hand():
 )
 def test_size_by_hand(counts, parameters, needed, ratio):
     found = amount(np.repeat(np.arange(len(counts)), counts), parameters)
-    assert found["needed"] == needed
-    assert found["ratio"] == pytest.approx(ratio)
-    assert found["word"] == ("large" if ratio >= 1 else "small")
+    assert found.needed == needed
+    assert found.ratio == pytest.approx(ratio)
+    assert found.word == ("large" if ratio >= 1 else "small")
 
 
 def concluded(avoided, distance, ratio=0.1):
-    size = amount(np.repeat([0, 1], 50), 10**6) | {"ratio": ratio, "word": "large" if ratio >= 1 else "small"}
-    stages = [{"accuracy": 0.9, "explained": e} for e in (0.2, 0.5, 0.4)]
-    found = {"sample": 100, "accuracy": 0.9, "accuracy_at_random": 0.8, "doubt": 0.05, "by_depth": stages}
-    return conclude(size, found | {"avoided": avoided, "distance": distance})
+    size = replace(amount(np.repeat([0, 1], 50), 10**6), ratio=ratio)
+    stages = tuple(probe.Probe(accuracy=0.9, explained=e) for e in (0.2, 0.5, 0.4))
+    found = Similarity(100, accuracy=0.9, accuracy_at_random=0.8, avoided=avoided, doubt=0.05, distance=distance,
+                       by_depth=stages)  # fmt: skip
+    return conclude(size, found)
 
 
 def test_conclusions():
-    assert concluded(0.5, 0.1)["quadrant"] == "small, similar"
-    assert concluded(0.5, 0.1, ratio=5)["strategy"] == "fine_tune"
-    assert concluded(0.1, 0.5, ratio=5)["strategy"] == "retrain"
+    assert concluded(0.5, 0.1).quadrant == "small, similar"
+    assert concluded(0.5, 0.1, ratio=5).strategy == "fine_tune"
+    assert concluded(0.1, 0.5, ratio=5).strategy == "retrain"
     found = concluded(0.1, 0.5)
-    assert (found["strategy"], found["depth"]) == ("early_layers", 2)  # where the probe explains most
-    assert concluded(-0.5, 0.01)["quadrant"] == "small, similar"  # the source's own kind of images
-    assert concluded(0.3, None)["quadrant"] == "small, similar"  # without batch norm: more than a quarter
-    assert concluded(0.2, None)["quadrant"] == "small, dissimilar"
-    assert concluded(0.5, 0.1)["near"] == []
-    assert [one.split(":")[0] for one in concluded(0.5, 0.47, ratio=1.5)["near"]] == ["size", "similarity"]
+    assert (found.strategy, found.depth) == ("early_layers", 2)  # where the probe explains most
+    assert concluded(-0.5, 0.01).quadrant == "small, similar"  # the source's own kind of images
+    assert concluded(0.3, None).quadrant == "small, similar"  # without batch norm: more than a quarter
+    assert concluded(0.2, None).quadrant == "small, dissimilar"
+    assert concluded(0.5, 0.1).near == ()
+    assert [one.split(":")[0] for one in concluded(0.5, 0.47, ratio=1.5).near] == ["size", "similarity"]
 
 
 def test_sample_is_bounded_balanced_and_of_the_training_split():
@@ -264,10 +268,10 @@ def test_sample_is_bounded_balanced_and_of_the_training_split():
 
 def test_what_a_strategy_has_no_use_for_is_left_out():
     asked = Transfer("auto", source="x", lr_decay=0.5, warmup_epochs=1, depth=3)
-    assert settled(asked, "head_only") == Transfer("head_only", source="x")
-    assert settled(asked, "retrain", 1) == Transfer("retrain", source="x")
-    assert settled(asked, "fine_tune") == Transfer("fine_tune", source="x", lr_decay=0.5, warmup_epochs=1)
-    assert settled(asked, "early_layers", 1).depth == 3  # what the user says, where it matters
+    assert asked.with_strategy("head_only") == Transfer("head_only", source="x")
+    assert asked.with_strategy("retrain", 1) == Transfer("retrain", source="x")
+    assert asked.with_strategy("fine_tune") == Transfer("fine_tune", source="x", lr_decay=0.5, warmup_epochs=1)
+    assert asked.with_strategy("early_layers", 1).depth == 3  # what the user says, where it matters
 
 
 @pytest.mark.parametrize(("name", "normed"), [("test_resnet", True), ("test_convnext", False)])

@@ -1,0 +1,54 @@
+"""A convolution: the same filters at every position."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pipeline.architecture import geometry
+from pipeline.architecture.kinds.kind import Before, BlockOptions, Entry, Kind, Options
+from pipeline.architecture.kinds.window import CONV_OPTIONS, conv_options, slide
+from pipeline.architecture.plans import Layer
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def _place(entry: Entry, before: Before) -> Layer:
+    depth, _, _ = before.map_for(entry)
+    filters, kernel = entry.options["filters"], entry.options["kernel_size"]
+    layer = slide(entry, before, "conv", "kernel_size", filters)
+    _, height, width = layer.output_shape
+    return replace(
+        layer,
+        params=geometry.conv_params(filters, kernel, depth),
+        macs=geometry.conv_macs(height * width, filters, kernel, depth),
+        formula=f"{filters}*({kernel}*{kernel}*{depth}+1)",
+        options={"filters": filters, **layer.options},
+    )
+
+
+def _module(layer: Layer, input_shape: tuple[int, ...]) -> "nn.Module":
+    from torch import nn
+
+    from pipeline.architecture.layers import UnevenConv2d, are_even
+
+    filters, kernel, stride, pads = (layer.options[key] for key in ("filters", "kernel_size", "stride", "pads"))
+    if not are_even(pads):
+        return UnevenConv2d(input_shape[0], filters, kernel, stride, pads)
+    (top, _), (left, _) = pads
+    return nn.Conv2d(input_shape[0], filters, kernel, stride, padding=(top, left))
+
+
+def spell(section: BlockOptions, filters: int) -> list[tuple[str, Options]]:
+    """The convolution of a block, with filters of its own at every position where weights are not shared."""
+    return [("conv" if section.weight_sharing else "locally_connected", conv_options(section, filters))]
+
+
+KIND = Kind(
+    types=("conv",),
+    options=CONV_OPTIONS,
+    place=_place,
+    module=_module,
+    letter="C",
+    spell=spell,
+    family="conv",
+)

@@ -1,0 +1,32 @@
+"""A dropout."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pipeline.architecture import checks
+from pipeline.architecture.kinds.kind import Before, Entry, Kind, Option, pointwise
+from pipeline.architecture.plans import Layer
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def _place(entry: Entry, before: Before) -> Layer:
+    return replace(pointwise(entry, before, "dropout"), options={"rate": entry.options["rate"]})
+
+
+def _module(layer: Layer, input_shape: tuple[int, ...]) -> "nn.Module":
+    from torch import nn
+
+    return nn.Dropout(layer.options["rate"])
+
+
+KIND = Kind(
+    types=("dropout",),
+    options={"rate": Option(..., checks.rate)},
+    place=_place,
+    module=_module,
+    shorthand="rate",
+    letter="D",
+    spell=lambda section, filters: [("dropout", {"rate": section.dropout})] if section.dropout else [],
+)

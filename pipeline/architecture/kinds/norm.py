@@ -1,0 +1,31 @@
+"""A batch norm."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pipeline.architecture.kinds.kind import Before, Entry, Kind, pointwise
+from pipeline.architecture.plans import Layer
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def _place(entry: Entry, before: Before) -> Layer:
+    channels = before.shape[0]
+    return replace(pointwise(entry, before, "batch_norm"), params=2 * channels, formula=f"2*{channels}")
+
+
+def _module(layer: Layer, input_shape: tuple[int, ...]) -> "nn.Module":
+    from torch import nn
+
+    return nn.BatchNorm2d(input_shape[0]) if len(input_shape) == 3 else nn.BatchNorm1d(input_shape[0])
+
+
+KIND = Kind(
+    types=("batch_norm",),
+    options={},
+    place=_place,
+    module=_module,
+    letter="N",
+    spell=lambda section, filters: [("norm", {})],
+)
