@@ -38,21 +38,21 @@ def compose(spelled: list[dict[str, Any]]) -> "albumentations.Compose":
         for name, kind in vars(A).items()
         if isinstance(kind, type) and issubclass(kind, A.ImageOnlyTransform | A.DualTransform) and name[0].isupper()
     }
-    made = []
+    transforms = []
     for one in spelled:
         ((name, arguments),) = one.items()
-        shown = f"augmentation.transforms={{{name}: {arguments}}}"
+        option = f"augmentation.transforms={{{name}: {arguments}}}"
         if name not in kinds:
-            raise InputError(f"{shown}: albumentations has no such transform.{nearest(name, kinds)}")
+            raise InputError(f"{option}: albumentations has no such transform.{nearest(name, kinds)}")
         if not isinstance(arguments or {}, dict):
-            raise InputError(f"{shown}: must be arguments by name, as in {{p: 0.5}}.")
+            raise InputError(f"{option}: must be arguments by name, as in {{p: 0.5}}.")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")  # a misspelt argument only warns otherwise, and is then ignored
-                made.append(kinds[name](**_tuples(arguments or {})))
+                transforms.append(kinds[name](**_tuples(arguments or {})))
         except Exception as error:
-            raise InputError(f"{shown}: {' '.join(str(error).split())[:300]}") from None
-    return A.Compose(made)
+            raise InputError(f"{option}: {' '.join(str(error).split())[:300]}") from None
+    return A.Compose(transforms)
 
 
 def _tuples(value: Any) -> Any:

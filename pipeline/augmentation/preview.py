@@ -32,10 +32,10 @@ def sheet(
     step = CELL + GAP
     page = Image.new("RGB", (GAP + len(columns) * step, HEAD + len(indices) * step), "white")
     draw = ImageDraw.Draw(page)
-    for column, shown in enumerate(columns):
+    for column, images_BHWC in enumerate(columns):
         left = GAP + column * step
         draw.text((left, 3), "original" if column == 0 else f"epoch {column}", fill="black")
-        for row, image_HWC in enumerate(shown):
+        for row, image_HWC in enumerate(images_BHWC):
             image = Image.fromarray(image_HWC[:, :, 0] if image_HWC.shape[2] == 1 else image_HWC).convert("RGB")
             # Enlarged pixel by pixel: the network sees no smoother ones.
             smaller = max(image.size) <= CELL

@@ -204,14 +204,14 @@ def _counts(counts: dict[str, dict[str, int]]) -> str:
 
 
 def _sizes(sizes: dict[str, Any]) -> str:
-    def shown(size: Sequence[int]) -> str:
+    def in_words(size: Sequence[int]) -> str:
         return f"{size[1]}x{size[0]}"
 
     if sizes["distinct"] == 1:
-        return f"<p>All {shown(sizes['smallest'])} (width x height).</p>"
-    common = "".join(f'<tr><td>{shown(size)}</td><td class="n">{size[2]:,}</td></tr>' for size in sizes["common"])
+        return f"<p>All {in_words(sizes['smallest'])} (width x height).</p>"
+    common = "".join(f'<tr><td>{in_words(size)}</td><td class="n">{size[2]:,}</td></tr>' for size in sizes["common"])
     return (
-        f"<p>{sizes['distinct']} sizes, from {shown(sizes['smallest'])} to {shown(sizes['largest'])} "
+        f"<p>{sizes['distinct']} sizes, from {in_words(sizes['smallest'])} to {in_words(sizes['largest'])} "
         f'(width x height). The most common:</p><table><tr><th>size</th><th class="n">images</th></tr>{common}</table>'
     )
 

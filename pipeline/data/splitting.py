@@ -30,9 +30,9 @@ def split(prepared: Prepared, config: Data, seed: int) -> dict[str, np.ndarray]:
         own = np.full(len(prepared.labels), TRAIN, np.int8)
     column = grouping.column_of(prepared, config)
     groups = None if column is None else grouping.join(grouping.codes(prepared, column), grouping.copies(prepared))
-    asked = f"data.group={config.group}"
+    option = f"data.group={config.group}"
     if column is not None and config.group is None:
-        asked = f"data.group=null, and the column {column} groups by its name (data.group=none leaves it aside)"
+        option = f"data.group=null, and the column {column} groups by its name (data.group=none leaves it aside)"
     own = np.where(prepared.labels < 0, UNUSED, own)
     parts = {name: np.flatnonzero(own == code) for code, name in enumerate(SPLITS)}
 
@@ -50,14 +50,14 @@ def split(prepared: Prepared, config: Data, seed: int) -> dict[str, np.ndarray]:
             try:
                 mine = grouping.cut(prepared.labels[train], groups[train], share, seed, stream=code + 1)
             except InputError as error:
-                raise InputError(f"{asked}: {error}.") from None
+                raise InputError(f"{option}: {error}.") from None
             parts[name], train = train[mine], train[~mine]
         elif not (own == code).any():
             count = max(1, round(fraction * len(whole)))
             count = count if copies is None else _between_images(copies[train], count)
             parts[name], train = train[:count], train[count:]
 
-    grouped = "" if groups is None else f"{asked}, "
+    grouped = "" if groups is None else f"{option}, "
     fractions = f"{grouped}data.val_fraction={config.val_fraction}, data.test_fraction={config.test_fraction}"
     _check_classes(prepared, train, f"{fractions}: leave")
     if config.limit_train is not None:
@@ -93,13 +93,13 @@ def stratified_order(labels: np.ndarray, seed: int, stream: int, same: np.ndarra
     if same is not None:
         _, first, image, size = np.unique(same, return_index=True, return_inverse=True, return_counts=True)
     by_class = np.lexsort((draws[first], label[first]))  # at random within each class
-    own, size = label[first][by_class], size[by_class]
-    total = np.bincount(own, size, minlength=len(classes)).astype(np.int64)
-    before = np.cumsum(size) - size - (np.cumsum(total) - total)[own]
-    place = (2 * before + size) / (2 * total[own])
+    label_of, size = label[first][by_class], size[by_class]
+    total = np.bincount(label_of, size, minlength=len(classes)).astype(np.int64)
+    before = np.cumsum(size) - size - (np.cumsum(total) - total)[label_of]
+    place = (2 * before + size) / (2 * total[label_of])
     # Which class comes first among equals is drawn as well, or the first classes would always win.
     precedence = np.argsort(generator.random_raw(len(classes)))
-    order = by_class[np.lexsort((precedence[own], place))]
+    order = by_class[np.lexsort((precedence[label_of], place))]
     return np.argsort(np.argsort(order)[image], kind="stable")
 
 
@@ -125,5 +125,5 @@ def _check_classes(prepared: Prepared, train: np.ndarray, what: str) -> None:
     counts = np.bincount(prepared.labels[train], minlength=len(prepared.classes))
     absent = [name for name, count in zip(prepared.classes, counts, strict=True) if count == 0]
     if absent:
-        shown = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
-        raise InputError(f"{what} no training example of {len(absent)} of {len(prepared.classes)} classes: {shown}.")
+        names = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
+        raise InputError(f"{what} no training example of {len(absent)} of {len(prepared.classes)} classes: {names}.")
