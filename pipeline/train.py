@@ -188,7 +188,7 @@ def make_ready(runs: list[Config]) -> list[data.Prepared]:
 
     A server is asked first, which leaves nothing here; a database is made last, when all else was found good.
     """
-    from pipeline.tracking import connect, project
+    from pipeline.tracking import connect, live
 
     tracking, experiment = runs[0].tracking, runs[0].experiment.name
     reached = tracking.remote and connect.check(tracking, experiment)
@@ -197,13 +197,13 @@ def make_ready(runs: list[Config]) -> list[data.Prepared]:
     if not tracking.remote:
         reached = connect.check(tracking, experiment)
     if reached:
-        project.replay(Path(runs[0].runs_dir), tracking)
+        live.send_missed(Path(runs[0].runs_dir), tracking)
     return [prepared[name] for name in names]
 
 
 def train_one(settings: Config, run: Path) -> None:
     """Train in the run directory, from the start or from where it was left, and show it on MLflow."""
-    from pipeline.tracking import project
+    from pipeline.tracking import live
     from pipeline.training import launch
 
     run.mkdir(parents=True, exist_ok=True)
@@ -229,7 +229,7 @@ def train_one(settings: Config, run: Path) -> None:
             if advice := begun["transfer"].get("advice"):
                 rundir.append_metrics(run, 0, transfer.numbers(advice))
                 print(*transfer.sentences(advice), sep="\n  ", file=sys.stderr)
-        with project.live(run, settings.tracking):
+        with live.show_run(run, settings.tracking):
             launch.train(run)
 
 
@@ -327,12 +327,12 @@ def asked(settings: Config, run: Path) -> dict[str, Any]:
 
 def document(run: Path, key: str | None = None) -> dict[str, Any]:
     """The result document of one run, which has to be the one of `key` where that is given."""
-    from pipeline.tracking import project
+    from pipeline.tracking.state import read_run_id
 
     status = rundir.get_status(run)
     if said := rundir.damage(run, key):
         status = {"status": "damaged", "error": said}
-    found = {"run": str(run), "mlflow_run_id": project.run_id(run), "status": status["status"]}
+    found = {"run": str(run), "mlflow_run_id": read_run_id(run), "status": status["status"]}
     return found | {k: status[k] for k in ("metrics", "parameters", "seconds", "error") if k in status}
 
 
@@ -433,7 +433,8 @@ def continues(path: Path, settings: Config, factors: list[str], jobs: list[Job])
 
 def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) -> int:
     from pipeline.evidence import sweep as evidence
-    from pipeline.tracking import project
+    from pipeline.tracking import live
+    from pipeline.tracking.state import read_run_id
     from pipeline.training import launchers, progress
     from pipeline.training.stopping import Stopped
 
@@ -462,7 +463,7 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
     facts |= {"uid": rundir.uid(path / "sweep.json"), "tracking": config.to_dict(first)["tracking"]}
     rundir.write_record(path / "sweep.json", asks | facts)
     rundir.set_status(path, "running", pid=os.getpid(), host=socket.gethostname(), started=time.time())
-    project.begin_sweep(path, first.tracking, Path(first.runs_dir))
+    live.begin_sweep(path, first.tracking, Path(first.runs_dir))
     states = [_state(directory, key) for directory, key in zip(dirs, keys_there, strict=True)]
     done = ("finished",) if first.retry else ("finished", "failed", "damaged")
     open_ = [n for n, state in enumerate(states) if state not in done]
@@ -490,7 +491,7 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
         terminal.say(f"the launcher gave up ({error})")
     except BaseException:
         rundir.end(path, "interrupted", ended=time.time())
-        project.end_sweep(path, first.tracking, "interrupted")
+        live.end_sweep(path, first.tracking, "interrupted")
         raise
     for directory in dirs:
         rundir.left_behind(directory)  # by a process of the launcher that was killed
@@ -500,23 +501,23 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
     if not stopped:  # whoever asked may not wait long: no verdict, no plots
         try:
             verdict = evidence.conclude(path)
-            project.attach(path, evidence.artifacts(path), evidence.headline(verdict))
+            live.attach(path, evidence.artifacts(path), evidence.headline(verdict))
         except Exception as error:
             if not (found := of_machine(error)):
                 raise
             terminal.say(f"no verdict: {machine_said(found, path)}")
     if verdict is None:
         rundir.end(path, "interrupted", ended=time.time())
-        project.end_sweep(path, first.tracking, "interrupted")
+        live.end_sweep(path, first.tracking, "interrupted")
         terminal.say("stopped; the same command goes on from there")
-        result: dict[str, Any] = {"sweep": str(path), "mlflow_run_id": project.run_id(path), "runs": outcomes}
+        result: dict[str, Any] = {"sweep": str(path), "mlflow_run_id": read_run_id(path), "runs": outcomes}
         cli.emit(first.output, result | {"verdict": None}, lambda: None)
         return cli.INTERRUPTED
     stopped = bool(kinds & {"interrupted", "missing", "running"})
     failed = bool(kinds & {"failed", "damaged"})
     rundir.end(path, "failed" if failed else "interrupted" if stopped else "finished", ended=time.time())
-    project.end_sweep(path, first.tracking, "ended")
-    result = {"sweep": str(path), "mlflow_run_id": project.run_id(path), "runs": outcomes, "verdict": verdict}
+    live.end_sweep(path, first.tracking, "ended")
+    result = {"sweep": str(path), "mlflow_run_id": read_run_id(path), "runs": outcomes, "verdict": verdict}
     cli.emit(first.output, result, lambda: cli.verdict_table(path, verdict))
     for outcome in outcomes:
         if outcome["status"] != "finished":
