@@ -202,7 +202,7 @@ def test_training_takes_as_long_on_a_server_that_comes_and_goes(endurance, postg
     pairs = 120 // endurance
     steady, _ = server(backend=postgresql)
     port = free_port()
-    line = [sys.executable, str(Path(__file__).with_name("door.py")), str(port), steady.rpartition(":")[2]]
+    line = [sys.executable, str(Path(__file__).with_name("flaky_server.py")), str(port), steady.rpartition(":")[2]]
     door = subprocess.Popen(line, stdin=subprocess.PIPE, text=True)
     epochs = "trainer.max_epochs=200"
     assert command("train", f"{HERE} tracking.uri={steady} experiment.name=timed {epochs} dir=first").code == 0
