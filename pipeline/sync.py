@@ -70,7 +70,7 @@ def job(cfg: DictConfig) -> int:
     found = find_backlog(root, other, options.again)
     outcomes: list[Outcome] = []
 
-    def say(outcome: Outcome, number: str = "") -> None:
+    def say(outcome: "Outcome", number: str = "") -> None:
         terminal.say(number + line(outcome))
         outcomes.append(outcome)
 
