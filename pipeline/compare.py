@@ -39,12 +39,12 @@ class Compare:
 def job(cfg: DictConfig) -> int:
     """Compute the verdict anew, show it, and show it on MLflow where the sweep is tracked."""
     from pipeline.evidence import sweep as evidence
-    from pipeline.tracking import project
+    from pipeline.tracking import live
 
     asked = config.typed(cfg, Compare)
     sweep = rundir.find_sweep(asked.sweep, Path(asked.runs_dir))
     found = evidence.conclude(sweep)
-    project.attach(sweep, evidence.artifacts(sweep), evidence.headline(found))
+    live.attach(sweep, evidence.artifacts(sweep), evidence.headline(found))
     if asked.out:
         publish(sweep, found, Path(asked.out))
     cli.emit(asked.output, found, lambda: cli.verdict_table(sweep, found))

@@ -1,16 +1,6 @@
 """What a run leaves on disk: the truth of it, and the only thing that commands share.
 
-    run.json        what was asked: configuration, seed, digests, environment (written once)
-    status.json     running | finished | failed | interrupted, results, error (replaced atomically)
-    metrics.jsonl   one row per epoch, appended as training goes
-    checkpoints/    last.ckpt, the one before it, and a link to the best
-    predictions.npz per test example: index, label, logits
-    curves.png      learning curves and confusions
-    invariance.json accuracy against rotation, scale and shift, where it was asked for; invariance.png shows it
-    heartbeat       step/steps of a running run, a hint for progress lines
-    tracking.json   which MLflow run shows it, and what that has by now
-    diverged.json   the batch whose loss was not finite, where one was
-    lock            held by the process that trains the run, as long as it lives
+The files of a run directory are listed in `artifacts`, with what each one holds and what becomes of it.
 
 A document whose bytes were changed is found out by the checksum in it. A run that cannot be read whole is `damage`d:
 it is left out with its reason, and nothing is made of what can still be read.
@@ -37,7 +27,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline import folders, records
+from pipeline import artifacts, folders, records
+from pipeline.directories import find_directories
 from pipeline.errors import NO_ROOM, InputError, machine_said, of_machine
 
 
@@ -177,12 +168,9 @@ def damage(run: Path, key: str | None = None) -> str | None:
     return None
 
 
-SEALED = ("metrics.jsonl", "predictions.npz", "checkpoints/best.ckpt")
-
-
 def seals(run: Path) -> dict[str, str]:
     """File -> digest of what a run ends with, for status.json: another run's file would be as whole as its own."""
-    return {name: _seal(run / name) for name in SEALED if (run / name).exists()}
+    return {name: _seal(run / name) for name in artifacts.sealed_names() if (run / name).exists()}
 
 
 def _seal(path: Path) -> str:
@@ -204,10 +192,7 @@ def clear(run: Path, key: str | None = None) -> None:
         if key and read_run(run)["key"] != key:
             for name in ("run.json", "tracking.json"):
                 _remove(run / name)
-    for name in (
-        *("checkpoints", "status.json", "metrics.jsonl", "predictions.npz", "curves.png", "heartbeat"),
-        *("invariance.json", "invariance.png", "diverged.json", "error.txt"),
-    ):
+    for name in artifacts.cleared_names():
         _remove(run / name)
     if (run / "run.json").is_dir():
         _remove(run / "run.json")
@@ -516,9 +501,11 @@ def find_sweep(path: str, runs_dir: Path) -> Path:
         read_sweep(sweep)
         return sweep
     begun = {}
-    for file in runs_dir.glob("**/sweep.json"):
+    for sweep in find_directories(runs_dir):
+        if not (sweep / "sweep.json").exists():
+            continue
         try:
-            begun[file.parent] = read_sweep(file.parent).get("started", 0)
+            begun[sweep] = read_sweep(sweep).get("started", 0)
         except InputError as error:
             print(f"left out: {error}", file=sys.stderr)
     if not begun:

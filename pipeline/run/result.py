@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import rundir, terminal
-from pipeline.tracking import project
+from pipeline.tracking.state import read_run_id
 
 
 def document(run: Path, key: str | None = None) -> dict[str, Any]:
@@ -12,7 +12,7 @@ def document(run: Path, key: str | None = None) -> dict[str, Any]:
     status = rundir.get_status(run)
     if damage := rundir.damage(run, key):
         status = {"status": "damaged", "error": damage}
-    document = {"run": str(run), "mlflow_run_id": project.run_id(run), "status": status["status"]}
+    document = {"run": str(run), "mlflow_run_id": read_run_id(run), "status": status["status"]}
     return document | {k: status[k] for k in ("metrics", "parameters", "seconds", "error") if k in status}
 
 

@@ -12,7 +12,7 @@ from pipeline.run import launch
 from pipeline.run.devices import check_devices
 from pipeline.run.resolve import ResolvedRun, make_record, plan_run, resolve
 from pipeline.run.source import SourceRun
-from pipeline.tracking import connect, project
+from pipeline.tracking import connect, live
 
 WAIT_S = 1.0  # for another process that trains the source
 
@@ -29,7 +29,7 @@ def prepare_data(runs: list[Config]) -> list[data.Prepared]:
     if not tracking.remote:
         reached = connect.check(tracking, experiment)
     if reached:
-        project.replay(Path(runs[0].runs_dir), tracking)
+        live.send_missed(Path(runs[0].runs_dir), tracking)
     return [prepared[name] for name in names]
 
 
@@ -67,7 +67,7 @@ def train_run(settings: Config, run: Path, resolved: ResolvedRun | None = None, 
             if advice := record["transfer"].get("advice"):
                 rundir.append_metrics(run, 0, transfer.numbers(advice))
                 print(*transfer.sentences(advice), sep="\n  ", file=sys.stderr)
-        with project.live(run, settings.tracking):
+        with live.show_run(run, settings.tracking):
             launch.train(run)
 
 

@@ -15,13 +15,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline import config, key, rundir
+from pipeline import artifacts, config, key, rundir
 from pipeline.config import Config
+from pipeline.directories import find_directories
 from pipeline.errors import InputError
 from pipeline.sweep.design import Job
 
-LINKED = (".ckpt", ".npz", ".png")  # replaced and never changed in place; all else is small
-LEFT = ("tracking.json", "tracking.lock", "lock", "heartbeat", "submitit")
 UNREADABLE = (InputError, OSError, KeyError, TypeError, AttributeError)  # of a directory that is not what it seems
 
 
@@ -62,16 +61,9 @@ def key_there(run: Path, job: Job) -> str:
 
 def _finished(runs_dir: Path, own: Path) -> Iterator[tuple[dict[str, Any], Path]]:
     """(run.json, directory) of every finished run under `runs_dir`, but those of the sweep `own`; newest first."""
-    own = own.resolve()
-    for folder, folders, files in os.walk(runs_dir):
-        path = Path(folder)
-        if "run.json" in files:
-            folders[:] = []
-            if record := _record(path):
-                yield record, path
-            continue
-        kept = [name for name in folders if not name.startswith(".") and (path / name).resolve() != own]
-        folders[:] = sorted(kept, reverse=True)  # they are named by the time
+    for path in find_directories(runs_dir, newest_first=True, but=own):
+        if record := _record(path):
+            yield record, path
 
 
 def _record(run: Path) -> dict[str, Any] | None:
@@ -92,7 +84,8 @@ def _copy(run: Path, place: Path, record: dict[str, Any], job: Job) -> None:
     shown["experiment"] = asked["experiment"]
     uid = {"uid": rundir.uid(place / "run.json"), "arm": job.arm, "taken_from": str(run)}
     try:
-        shutil.copytree(run, beside, symlinks=True, copy_function=_link, ignore=shutil.ignore_patterns(*LEFT, ".*"))
+        left = shutil.ignore_patterns(*artifacts.kept_names(), ".*")
+        shutil.copytree(run, beside, symlinks=True, copy_function=_link, ignore=left)
         rundir.write_record(beside / "run.json", record | uid | {"config": record["config"] | shown})
         place.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
@@ -103,7 +96,7 @@ def _copy(run: Path, place: Path, record: dict[str, Any], job: Job) -> None:
 
 
 def _link(source: str, target: str) -> str:
-    if source.endswith(LINKED):
+    if artifacts.is_linked(source):
         try:
             os.link(source, target)
             return target

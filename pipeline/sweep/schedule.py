@@ -22,7 +22,8 @@ from pipeline.sweep import earlier, fairness, launchers, progress
 from pipeline.sweep.design import Job, Multirun, arms, check_sources, expand, sources_of
 from pipeline.sweep.directory import choose_directory, run_directories, state_before
 from pipeline.sweep.engines import engine_of
-from pipeline.tracking import project
+from pipeline.tracking import live
+from pipeline.tracking.state import read_run_id
 
 BEFORE = {
     "finished": "finished before",
@@ -138,7 +139,7 @@ def _begin(path: Path, factors: list[str], jobs: list[Job]) -> list[_Run]:
     }
     rundir.write_record(path / "sweep.json", record)
     rundir.set_status(path, "running", pid=os.getpid(), host=socket.gethostname(), started=time.time())
-    project.begin_sweep(path, first.tracking, Path(first.runs_dir))
+    live.begin_sweep(path, first.tracking, Path(first.runs_dir))
     runs = [_Run(j, d, k, state_before(d, k)) for j, d, k in zip(jobs, dirs, keys, strict=True)]
     counts = f"{len(arms(jobs))} arms x {len({job.seed for job in jobs})} seeds"
     terminal.say(f"{first.experiment.name}: {len(jobs)} runs: {counts}, in {path}")
@@ -199,7 +200,7 @@ def _conclude(path: Path, runs: list[_Run], stopped: bool) -> SweepResult:
     if not stopped:
         try:
             verdict = evidence.conclude(path)
-            project.attach(path, evidence.artifacts(path), evidence.headline(verdict))
+            live.attach(path, evidence.artifacts(path), evidence.headline(verdict))
         except Exception as error:
             if not (found := of_machine(error)):
                 raise
@@ -214,13 +215,13 @@ def _conclude(path: Path, runs: list[_Run], stopped: bool) -> SweepResult:
     _end(path, runs, status, shown="interrupted" if verdict is None else "ended")
     if verdict is None:
         terminal.say("stopped; the same command goes on from there")
-    record = {"sweep": str(path), "mlflow_run_id": project.run_id(path), "runs": outcomes, "verdict": verdict}
+    record = {"sweep": str(path), "mlflow_run_id": read_run_id(path), "runs": outcomes, "verdict": verdict}
     return SweepResult(path, record, status, runs[0].job.settings.output)
 
 
 def _end(path: Path, runs: list[_Run], status: str, shown: str = "interrupted") -> None:
     rundir.end(path, status, ended=time.time())
-    project.end_sweep(path, runs[0].job.settings.tracking, shown)
+    live.end_sweep(path, runs[0].job.settings.tracking, shown)
 
 
 def quoted(path: Path) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def ready(tracking: Tracking) -> None:
+def set_up(tracking: Tracking) -> None:
     """Import MLflow and set it up for this process.
 
     By the main thread, before another one uses it: torch, imported meanwhile by the main thread, and MLflow
@@ -39,7 +39,7 @@ def connect(tracking: Tracking) -> "MlflowClient":
     """The client; a database and its tables are made where they are missing."""
     from filelock import FileLock
 
-    ready(tracking)
+    set_up(tracking)
     from mlflow import MlflowClient
 
     assert tracking.uri is not None
@@ -51,7 +51,7 @@ def connect(tracking: Tracking) -> "MlflowClient":
         return MlflowClient(tracking_uri=tracking.uri)
 
 
-def experiment(client: "MlflowClient", tracking: Tracking, name: str) -> str:
+def find_or_make_experiment(client: "MlflowClient", tracking: Tracking, name: str) -> str:
     """The id of the experiment called `name`, made where it is missing."""
     from mlflow.exceptions import MlflowException
 
@@ -81,15 +81,15 @@ def check(tracking: Tracking, name: str) -> bool:
     """
     if tracking.uri is None:
         return False
-    ready(tracking)
+    set_up(tracking)
 
     def reach() -> str:
-        return experiment(connect(tracking), tracking, name)
+        return find_or_make_experiment(connect(tracking), tracking, name)
 
     try:
         within(tracking.wait_s, reach) if tracking.remote else reach()
     except Exception as error:
-        if tracking.remote and away(error):
+        if tracking.remote and is_away(error):
             log.warning(
                 "tracking: %s does not answer (%s). Training goes on without it and keeps what it misses; "
                 "`python -m pipeline.sync` sends that.",
@@ -107,7 +107,7 @@ def check(tracking: Tracking, name: str) -> bool:
     return True
 
 
-def away(error: BaseException) -> bool:
+def is_away(error: BaseException) -> bool:
     """Whether a server is only not there or too busy for now; False for a refusal and for what is no MLflow server."""
     import requests
 
@@ -121,7 +121,7 @@ def away(error: BaseException) -> bool:
     return any(isinstance(cause, (*kinds, ConnectionError, TimeoutError)) for cause in _causes(error))
 
 
-def busy(error: BaseException) -> bool:
+def is_busy(error: BaseException) -> bool:
     """Whether a database on this machine only has too many at it just now."""
     return any("locked" in str(cause) or isinstance(cause, TimeoutError) for cause in _causes(error))
 

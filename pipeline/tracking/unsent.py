@@ -27,7 +27,7 @@ def remove(path: Path, uid: str) -> None:
         (folder / FOLDER / uid).unlink(missing_ok=True)
 
 
-def listed(runs_dir: Path, uri: str | None) -> Iterator[tuple[Path, str]]:
+def find(runs_dir: Path, uri: str | None) -> Iterator[tuple[Path, str]]:
     """(directory, uid) of what is marked under `runs_dir` as not yet whole on the MLflow at `uri`."""
     folder = runs_dir / FOLDER
     for name in sorted(os.listdir(folder)) if folder.is_dir() else ():

@@ -18,7 +18,8 @@ from servers import free_port, http_answer, kill_server, listening, recorded, ro
 
 from pipeline import config, rundir
 from pipeline.config.tracking import Tracking
-from pipeline.tracking import connect, project
+from pipeline.tracking import connect, live
+from pipeline.tracking.send import send
 from pipeline.training import fit
 
 pytestmark = pytest.mark.slow  # each trains networks, sources first
@@ -189,7 +190,7 @@ def test_rows_sent_again_are_dropped_by_postgresql_too(postgresql, server, comma
     assert done.code == 0
     assert caplog.text == ""
     run = Path("run")
-    assert project.send(run, again=True).rows == len(list(rundir.metric_rows(run)))
+    assert send(run, again=True).rows == len(list(rundir.metric_rows(run)))
     client = MlflowClient(tracking_uri=uri)
     assert rows_of(client, done.document["mlflow_run_id"]) == recorded(run)
     assert len(client.search_runs([client.get_experiment_by_name("again").experiment_id])) == 1
@@ -201,7 +202,7 @@ def test_training_takes_as_long_on_a_server_that_comes_and_goes(endurance, postg
     pairs = 120 // endurance
     steady, _ = server(backend=postgresql)
     port = free_port()
-    line = [sys.executable, str(Path(__file__).with_name("door.py")), str(port), steady.rpartition(":")[2]]
+    line = [sys.executable, str(Path(__file__).with_name("flaky_server.py")), str(port), steady.rpartition(":")[2]]
     door = subprocess.Popen(line, stdin=subprocess.PIPE, text=True)
     epochs = "trainer.max_epochs=200"
     assert command("train", f"{HERE} tracking.uri={steady} experiment.name=timed {epochs} dir=first").code == 0
@@ -220,7 +221,7 @@ def test_training_takes_as_long_on_a_server_that_comes_and_goes(endurance, postg
         settings.tracking = Tracking(uri=uri, artifacts=None, push_every_s=0.5)
         rundir.start(run, rundir.read_json(workdir / "first" / "run.json") | {"config": config.to_dict(settings)})
         began = time.perf_counter()
-        with rundir.locked(run), project.live(run, settings.tracking):
+        with rundir.locked(run), live.show_run(run, settings.tracking):
             fit.fit(run)
             trained = time.perf_counter() - began
         return trained, time.perf_counter() - began - trained

@@ -1,5 +1,6 @@
 """What MLflow missed is sent later, by any process, once; how runs ended is set right."""
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -11,12 +12,15 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import Timeout
 from running import TINY, call, refused
 from servers import recorded, rows_of
 
 from pipeline import rundir
 from pipeline.config.tracking import Tracking
-from pipeline.tracking import project, unsent
+from pipeline.tracking import live, unsent
+from pipeline.tracking.send import send
+from pipeline.tracking.state import Findings, TrackingState, read_run_id, tracking_of
 
 pytestmark = pytest.mark.slow  # each trains networks, sources first
 
@@ -111,7 +115,7 @@ def test_sending_all_again_makes_nothing_twice(lost, run, client, command):
         (run / "tracking.json").write_text((run / "tracking.json").read_text()[:99])
     assert command("sync", f"runs_dir={run.parent} again=true").code == 0
     (second,) = all_of(client, run)
-    assert second.info.run_id == first.info.run_id == project.run_id(run)
+    assert second.info.run_id == first.info.run_id == read_run_id(run)
     assert second.data.params == first.data.params
     assert rows_of(client, second.info.run_id) == recorded(run)
     assert len(second.inputs.dataset_inputs) == 1
@@ -123,13 +127,13 @@ def killed_after(call_name, run):
 import os, signal, sys
 from pathlib import Path
 from mlflow import MlflowClient
-from pipeline.tracking import project
+from pipeline.tracking.send import send
 real = MlflowClient.{call_name}
 def then_killed(*args, **kwargs):
     real(*args, **kwargs)
     os.kill(os.getpid(), signal.SIGKILL)
 MlflowClient.{call_name} = then_killed
-project.send(Path({str(run)!r}))
+send(Path({str(run)!r}))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == -signal.SIGKILL, done.stderr
@@ -139,30 +143,33 @@ project.send(Path({str(run)!r}))
 def test_a_kill_between_any_call_and_its_record_leaves_one_whole_run(call_name, run, client, workdir):
     killed_after(call_name, run)
     if call_name == "create_run":
-        assert project.run_id(run) is None
-    assert project.send(run).status == "FINISHED"
+        assert read_run_id(run) is None
+    assert send(run).status == "FINISHED"
     (made,) = all_of(client, run)
-    assert made.info.run_id == project.run_id(run)
+    assert made.info.run_id == read_run_id(run)
     assert made.info.status == "FINISHED"
     assert rows_of(client, made.info.run_id) == recorded(run)
     assert len(made.inputs.dataset_inputs) == 1
 
 
 def test_a_run_that_was_made_after_it_was_given_up_is_deleted(run, client):
-    project.send(run)
+    send(run)
     (made,) = all_of(client, run)
     uid = rundir.read_json(run / "run.json")["uid"]
     late = client.create_run(made.info.experiment_id, tags={"uid": uid})  # the call that seemed to hang
     state = rundir.read_json(run / "tracking.json")
     rundir.write_json(run / "tracking.json", state | {"tries": 2, "ended": None})
-    project.send(run)
+    send(run)
     assert [found.info.run_id for found in all_of(client, run)] == [made.info.run_id]
     assert client.get_run(late.info.run_id).info.lifecycle_stage == "deleted"
 
 
 def send_sweep(path):
-    for run in sorted(path.glob("*/run.json")):
-        project.send(run.parent)
+    todo = sorted(path.glob("*/run.json"))
+    while todo:
+        with contextlib.suppress(Timeout):  # another one is at it for more than 5 s: as while training, later
+            send(todo[0].parent)
+            todo.pop(0)
 
 
 def test_processes_that_send_the_same_sweep_at_once_make_each_run_once(sweep, client):
@@ -173,7 +180,7 @@ def test_processes_that_send_the_same_sweep_at_once_make_each_run_once(sweep, cl
     for one in several:
         one.join(120)
     assert [one.exitcode for one in several] == [0] * 3
-    project.send(sweep)
+    send(sweep)
     assert sorted(run.info.run_name for run in all_of(client, sweep)) == ["000_seed-0", "001_seed-1", "sweep"]
 
 
@@ -185,7 +192,7 @@ def test_a_run_whose_process_is_dead_is_killed_and_one_that_lives_is_left_alone(
     with rundir.locked(run):
         done = command("sync", f"runs_dir={run.parent} output=json")
         assert (done.code, done.document["runs"]) == (0, [])
-        project.send(run, mine=True)
+        send(run, mine=True)
         assert all_of(client, run)[0].info.status == "RUNNING"
     done = command("sync", f"runs_dir={run.parent} output=json")
     assert [row["status"] for row in done.document["runs"]] == ["KILLED"]
@@ -201,17 +208,17 @@ def test_a_run_that_is_taken_up_again_goes_on_in_its_mlflow_run(status, run, cli
     rows = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
     (run / "metrics.jsonl").write_text(rows[0])
     rundir.set_status(run, status, ended=time.time())
-    project.send(run)
+    send(run)
     (first,) = all_of(client, run)
     assert first.info.status == {"interrupted": "KILLED", "failed": "FAILED"}[status]
 
     rundir.set_status(run, "running")
-    assert project.send(run, mine=True).status == "RUNNING"
+    assert send(run, mine=True).status == "RUNNING"
     assert all_of(client, run)[0].info.status == "RUNNING"
     with open(run / "metrics.jsonl", "a") as file:
         file.writelines(rows[1:])
     rundir.set_status(run, "finished", ended=time.time())
-    assert project.send(run).rows == len(rows) - 1
+    assert send(run).rows == len(rows) - 1
     (second,) = all_of(client, run)
     assert (second.info.run_id, second.info.status) == (first.info.run_id, "FINISHED")
     assert second.data.params == first.data.params
@@ -219,30 +226,30 @@ def test_a_run_that_is_taken_up_again_goes_on_in_its_mlflow_run(status, run, cli
 
 
 def test_a_changed_parameter_does_not_stop_it(run, client):
-    project.send(run)
+    send(run)
     asked = rundir.read_json(run / "run.json")
     asked["config"]["runs_dir"] = "elsewhere"
     asked["config"]["later"] = 1
     rundir.write_json(run / "run.json", asked)
     (first,) = all_of(client, run)
-    project.send(run, again=True)
+    send(run, again=True)
     (second,) = all_of(client, run)
     assert second.data.params == first.data.params | {"later": "1"}
 
 
 def test_a_record_that_was_begun_anew_is_sent_whole(run, client):
-    project.send(run)
+    send(run)
     rundir.set_status(run, "running")
     (run / "metrics.jsonl").unlink()
     for step in range(1, 4):
         rundir.append_metrics(run, step, {"anew": step / 2})
-    assert project.send(run, mine=True).rows == 3
-    assert [row[1] for row in rows_of(client, project.run_id(run)) if row[0] == "anew"] == [1, 2, 3]
+    assert send(run, mine=True).rows == 3
+    assert [row[1] for row in rows_of(client, read_run_id(run)) if row[0] == "anew"] == [1, 2, 3]
 
 
 def test_what_a_person_deleted_on_the_dashboard_stays_deleted(run, client, command):
-    project.send(run)
-    client.delete_run(project.run_id(run))
+    send(run)
+    client.delete_run(read_run_id(run))
     rundir.set_status(run, "failed", ended=time.time())
     done = command("sync", f"runs_dir={run.parent} output=json")
     assert [row["status"] for row in done.document["runs"]] == ["deleted there"]
@@ -263,7 +270,7 @@ def test_sync_shows_runs_on_another_mlflow_and_from_then_on_there(sweep, client,
 
     assert len(all_of(MlflowClient(tracking_uri=there), sweep)) == 3
     assert list((tmp_path / "there" / "artifacts").rglob("metrics.jsonl"))
-    assert project.tracking_of(sweep).uri == there
+    assert tracking_of(sweep).uri == there
     assert command("sync", f"runs_dir={sweep} output=json").document["runs"] == []
 
 
@@ -298,7 +305,7 @@ def test_only_what_lies_in_a_directory_is_sent(run, client, command, tmp_path, c
         (run / name).unlink(missing_ok=True)
         (run / name).symlink_to(secret)
     asked = rundir.read_json(run / "run.json")
-    card = tmp_path / "no_set" / "card.html"
+    card = tmp_path / "no_set" / "card-00000000.html"
     card.parent.mkdir()
     card.symlink_to(secret)
     rundir.write_json(run / "run.json", asked | {"dataset": asked["dataset"] | {"dir": str(card.parent)}})
@@ -307,7 +314,8 @@ def test_only_what_lies_in_a_directory_is_sent(run, client, command, tmp_path, c
     assert caplog.text.count("is not sent: it lies outside") == 3
     files = sent_files(client, run)
     assert {"run.json", "metrics.jsonl", "predictions.npz", "checkpoints/last.ckpt"} <= files
-    assert not files & {"curves.png", "error.txt", "checkpoints/best.ckpt", "secret", "card.html"}
+    assert not files & {"curves.png", "error.txt", "checkpoints/best.ckpt", "secret"}
+    assert not [name for name in files if name.startswith("card")]
 
 
 def test_the_card_of_a_prepared_set_is_sent_and_no_link_in_its_place(run, place, client, command, tmp_path):
@@ -316,12 +324,12 @@ def test_the_card_of_a_prepared_set_is_sent_and_no_link_in_its_place(run, place,
     shutil.copytree(place / asked["dataset"]["dir"], prepared)
     rundir.write_json(run / "run.json", asked | {"dataset": asked["dataset"] | {"dir": str(prepared)}})
     assert command("sync", f"runs_dir={run}").code == 0
-    assert "card.html" in sent_files(client, run)
+    (card,) = (name for name in sent_files(client, run) if name.startswith("card-"))
     (tmp_path / "secret").write_text("secret")
-    (prepared / "card.html").unlink(missing_ok=True)
-    (prepared / "card.html").symlink_to(tmp_path / "secret")
+    (prepared / card).unlink(missing_ok=True)
+    (prepared / card).symlink_to(tmp_path / "secret")
     assert command("sync", f"runs_dir={run} again=true").code == 0
-    shown = Path(client.download_artifacts(project.run_id(run), "card.html", str(tmp_path)))
+    shown = Path(client.download_artifacts(read_run_id(run), card, str(tmp_path)))
     assert shown.read_text().startswith("<!doctype html>")
 
 
@@ -329,8 +337,8 @@ def test_the_card_of_a_prepared_set_is_sent_and_no_link_in_its_place(run, place,
 def test_a_sweep_sends_no_file_that_only_its_tracking_names(named, sweep, where, client, command, tmp_path):
     (tmp_path / "secret").write_text("secret")
     (sweep / "link").symlink_to(tmp_path / "secret")
-    attached = {"files": [named.format(tmp=tmp_path), "sweep.json"], "metrics": {}}
-    rundir.write_json(sweep / "tracking.json", {"tracking": vars(where), "attached": attached})
+    found = Findings([named.format(tmp=tmp_path), "sweep.json"], {})
+    TrackingState(vars(where), attached=found).save(sweep)
     assert command("sync", f"runs_dir={sweep}").code == 0
     (made,) = (one for one in all_of(client, sweep) if one.info.run_name == "sweep")
     assert [file.path for file in client.list_artifacts(made.info.run_id)] == ["sweep.json"]
@@ -340,7 +348,7 @@ def test_a_directory_cannot_choose_where_names_passwords_and_files_go(run, comma
     database = tmp_path / "elsewhere" / "x.db"
 
     def told(**tracking):
-        rundir.write_json(run / "tracking.json", {"tracking": tracking})
+        TrackingState(tracking).save(run)
         done = command("sync", f"runs_dir={run} output=json")
         assert done.code == 1
         assert done.document["failed"] == 1
@@ -367,10 +375,10 @@ def test_the_next_command_sends_what_an_earlier_run_missed(run, where, client, c
     runs_dir = run.parents[1]
     uid = rundir.read_json(run / "run.json")["uid"]
     unsent.add(run, uid, runs_dir, where.uri)
-    project.replay(runs_dir, where)
+    live.send_missed(runs_dir, where)
     assert capfd.readouterr().err == f"tracking: sent what 1 earlier runs under {runs_dir} had missed\n"
     assert [made.info.status for made in all_of(client, run)] == ["FINISHED"]
-    assert list(unsent.listed(runs_dir, where.uri)) == []
+    assert list(unsent.find(runs_dir, where.uri)) == []
     assert os.listdir(runs_dir / ".unsent") == []
 
 
@@ -378,13 +386,13 @@ def test_the_next_command_leaves_alone_what_is_under_way_or_shown_elsewhere(run,
     runs_dir = run.parents[1]
     uid = rundir.read_json(run / "run.json")["uid"]
     unsent.add(run, uid, runs_dir, "http://elsewhere")
-    project.replay(runs_dir, where)
+    live.send_missed(runs_dir, where)
     unsent.add(run, uid, runs_dir, where.uri)
     rundir.set_status(run, "running")
     with rundir.locked(run):
-        project.replay(runs_dir, where)
+        live.send_missed(runs_dir, where)
     assert capfd.readouterr().err == ""
-    assert project.run_id(run) is None
+    assert read_run_id(run) is None
     assert os.listdir(runs_dir / ".unsent") == [uid]
 
 
@@ -392,7 +400,7 @@ def test_marks_that_lead_nowhere_are_no_trouble(tmp_path, where):
     (tmp_path / ".unsent").mkdir()
     (tmp_path / ".unsent" / "torn").write_text('{"dir": "r')
     (tmp_path / ".unsent" / "gone").write_text(json.dumps({"dir": "gone", "uri": where.uri}))
-    assert list(unsent.listed(tmp_path, where.uri)) == []
+    assert list(unsent.find(tmp_path, where.uri)) == []
     assert not (tmp_path / ".unsent" / "gone").exists()
 
 
@@ -404,16 +412,16 @@ def test_a_thousand_finished_runs_cost_the_next_command_nothing(tmp_path, where)
         unsent.add(run, f"{number}", tmp_path, where.uri)
         unsent.remove(run, f"{number}")
     began = time.perf_counter()
-    project.replay(tmp_path, where)
+    live.send_missed(tmp_path, where)
     assert time.perf_counter() - began < 0.1
 
 
 @pytest.mark.parametrize("new", ["no database", "a new one"])
-def test_a_database_that_was_deleted_is_said_and_again_shows_all(new, sweep, process, tmp_path):
-    own = Tracking(uri=f"sqlite:///{tmp_path}/own/mlflow.db", artifacts=f"{tmp_path}/own/artifacts")
+def test_a_database_that_was_deleted_is_said_and_again_shows_all(new, sweep, process, workdir):
+    own = Tracking(uri=f"sqlite:///{workdir}/own/mlflow.db", artifacts=f"{workdir}/own/artifacts")
     line = f"runs_dir={sweep.parent}"  # each in a process of its own: MLflow keeps a deleted database open
     assert process("sync", f"{line} uri={own.uri}").code == 0
-    shutil.rmtree(tmp_path / "own")
+    shutil.rmtree(workdir / "own")
     if new == "a new one":
         from pipeline.tracking.connect import connect
 
@@ -422,7 +430,7 @@ def test_a_database_that_was_deleted_is_said_and_again_shows_all(new, sweep, pro
     assert done.code == 1
     assert done.err.count("it has no run") == 3
     assert f"`python -m pipeline.sync runs_dir={sweep} again=true` shows it anew" in done.err
-    assert (tmp_path / "own").exists() == (new == "a new one")
+    assert (workdir / "own").exists() == (new == "a new one")
     # What is taken up again owes something, and cannot send it there either
     status = rundir.read_json(sweep / "000_seed-0" / "status.json")
     rundir.write_json(sweep / "000_seed-0" / "status.json", status | {"ended": status["ended"] + 1})

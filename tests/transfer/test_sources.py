@@ -6,7 +6,7 @@ from running import refused
 from transfer_runs import FROZEN, SOURCE, TARGET, of_layers, same, state
 
 from pipeline import rundir
-from pipeline.tracking import project
+from pipeline.tracking.state import read_run_id
 
 pytestmark = pytest.mark.slow  # each trains networks, sources first
 
@@ -32,7 +32,7 @@ def test_a_run_of_mlflow_is_fetched_and_started_from(registered, command, workdi
     assert (tags["parameters_trained"], tags["parameters_frozen"]) == ("330", "360")
     digest = rundir.read_json(workdir / "run" / "run.json")["transfer"]["source"]["digest"]
     assert tags["transfer_source_digest"] == digest
-    assert project.run_id(workdir / "run") == done.document["mlflow_run_id"]
+    assert read_run_id(workdir / "run") == done.document["mlflow_run_id"]
     missing = "models:/strokes/9" if registered else "f" * 32
     refused(
         command("train", f"{line} transfer.source={missing} dir=other"),

@@ -1,7 +1,7 @@
-"""A door before a server: `python door.py PORT TARGET_PORT`, told on standard input to be open, shut or hang.
+"""A server that comes and goes: `python flaky_server.py PORT TARGET_PORT`, told on standard input open, shut or hang.
 
-To a client a shut one looks like a server that was killed, and one that hangs like one that is stuck; but to open it
-costs nothing, where the start of a server takes seconds of a core.
+It is a door before a server that stays. To a client a shut one looks like a server that was killed, and one that hangs
+like one that is stuck; but to open it costs nothing, where the start of a server takes seconds of a core.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ class Door:
         self.port, self.target = port, target
         self.passing, self.writers, self.server = asyncio.Event(), set(), None
 
-    async def told(self, word):
+    async def obey(self, word):
         if word == "shut":
             if self.server:
                 self.server.close()
@@ -46,7 +46,7 @@ class Door:
 async def main():
     door = Door(*map(int, sys.argv[1:]))
     while line := await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline):
-        await door.told(line.strip())
+        await door.obey(line.strip())
 
 
 if __name__ == "__main__":

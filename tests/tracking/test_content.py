@@ -1,5 +1,6 @@
 """MLflow shows what the run directories say: all of it, once, and never at a run's expense."""
 
+import dataclasses
 import itertools
 import shutil
 import sqlite3
@@ -8,13 +9,16 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from running import REPOSITORY, Done, call, left_in
 from servers import kill_server, recorded, rows_of
 
-from pipeline import config, rundir
-from pipeline.tracking import project
+from pipeline import artifacts, config, earlier, rundir
+from pipeline.tracking import live
+from pipeline.tracking.send import send
+from pipeline.tracking.state import read_run_id
 from pipeline.training import fit
 
 LINE = "data.limit_train=64 trainer.max_epochs=2 trainer.threads=1 architecture.filters=[4,8]"
@@ -75,8 +79,8 @@ def test_one_parent_and_its_runs_nested_all_finished(home, client):
     assert {run.info.status for run in (parent, *children)} == {"FINISHED"}
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
     directories = [path.parent for path in (home / "sweep").glob("*/run.json")]
-    assert {run.info.run_id for run in children} == {project.run_id(path) for path in directories}
-    assert parent.info.run_id == project.run_id(home / "sweep")
+    assert {run.info.run_id for run in children} == {read_run_id(path) for path in directories}
+    assert parent.info.run_id == read_run_id(home / "sweep")
     assert sorted(run.info.run_name for run in children) == sorted(path.name for path in directories)
 
 
@@ -177,6 +181,45 @@ def test_the_run_ends_when_it_ended(home, client):
         assert child.info.end_time == int(rundir.get_status(home / child.data.tags["run_dir"])["ended"] * 1000)
 
 
+# ---- the files of a run
+
+
+def test_each_file_of_a_run_is_in_the_table(home):
+    known = {artifact.path for artifact in artifacts.ARTIFACTS}
+    for run in (path.parent for path in (home / "sweep").glob("*/run.json")):
+        assert {str(file.relative_to(run)) for file in run.rglob("*") if file.is_file()} <= known
+
+
+@pytest.mark.parametrize("name", ["activations.npz", "seen/activations.npz"])
+def test_an_entry_in_the_table_is_all_that_a_new_file_of_a_run_needs(
+    name, home, in_home, client, tmp_path, monkeypatch
+):
+    """It is sent, is copied with a run that serves another sweep, and goes with what a damaged run left."""
+    new = artifacts.Artifact(name, "what a layer saw", linked=True)
+    monkeypatch.setattr(artifacts, "ARTIFACTS", (*artifacts.ARTIFACTS, new))
+    run = tmp_path / "runs" / "e" / "run"
+    shutil.copytree(sorted((home / "sweep").glob("*/run.json"))[0].parent, run)
+    (run / name).parent.mkdir(exist_ok=True)
+    (run / name).write_bytes(b"seen")
+    (run / "tracking.json").unlink()
+    record = rundir.read_run(run) | {"uid": "new"}
+    record["config"]["experiment"]["name"] = "files"
+    rundir.write_record(run / "run.json", record)
+
+    shown_by = send(run, config.Tracking(**record["config"]["tracking"])).run_id
+    assert Path(client.download_artifacts(shown_by, name)).read_bytes() == b"seen"
+
+    settings = dataclasses.replace(config.of_run(run), runs_dir=str(tmp_path / "runs"), resume=True)
+    job = SimpleNamespace(settings=settings, known_key=SimpleNamespace(digest=record["key"]), arm="")
+    place = tmp_path / "runs" / "e" / "sweep" / "000"
+    assert earlier.serve(place.parent, [job], [place]) == {place: run}
+    assert (place / name).samefile(run / name)
+
+    rundir.clear(run)
+    assert {"run.json"} <= set(left_in(run)) <= {"lock", "run.json", "tracking.json", "tracking.lock"}
+    assert (place / name).read_bytes() == b"seen"
+
+
 # ---- sending again
 
 
@@ -185,14 +228,14 @@ def copied(home, client):
     """A run of the sweep, to be sent again: its directory and its MLflow run's id."""
     path = home / "sweep" / "000_kernel_size-2_seed-0"
     before = (path / "tracking.json").read_bytes()
-    yield path, project.run_id(path)
+    yield path, read_run_id(path)
     (path / "tracking.json").write_bytes(before)
 
 
 def test_a_second_push_adds_nothing(home, copied, in_home):
     path, run_id = copied
     for _ in range(2):
-        assert project.send(path).run_id == run_id
+        assert send(path).run_id == run_id
         rundir.write_json(path / "tracking.json", rundir.read_json(path / "tracking.json") | {"ended": None})
     assert shown(home / "mlruns/mlflow.db", run_id) == recorded(path)
 
@@ -204,7 +247,7 @@ def test_rows_sent_again_are_not_doubled(rows, home, copied, in_home):
     assert known["rows"] == 3
     last = {"last_row": rundir.digest(list(rundir.metric_rows(path))[rows - 1])}
     rundir.write_json(path / "tracking.json", {**known, **last, "rows": rows, "ended": None})
-    project.send(path)
+    send(path)
     assert rundir.read_json(path / "tracking.json")["rows"] == 3
     assert shown(home / "mlruns/mlflow.db", run_id) == recorded(path)
 
@@ -217,7 +260,7 @@ def test_rows_that_came_later_are_sent_alone(home, copied, in_home):
         with open(path / "metrics.jsonl", "a") as file:
             file.write('{"step": 8, "time_ms": 1, "metr')  # a row that is being written
         rundir.write_json(path / "tracking.json", rundir.read_json(path / "tracking.json") | {"ended": None})
-        assert project.send(path).rows == 1
+        assert send(path).rows == 1
         assert {(name, step, value) for name, step, _, value in shown(home / "mlruns/mlflow.db", run_id) - before} == {
             ("late", 7, 0.5)
         }
@@ -232,7 +275,7 @@ def test_a_run_that_was_never_shown_is_made_by_a_push(home, client, local, comma
     asked["config"]["tracking"]["uri"] = f"sqlite:///{home}/mlruns/mlflow.db"
     asked["config"]["tracking"]["artifacts"] = f"{home}/mlruns/artifacts"
     rundir.write_json(run / "run.json", asked)
-    project.send(run)
+    send(run)
     (made,) = client.search_runs([client.get_experiment_by_name("replayed").experiment_id])
     assert made.info.status == "FINISHED"
     assert shown(home / "mlruns/mlflow.db", made.info.run_id) == recorded(run)
@@ -336,9 +379,9 @@ def found(home, local, workdir):
         asked |= {"factors": list(levels), "jobs": jobs, "git_sha": None, "started": started, "tracking": tracking}
         rundir.write_json(sweep / "sweep.json", asked)
         rundir.set_status(sweep, "finished", ended=started + 1)
-        project.begin_sweep(sweep, config.Tracking(**tracking), workdir)
-        project.attach(sweep, [sweep / "sweep.json"], metrics)
-        return project.run_id(sweep)
+        live.begin_sweep(sweep, config.Tracking(**tracking), workdir)
+        live.attach(sweep, [sweep / "sweep.json"], metrics)
+        return read_run_id(sweep)
 
     return show
 
@@ -370,7 +413,7 @@ def test_a_lost_answer_or_a_lost_tracking_file_doubles_no_verdict(home, found, w
     run_id = found(levels, means)
     (workdir / "sweep/tracking.json").unlink()
     assert found(levels, means, 2000.0) == run_id
-    project.send(workdir / "sweep", again=True)
+    send(workdir / "sweep", again=True)
     assert verdicts(home, run_id) == {"verdict/kernel_size.3": [0.5], "verdict/kernel_size.5": [0.75]}
 
 
@@ -494,7 +537,7 @@ def test_a_server_that_dies_costs_no_run_and_sync_sends_what_it_missed(server, w
     client = MlflowClient(tracking_uri=uri)
     assert process("sync", "runs_dir=sweep").code == 0
     for run in (first, second):
-        found = client.get_run(project.run_id(run))
+        found = client.get_run(read_run_id(run))
         assert found.info.status == "FINISHED"
         assert found.data.params["seed"] == run.name[-1]
         expected = recorded(run)

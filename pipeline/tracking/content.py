@@ -1,0 +1,154 @@
+"""What MLflow is to show of a run or sweep directory, made of nothing but what lies there."""
+
+import json
+import posixpath
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pipeline import artifacts, config, data, rundir, transfer
+from pipeline.errors import InputError
+from pipeline.names import shortened
+from pipeline.tracking.state import read_state
+
+# MLflow 3.17 refuses longer keys, and cuts values at 6000 and 8000 so that nobody sees it. By these, a batch of 100
+# parameters and the tags stay within the 1 MB of one request.
+MOST_KEY, MOST_PARAM, MOST_TAG = 250, 2000, 4000
+MOST_LEVEL = 200  # of several in one tag
+
+
+class File(NamedTuple):
+    """A file to be shown."""
+
+    path: Path
+    folder: str | None = None  # in which MLflow shows it; None: beside all others
+
+
+@dataclass
+class Content:
+    """What MLflow is to show of a directory."""
+
+    uid: str
+    experiment: str
+    started: float
+    tags: dict[str, str]
+    params: dict[str, str]
+    first: list[File]  # files that are known from the start
+    last: list[File]  # and at the end; one that is not there is none
+    dataset: dict[str, Any] | None = None
+    metrics: dict[str, float] = field(default_factory=dict)  # besides the rows of metrics.jsonl
+    metrics_ms: int = 0  # when these were found
+
+    def __post_init__(self) -> None:
+        """Fit what has any length or character to what MLflow takes; whole, it stands in the artifacts."""
+        self.tags = {fit_key(k): shortened(v, MOST_TAG) for k, v in self.tags.items()}
+        self.params = {fit_key(k): shortened(v, MOST_PARAM) for k, v in self.params.items()}
+        fitted: dict[str, float] = {}
+        for name, value in self.metrics.items():
+            taken = fit_key(name) in fitted
+            fitted[fit_key(f"{name} {rundir.digest(name)[:8]}" if taken else name)] = value
+        self.metrics = fitted
+
+
+def fit_key(name: str) -> str:
+    """`name` as MLflow takes it for a metric, a parameter or a tag."""
+    plain = re.sub(r"[^\w\-. :/]+", "_", shortened(name, MOST_KEY)).rstrip("_")
+    # What would be another name as a path is refused as well: a//b, a/../b, a/
+    return plain if posixpath.normpath(plain) == plain else plain.replace("/", "_")
+
+
+def read_content(path: Path) -> Content:
+    """What MLflow is to show of the run or sweep at `path`. Raises InputError where it cannot be read."""
+    return _read_sweep(path) if (path / "sweep.json").exists() else _read_run(path)
+
+
+def _read_run(run: Path) -> Content:
+    record = rundir.read_run(run)
+    flat = config.flat(record["config"])
+    dataset = record["dataset"]
+    profile = {"num_examples": sum(dataset["counts"].values()), "classes": len(dataset["classes"])}
+    alone = not (run.parent / "sweep.json").exists()  # the runs of a sweep share its card, which the parent has
+    return Content(
+        uid=record.get("uid") or rundir.digest([record["key"], run.name])[:16],
+        experiment=record["config"]["experiment"]["name"],
+        started=rundir.get_status(run).get("started", (run / "run.json").stat().st_mtime),
+        tags={
+            "seed": str(record["config"]["seed"]),
+            "arm": record["arm"],
+            "run_dir": str(run),
+            "run_key": record["key"],
+            "data_digest": dataset["digest"],
+            "parameters": str(record["parameters"]),
+            "macs": str(record["macs"]),
+            **_transfer_tags(record),
+            "mlflow.source.name": "pipeline.train",
+            "mlflow.source.git.commit": record["git_sha"] or "",
+        },
+        params={
+            k: str(v) for k, v in flat.items() if k.split(".")[0] not in ("tracking", "experiment", "dir", "output")
+        },
+        first=[*_files(run, "first"), *(_find_card(run, dataset) if alone else ())],
+        last=_files(run, "last"),
+        dataset={
+            "name": dataset["name"],
+            "digest": dataset["digest"][:12],
+            "source_type": "local",
+            "source": dataset["dir"],
+            "profile": json.dumps(profile),
+        },
+    )
+
+
+def _files(run: Path, when: artifacts.When) -> list[File]:
+    return [File(run / artifact.path, artifact.folder) for artifact in artifacts.sent(when)]
+
+
+def _transfer_tags(record: dict[str, Any]) -> dict[str, str]:
+    """What the run began with."""
+    if not (begins := record.get("transfer")):
+        return {}
+    counts = {f"parameters_{name}": str(n) for name, n in begins["parameters"].items()}
+    tags = counts | {"transfer_source_digest": begins["source"]["digest"] or "none"}
+    if advice := begins.get("advice"):
+        chosen = {"transfer_quadrant": advice["quadrant"], "transfer_strategy": advice["strategy"]}
+        tags |= chosen | {"transfer_reasons": "\n".join(transfer.sentences(advice))}
+    return tags
+
+
+def _find_card(run: Path, dataset: dict[str, Any]) -> list[File]:
+    """The page that describes the data; nothing where the prepared set is gone by now."""
+    try:
+        settings = config.of_run(run)
+        card = data.card_of(dataset["dir"], dataset["digest"], settings.data, settings.seed)
+    except (InputError, OSError):
+        return []
+    return [File(card)] if card else []
+
+
+def _read_sweep(sweep: Path) -> Content:
+    record = rundir.read_sweep(sweep)
+    levels = {
+        f"levels.{k}": ", ".join(dict.fromkeys(shortened(str(j["levels"].get(k)), MOST_LEVEL) for j in record["jobs"]))
+        for k in record["factors"]
+    }
+    state = read_state(sweep)
+    findings = state.attached if state else None
+    return Content(
+        uid=record.get("uid") or rundir.digest([sweep.name, record["started"]])[:16],
+        experiment=record["experiment"]["name"],
+        started=record["started"],
+        tags={
+            "sweep": sweep.name,
+            "factors": ", ".join(record["factors"]),
+            **levels,  # no parameters, which could never change: a sweep may be given more levels later
+            "runs": str(len(record["jobs"])),
+            "mlflow.note.content": record["experiment"]["question"],
+            "mlflow.source.git.commit": record["git_sha"] or "",
+        },
+        params={},
+        first=[],
+        last=[File(sweep / name) for name in findings.files] if findings else [],
+        metrics=findings.metrics if findings else {},
+        metrics_ms=(findings.time_ms if findings else 0) or int(record["started"] * 1000),
+    )
