@@ -20,9 +20,9 @@ from pipeline.rundir import digest
 
 PACKAGE = Path(__file__).parent
 
-# The packages that compute numbers, without what only shows, moves or starts them: a module that is new in one of
-# them decides, until it is named here.
-DECIDING = ("architecture", "augmentation", "data", "evaluation", "training", "transfer")
+# The packages and modules that compute numbers, without what only shows, moves or starts them: a module that is new
+# in one of them decides, until it is named here.
+DECIDING = ("architecture", "augmentation", "data", "evaluation", "perturbations.py", "training", "transfer")
 ASIDE = frozenset(
     {
         "architecture/guidelines.py",
@@ -109,7 +109,8 @@ def code(package: Path = PACKAGE) -> dict[str, str]:
     """Module (`training/fit.py`) -> digest of its syntax tree, for each module that decides."""
     found = {}
     for name in DECIDING:
-        for path in sorted((package / name).rglob("*.py")):
+        place = package / name
+        for path in [place] if place.is_file() else sorted(place.rglob("*.py")):
             module = path.relative_to(package).as_posix()
             if module not in ASIDE:
                 found[module] = _tree_digest(path)

@@ -7,14 +7,13 @@ from typing import Any
 from pipeline import config, data, folders, rundir
 from pipeline.errors import InputError
 from pipeline.evaluation.metrics import contradiction
-from pipeline.evidence.layers import layers
-from pipeline.evidence.matrix import matrix
-from pipeline.evidence.plots import PERTURBATIONS, figures
-from pipeline.evidence.quadrants import quadrants
-from pipeline.evidence.report import report
+from pipeline.evidence.analyses import ANALYSES
+from pipeline.evidence.page import write_page
+from pipeline.evidence.plots import figures
 from pipeline.evidence.run import Run
 from pipeline.evidence.verdict import verdict
 from pipeline.names import shortened
+from pipeline.perturbations import PERTURBATIONS
 
 LONGEST = 120  # characters of a level in the name of its number
 
@@ -36,7 +35,7 @@ def _run(path: Path, job: dict[str, Any]) -> Run:
                 curves.setdefault(name, []).append((row["step"], value))
     if status["status"] == "finished" and (path / "invariance.json").exists():
         measured = rundir.read_invariance(path)
-        curves |= {name: measured[name.removeprefix("invariance/")] for name in PERTURBATIONS}
+        curves |= {f"invariance/{kind}": measured[kind] for kind in PERTURBATIONS if kind in measured}
     return Run(
         levels=job["levels"],
         seed=job["seed"],
@@ -69,13 +68,11 @@ def conclude(sweep: Path) -> dict[str, Any]:
         levels={key: [job["levels"][key] for job in asked["jobs"]] for key in asked["factors"]},
     )
     found["warnings"] += contradiction(question["metric"], question["mode"])
-    found["matrix"] = matrix(found, runs)
-    # What a design says beyond its factors, where it is one of these.
-    found["layers"] = layers(found, runs)
-    found["quadrants"] = quadrants(found, runs, question.get("quadrants", []))
+    for name, analysis in ANALYSES.items():
+        found[name] = analysis.find(found, runs, question)
     rundir.write_json(sweep / "verdict.json", found)
     drawn = figures(found, runs)
-    report(found, runs, sweep / "report.html", drawn=drawn)
+    write_page(found, runs, sweep / "report.html", drawn=drawn)
     folder = sweep / "plots"
     folder.mkdir(exist_ok=True)
     for name, figure in drawn.items():

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from pipeline.evidence.analyses import findings
 from pipeline.evidence.sentence import FIRST, LONGEST, count, needed, number, text
 
 if TYPE_CHECKING:
@@ -42,11 +43,11 @@ def print_table(doc: dict[str, Any], console: "Console") -> None:
             console.print(Text(f"note: {note}", style="yellow"), highlight=False)
     if not doc["factors"]:
         console.print(Text("\n".join(doc["sentences"])), highlight=False)
-    for part in ("layers", "quadrants"):
-        if doc.get(part):
+    for name, analysis, found in findings(doc):
+        if lines := analysis.lines(found, doc):
             console.print()
-            console.print(Text(part, style="bold"), highlight=False)
-            console.print(Text("\n".join(doc[part]["sentences"])), highlight=False)
+            console.print(Text(name, style="bold"), highlight=False)
+            console.print(Text("\n".join(lines)), highlight=False)
     if doc["factors"]:
         console.print(Text(f"\ns/run: {CLOCK}", style="dim"), highlight=False)
     if doc["warnings"]:

@@ -2,8 +2,9 @@
 
 import pytest
 
-from pipeline.evidence import Run, figures, report, verdict
-from pipeline.evidence.matrix import interval, matrix
+from pipeline.evidence import Run, figures, verdict, write_page
+from pipeline.evidence.analyses import matrix
+from pipeline.evidence.paired import interval
 
 KINDS = ("rotation", "scale", "shift")
 
@@ -35,7 +36,7 @@ def sweep(seeds=(1, 2), factor="augmentation"):
 
 def judged(runs, factor="augmentation"):
     doc = verdict(runs, [factor], "test/acc", smallest_effect=0.01)
-    return doc | {"matrix": matrix(doc, runs)}
+    return doc | {"matrix": matrix.find(doc, runs, {})}
 
 
 def test_the_matrix_by_hand():
@@ -79,7 +80,7 @@ def test_a_level_whose_runs_failed_is_shown_empty(tmp_path):
         run.status, run.metrics, run.curves = "failed", {}, {}
     doc = judged(runs)
     assert doc["matrix"]["augmentation"]["levels"][1]["cells"][1]["mean"] is None
-    report(doc, runs, tmp_path / "page.html")
+    write_page(doc, runs, tmp_path / "page.html")
 
 
 def test_the_page_shows_the_matrix_and_the_curves(tmp_path):
@@ -93,7 +94,7 @@ def test_the_page_shows_the_matrix_and_the_curves(tmp_path):
         pytest.approx([0.1, 0.65, 0.1]),
     ]
     assert len(rotation.collections) == 2  # the bands of the seeds
-    report(doc, runs, tmp_path / "page.html", drawn)
+    write_page(doc, runs, tmp_path / "page.html", drawn)
     page = (tmp_path / "page.html").read_text()
     assert "What each level buys" in page
     assert "<span class=v-best>+0.200 ± 0.127</span>" in page

@@ -5,9 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
-from pipeline.evidence import Run, report, verdict
+from pipeline.evidence import Run, verdict, write_page
+from pipeline.evidence.analyses import quadrants
+from pipeline.evidence.analyses.quadrants import TABLE
 from pipeline.evidence.plots import figures
-from pipeline.evidence.quadrants import TABLE, quadrants
 
 SIZE, SOURCE = "data.limit_train", "data@transfer.pretrain"
 STRATEGIES = ("head_only", "early_layers", "fine_tune", "retrain")
@@ -23,7 +24,7 @@ def sweep(value, strategies=STRATEGIES, sizes=(50, 600), sources=("digits", "pho
 
 def judged(runs):
     doc = verdict(runs, ["transfer", SIZE, SOURCE], "test/acc", smallest_effect=0.01)
-    doc["quadrants"] = quadrants(doc, runs, [SIZE, SOURCE])
+    doc["quadrants"] = quadrants.find(doc, runs, {"quadrants": [SIZE, SOURCE]})
     return doc
 
 
@@ -86,9 +87,9 @@ def test_quadrants_are_the_ends_of_their_factors():
 def test_without_both_factors_there_are_none():
     runs = sweep(fine_tune_wins, sizes=(50,))
     doc = verdict(runs, ["transfer", SOURCE], "test/acc", smallest_effect=0.01)
-    assert quadrants(doc, runs, [SIZE, SOURCE]) is None
+    assert quadrants.find(doc, runs, {"quadrants": [SIZE, SOURCE]}) is None
     assert judged(runs)["quadrants"] is None  # of one level
-    assert quadrants(doc, runs, []) is None
+    assert quadrants.find(doc, runs, {"quadrants": []}) is None
 
 
 def test_a_quadrant_without_results_is_left_out():
@@ -105,7 +106,7 @@ def test_quadrants_on_the_page_and_in_the_figure(tmp_path):
     drawn = figures(doc, runs)
     titles = [axes.get_title(loc="left") for axes in drawn["quadrants"].axes]
     assert titles == ["small, similar", "small, dissimilar", "large, similar", "large, dissimilar"]
-    report(doc, runs, tmp_path / "report.html", drawn=drawn)
+    write_page(doc, runs, tmp_path / "report.html", drawn=drawn)
     page = (tmp_path / "report.html").read_text()
     assert "Which strategy in which quadrant" in page
     assert "Regret of each advice" in page

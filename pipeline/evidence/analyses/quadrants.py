@@ -6,14 +6,17 @@ the large or the dissimilar one; what lies between is in no quadrant.
 """
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.evidence.matrix import interval
-from pipeline.evidence.plots import COLOURS, FAINT, INK, style
+from pipeline.evidence import html
+from pipeline.evidence.analyses.points import point
+from pipeline.evidence.paired import Floats, interval
 from pipeline.evidence.run import Run, level_key
 from pipeline.evidence.sentence import number, text
+from pipeline.evidence.style import COLOURS, FAINT, INK, style
 from pipeline.evidence.verdict import verdict
 
 if TYPE_CHECKING:
@@ -30,7 +33,7 @@ TABLE = {
 ADVICE = "auto"  # the level that lets the advisor choose
 
 
-def quadrants(doc: Mapping[str, Any], runs: Sequence[Run], factors: Sequence[str]) -> dict[str, Any] | None:
+def find(doc: Mapping[str, Any], runs: Sequence[Run], experiment: Mapping[str, Any]) -> dict[str, Any] | None:
     """What the runs of a verdict `doc` say in each quadrant; None where strategy, size and source are not all factors.
 
     {"cells": [{"size", "source", "levels", "table", "best", "strategies": [as the levels of a verdict], "regret":
@@ -39,40 +42,23 @@ def quadrants(doc: Mapping[str, Any], runs: Sequence[Run], factors: Sequence[str
     Advices are the table, `auto` where it was run, and each strategy as if it were advised always. The best strategy is
     picked from the very runs that it is compared on, so that a regret is rather too large than too small.
     """
+    factors = experiment.get("quadrants", [])
     if len(factors) != 2 or not {STRATEGY, *factors} <= doc["factors"].keys():
         return None
     ends = [[one["level"] for one in doc["factors"][factor]["levels"]] for factor in factors]
     if any(len(levels) < 2 for levels in ends):
         return None
-    sign = 1 if doc["mode"] == "max" else -1
-    known = [one["level"] for one in doc["factors"][STRATEGY]["levels"]]
     cells, regrets = [], []
     for (size, source), advised in TABLE.items():
         here = [ends[0][0 if size == "small" else -1], ends[1][0 if source == "similar" else -1]]
-        mine = [
-            run
-            for run in runs
-            if all(level_key(run.levels[f]) == level_key(level) for f, level in zip(factors, here, strict=True))
-        ]
-        judged = verdict(mine, [STRATEGY], doc["metric"], smallest_effect=doc["smallest_effect"], mode=doc["mode"],
-                         n_test=doc["n_test"], levels={STRATEGY: known}) if mine else None  # fmt: skip
-        if judged is None or not judged["factors"][STRATEGY]["seeds"]:
-            continue
-        entry = judged["factors"][STRATEGY]
-        values = {one["level"]: np.array(one["values"]) for one in entry["levels"] if one["n"]}
-        # `auto` is one of the others again: it cannot be the best by itself.
-        candidates = [level for level in values if level != ADVICE] or list(values)
-        best = max(candidates, key=lambda level: (sign * values[level].mean(), level == entry["best"]))
-        behind = {level: sign * (values[best] - v) for level, v in values.items()}
-        named = {f"always {level}": d for level, d in behind.items() if level != ADVICE}
-        if advised in behind:
-            named["table"] = behind[advised]
-        if ADVICE in behind:
-            named[ADVICE] = behind[ADVICE]
-        regrets.append({name: dict(zip(entry["seeds"], d, strict=True)) for name, d in named.items()})
         levels = dict(zip(factors, here, strict=True))
+        entry = _compare_strategies(doc, runs, levels)
+        if entry is None:
+            continue
+        best, named = _best_and_regrets(doc, entry, advised)
+        regrets.append({name: dict(zip(entry["seeds"], d, strict=True)) for name, d in named.items()})
+        regret = {name: point(list(d)) for name, d in named.items()}
         where = ", ".join(f"{f.rpartition('.')[2]}={text(level)}" for f, level in levels.items())
-        regret = {name: _point(list(d)) for name, d in named.items()}
         cells.append(
             {
                 "size": size,
@@ -84,16 +70,12 @@ def quadrants(doc: Mapping[str, Any], runs: Sequence[Run], factors: Sequence[str
                 "seeds": entry["seeds"],
                 "regret": regret,
                 "sentence": f"{size}, {source} ({where}): {_unnamed(entry['sentence'])} "
-                + _said(advised, best, regret.get("table"), doc["smallest_effect"]),
+                + _table_in_words(advised, best, regret.get("table"), doc["smallest_effect"]),
             }
         )
     if not cells:
         return None
-    names = [name for name in regrets[0] if all(name in one for one in regrets)]
-    seeds = sorted(set.intersection(*(set(one[name]) for one in regrets for name in names)))
-    over_all = {
-        name: _point([float(np.mean([one[name][seed] for one in regrets])) for seed in seeds]) for name in names
-    }
+    over_all = _over_all(regrets)
     return {
         "factors": list(factors),
         "cells": cells,
@@ -102,16 +84,48 @@ def quadrants(doc: Mapping[str, Any], runs: Sequence[Run], factors: Sequence[str
     }
 
 
-def _point(values: Sequence[float]) -> dict[str, Any]:
-    mean, low, high = interval(values)
-    return {"n": len(values), "mean": mean, "low": low, "high": high}
+def _compare_strategies(
+    doc: Mapping[str, Any], runs: Sequence[Run], levels: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """The strategies as the factor of a verdict on the runs that have `levels`; None without a seed that has all."""
+    known = [one["level"] for one in doc["factors"][STRATEGY]["levels"]]
+    mine = [run for run in runs if all(level_key(run.levels[f]) == level_key(one) for f, one in levels.items())]
+    if not mine:
+        return None
+    judged = verdict(mine, [STRATEGY], doc["metric"], smallest_effect=doc["smallest_effect"], mode=doc["mode"],
+                     n_test=doc["n_test"], levels={STRATEGY: known})  # fmt: skip
+    entry: dict[str, Any] = judged["factors"][STRATEGY]
+    return entry if entry["seeds"] else None
+
+
+def _best_and_regrets(doc: Mapping[str, Any], entry: Mapping[str, Any], advised: str) -> tuple[str, dict[str, Floats]]:
+    """The quadrant's best strategy, and by how much each advice falls behind it at each seed."""
+    sign = 1 if doc["mode"] == "max" else -1
+    values = {one["level"]: np.array(one["values"]) for one in entry["levels"] if one["n"]}
+    # `auto` is one of the others again: it cannot be the best by itself.
+    candidates = [level for level in values if level != ADVICE] or list(values)
+    best = max(candidates, key=lambda level: (sign * values[level].mean(), level == entry["best"]))
+    behind = {level: sign * (values[best] - v) for level, v in values.items()}
+    named = {f"always {level}": d for level, d in behind.items() if level != ADVICE}
+    if advised in behind:
+        named["table"] = behind[advised]
+    if ADVICE in behind:
+        named[ADVICE] = behind[ADVICE]
+    return best, named
+
+
+def _over_all(regrets: Sequence[Mapping[str, Mapping[int, float]]]) -> dict[str, Any]:
+    """Per advice that every quadrant has, the mean over the quadrants, of the seeds that all have."""
+    names = [name for name in regrets[0] if all(name in one for one in regrets)]
+    seeds = sorted(set.intersection(*(set(one[name]) for one in regrets for name in names)))
+    return {name: point([float(np.mean([one[name][seed] for one in regrets])) for seed in seeds]) for name in names}
 
 
 def _unnamed(sentence: str) -> str:
     return sentence.removeprefix(f"{STRATEGY}: ")
 
 
-def _said(advised: str, best: str, regret: Mapping[str, Any] | None, effect: float) -> str:
+def _table_in_words(advised: str, best: str, regret: Mapping[str, Any] | None, effect: float) -> str:
     if regret is None:
         return f"The table's {advised} was not run."
     if advised == best:
@@ -141,7 +155,12 @@ def _summary(regret: Mapping[str, Any], cells: int, effect: float) -> list[str]:
     return said
 
 
-def figures(found: Mapping[str, Any], metric: str) -> dict[str, "Figure"]:
+def sentences(found: Mapping[str, Any], doc: Mapping[str, Any]) -> list[str]:
+    """Each quadrant, then the advices against each other."""
+    return found["sentences"]
+
+
+def figures(found: Mapping[str, Any], doc: Mapping[str, Any]) -> dict[str, "Figure"]:
     """Strategies by quadrant: every seed, the mean and its interval; the table's choice is ringed."""
     from matplotlib.figure import Figure
 
@@ -165,7 +184,7 @@ def figures(found: Mapping[str, Any], metric: str) -> dict[str, "Figure"]:
                     axes.plot(mean, row, "o", mfc="none", mec=INK, ms=17, mew=1.2, ls="")
             axes.grid(axis="y", visible=False)
         for axes in grid[1]:
-            axes.set_xlabel(metric)
+            axes.set_xlabel(doc["metric"])
         grid[0][0].set_yticks(range(len(strategies)), [text(level) for level in strategies])
         grid[0][0].set_ylim(len(strategies) - 0.5, -0.5)
         grid[0][0].plot([], [], "|", color=INK, ms=12, mew=2.4, label="mean")
@@ -173,3 +192,32 @@ def figures(found: Mapping[str, Any], metric: str) -> dict[str, "Figure"]:
         grid[0][0].plot([], [], "-o", color=FAINT, ms=4.5, label="seeds, 95 % interval of the mean")
         figure.legend(loc="outside lower center", ncols=3)
     return {"quadrants": figure}
+
+
+def section(found: Mapping[str, Any], doc: Mapping[str, Any], plots: Mapping[str, str]) -> list[str]:
+    """Which strategy is best in which quadrant, and what following an advice would have cost."""
+    effect = doc["smallest_effect"]
+    advices = list(found["regret"])
+    rows = [
+        ("", [f"{cell['size']}, {cell['source']}", escape(text(cell["best"])), escape(cell["table"]),
+              *(_regret(cell["regret"].get(name), effect) for name in advices)])
+        for cell in found["cells"]
+    ]  # fmt: skip
+    rows.append(("best", ["all", "", "", *(_regret(found["regret"][name], effect) for name in advices)]))
+    head = ["quadrant", "best mean", "table", *(escape(name) for name in advices)]
+    return [
+        "<h2>Which strategy in which quadrant</h2>",
+        *(f"<p>{html.prose(said)}</p>" for said in found["sentences"]),
+        html.figures(plots, ["quadrants"]),
+        "<h3>Regret of each advice</h3>",
+        html.table(head, rows, words=3),
+        '<p class="facts">By how much the strategy with the best mean of the quadrant leads the one that is '
+        "advised: mean ± half of its 95&nbsp;% t interval over seeds, paired. The former is picked from these very "
+        "runs, so that a regret is rather too large than too small.</p>",
+    ]
+
+
+def _regret(one: Mapping[str, Any] | None, effect: float) -> str:
+    if one is None or one["mean"] is None:
+        return "–"
+    return number(one["mean"], effect) + html.half_interval(one["mean"], one["low"])

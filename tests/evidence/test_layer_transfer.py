@@ -6,8 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.evidence import Run, report, verdict
-from pipeline.evidence.layers import DEPTH, NETWORK, layers
+from pipeline.evidence import Run, verdict, write_page
+from pipeline.evidence.analyses import layer_transfer
+from pipeline.evidence.analyses.layer_transfer import DEPTH, NETWORK
 from pipeline.evidence.plots import figures
 
 DEPTHS = (1, 2, 3, 4, 5, 6)
@@ -30,7 +31,7 @@ def sweep(effect, seeds=(0, 1, 2, 3), noise=0.002):
 
 def judged(runs, **options):
     doc = verdict(runs, [NETWORK, DEPTH], "test/acc", smallest_effect=0.01, **options)
-    doc["layers"] = layers(doc, runs)
+    doc["layers"] = layer_transfer.find(doc, runs, {})
     return doc
 
 
@@ -75,7 +76,7 @@ def test_of_a_loss_more_is_worse():
         for run in sweep(as_in_the_paper)
     ]
     doc = verdict(runs, [NETWORK, DEPTH], "test/loss", smallest_effect=0.01, mode="min")
-    first, second, _ = layers(doc, runs)["sentences"]
+    first, second, _ = layer_transfer.find(doc, runs, {})["sentences"]
     assert first.startswith("Fragile co-adaptation is shown: over n=2 to 5 BnB lies 0.015 above baseB"), first
     assert second.startswith("The late-layer drop is shown"), second
 
@@ -106,7 +107,7 @@ def test_one_seed_concludes_nothing():
 def test_other_sweeps_have_no_such_figure(one_factor):
     runs = one_factor({3: [0.9, 0.91], 5: [0.92, 0.93]})
     doc = verdict(runs, ["architecture.kernel_size"], "test/acc", smallest_effect=0.01)
-    assert layers(doc, runs) is None
+    assert layer_transfer.find(doc, runs, {}) is None
     assert "layer_transfer" not in figures(doc, runs)
 
 
@@ -122,7 +123,7 @@ def test_figure_and_page(tmp_path):
     assert curves["AnB"].get_xdata() == pytest.approx(DEPTHS, abs=0.2)
     base = next(line for line in axes.lines if line.get_label() == "baseB")
     assert (base.get_xdata()[0], base.get_ydata()[0]) == (0, pytest.approx(0.915))
-    report(doc, runs, tmp_path / "report.html", drawn=drawn)
+    write_page(doc, runs, tmp_path / "report.html", drawn=drawn)
     page = (tmp_path / "report.html").read_text()
     assert "How transferable each layer is" in page
     for said in doc["layers"]["sentences"]:

@@ -1,14 +1,17 @@
 """How transferable each layer is: figure 2 of Yosinski et al. 2014 from a sweep over transfer.network and .depth."""
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.evidence.matrix import interval
-from pipeline.evidence.plots import COLOURS, FAINT, INK, style
+from pipeline.evidence import html
+from pipeline.evidence.analyses.points import cell, point
+from pipeline.evidence.paired import interval
 from pipeline.evidence.run import Run, rejection
 from pipeline.evidence.sentence import number
+from pipeline.evidence.style import COLOURS, FAINT, INK, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,7 +21,7 @@ NETWORK, DEPTH = "transfer.network", "transfer.depth"
 LOOKS = {"AnB": (1, "s"), "AnB+": (5, "D"), "BnB": (0, "o"), "BnB+": (4, "^")}
 
 
-def layers(doc: Mapping[str, Any], runs: Sequence[Run]) -> dict[str, Any] | None:
+def find(doc: Mapping[str, Any], runs: Sequence[Run], experiment: Mapping[str, Any]) -> dict[str, Any] | None:
     """What the runs of a verdict `doc` say about transfer.network by transfer.depth; None where these are no factors.
 
     {"depths": [n, ...], "base": point, "networks": {network: [point by depth]}, "differences": {"BnB - baseB": [point
@@ -55,28 +58,23 @@ def layers(doc: Mapping[str, Any], runs: Sequence[Run]) -> dict[str, Any] | None
     return {
         "metric": metric,
         "depths": depths,
-        "base": _point(list(base.values())),
+        "base": point(list(base.values())),
         "networks": {
-            network: [_point(list(by_seed[network].get(n, {}).values())) for n in depths]
+            network: [point(list(by_seed[network].get(n, {}).values())) for n in depths]
             for network in LOOKS
             if network in by_seed
         },
         "within": {
             "base": base_within,
             "networks": {
-                network: [within.get((network, n), _point([])) for n in depths]
+                network: [within.get((network, n), point([])) for n in depths]
                 for network in LOOKS
                 if network in by_seed
             },
         },
-        "differences": {name: [_point(list(one.values())) for one in row] for name, row in differences.items()},
+        "differences": {name: [point(list(one.values())) for one in row] for name, row in differences.items()},
         "sentences": _sentences(with_base, depths, doc["smallest_effect"], 1 if doc["mode"] == "max" else -1),
     }
-
-
-def _point(values: Sequence[float]) -> dict[str, Any]:
-    mean, low, high = interval(values)
-    return {"n": len(values), "mean": mean, "low": low, "high": high}
 
 
 def _within(
@@ -95,17 +93,16 @@ def _within(
         cells["baseB", 0] = base
     seeds = sorted(set.intersection(*map(set, cells.values()))) if cells else []
     if not seeds or len(cells) < 2:
-        return _point(list(base.values())), {cell: _point(list(values.values())) for cell, values in cells.items()}
+        return point(list(base.values())), {place: point(list(values.values())) for place, values in cells.items()}
     values_MS = np.array([[values[seed] for seed in seeds] for values in cells.values()])
     wider = np.sqrt(len(cells) / (len(cells) - 1))
     found = {}
-    for cell, values_S in zip(cells, values_MS - values_MS.mean(axis=0) + values_MS.mean(), strict=True):
-        point = _point(values_S.tolist())
-        if point["low"] is not None:
-            half = wider * (point["high"] - point["mean"])
-            point |= {"low": point["mean"] - half, "high": point["mean"] + half}
-        found[cell] = point
-    return found.pop(("baseB", 0), _point([])), found
+    for place, values_S in zip(cells, values_MS - values_MS.mean(axis=0) + values_MS.mean(), strict=True):
+        found[place] = one = point(values_S.tolist())
+        if one["low"] is not None:
+            half = wider * (one["high"] - one["mean"])
+            one |= {"low": one["mean"] - half, "high": one["mean"] + half}
+    return found.pop(("baseB", 0), point([])), found
 
 
 Values = Mapping[str, Mapping[int, Mapping[int, float]]]
@@ -187,7 +184,12 @@ def _over(depths: Sequence[int]) -> str:
     return f"at n={depths[0]}" if len(depths) == 1 else f"over n={depths[0]} to {depths[-1]}"
 
 
-def figures(found: Mapping[str, Any]) -> dict[str, "Figure"]:
+def sentences(found: Mapping[str, Any], doc: Mapping[str, Any]) -> list[str]:
+    """What the paper found, and whether it is found here."""
+    return found["sentences"]
+
+
+def figures(found: Mapping[str, Any], doc: Mapping[str, Any]) -> dict[str, "Figure"]:
     """The paper's figure, and below each other what its curves are above or below baseB, paired by seed."""
     with style():
         made = {"layer_transfer": _curves(found)}
@@ -250,3 +252,32 @@ def _differences(found: Mapping[str, Any]) -> "Figure":
     axes.set_ylabel(f"difference in {found['metric']}")
     figure.legend(loc="outside lower center", ncols=5)
     return figure
+
+
+def section(found: Mapping[str, Any], doc: Mapping[str, Any], plots: Mapping[str, str]) -> list[str]:
+    """How transferable each layer is: sentences, the paper's figure, the numbers."""
+    head = ["", *(f"n={n}" for n in found["depths"])]
+    base = [cell(found["base"])] * len(found["depths"]) if found["base"]["n"] else []
+    rows = [("", ["baseB", *base])] if base else []
+    rows += [("", [escape(name), *map(cell, row)]) for name, row in found["networks"].items()]
+    rows += [
+        ("", [escape(name.replace(" - ", " − ")), *map(_signed, row)]) for name, row in found["differences"].items()
+    ]
+    return [
+        "<h2>How transferable each layer is</h2>",
+        *(f"<p>{html.prose(said)}</p>" for said in found["sentences"]),
+        html.figures(plots, ["layer_transfer", "layer_transfer.difference"]),
+        html.table(head, rows, words=1),
+        '<p class="facts">Mean ± half of its 95&nbsp;% t interval over seeds, each with halves of its own; differences '
+        "are paired by seed. The figure's intervals leave out what all networks of a seed have in common (Morey 2008): "
+        "they are for comparing its points. No interval is adjusted for their number; the sentences above rest on one "
+        "test each.</p>",
+    ]
+
+
+def _signed(one: Mapping[str, Any]) -> str:
+    if one["mean"] is None:
+        return "–"
+    kind = "" if one["low"] is None or one["low"] <= 0 <= one["high"] else " class=v-best"
+    kind = " class=v-worse" if kind and one["high"] < 0 else kind
+    return f"<span{kind}>{one['mean']:+.3f}{html.half_interval(one['mean'], one['low'])}</span>"
