@@ -165,18 +165,6 @@ def mind(lines: list[str]) -> None:
         terminal.say(f"mind: {line}")
 
 
-def verdict_table(sweep: Path, found: dict[str, Any]) -> None:
-    """The verdict of a sweep for people, and where to look next: how `train -m` and `compare` end."""
-    from pipeline.evidence import print_table
-
-    console = terminal.console()
-    print_table(found, console)
-    lines = [f"report     {sweep / 'report.html'}", f"runs       {sweep}"]
-    if (sweep / "tracking.json").exists():
-        lines.append("dashboard  make dashboard, then http://127.0.0.1:5000")
-    console.print("\n" + "\n".join(lines), soft_wrap=True)
-
-
 def check_folder() -> None:
     """Raise InputError where the folder that the command is given in is gone."""
     try:

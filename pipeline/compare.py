@@ -38,6 +38,7 @@ class Compare:
 
 def job(cfg: DictConfig) -> int:
     """Compute the verdict anew, show it, and show it on MLflow where the sweep is tracked."""
+    from pipeline.evidence import print_verdict
     from pipeline.evidence import sweep as evidence
     from pipeline.tracking import project
 
@@ -47,7 +48,7 @@ def job(cfg: DictConfig) -> int:
     project.attach(sweep, evidence.artifacts(sweep), evidence.headline(found))
     if asked.out:
         publish(sweep, found, Path(asked.out))
-    cli.emit(asked.output, found, lambda: cli.verdict_table(sweep, found))
+    cli.emit(asked.output, found, lambda: print_verdict(sweep, found))
     return cli.DONE
 
 

@@ -432,6 +432,7 @@ def continues(path: Path, settings: Config, factors: list[str], jobs: list[Job])
 
 
 def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) -> int:
+    from pipeline.evidence import print_verdict
     from pipeline.evidence import sweep as evidence
     from pipeline.tracking import project
     from pipeline.training import launchers, progress
@@ -517,7 +518,7 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
     rundir.end(path, "failed" if failed else "interrupted" if stopped else "finished", ended=time.time())
     project.end_sweep(path, first.tracking, "ended")
     result = {"sweep": str(path), "mlflow_run_id": project.run_id(path), "runs": outcomes, "verdict": verdict}
-    cli.emit(first.output, result, lambda: cli.verdict_table(path, verdict))
+    cli.emit(first.output, result, lambda: print_verdict(path, verdict))
     for outcome in outcomes:
         if outcome["status"] != "finished":
             terminal.say(f"{outcome['status']}: {outcome['run']}: {outcome.get('error', '')}")

@@ -7,7 +7,7 @@ package is cheap: scipy, rich and matplotlib are imported by the functions that 
 from pipeline.evidence.page import write_page
 from pipeline.evidence.plots import figures
 from pipeline.evidence.run import Run
-from pipeline.evidence.table import print_table
+from pipeline.evidence.table import print_table, print_verdict
 from pipeline.evidence.verdict import verdict
 
-__all__ = ["Run", "figures", "print_table", "verdict", "write_page"]
+__all__ = ["Run", "figures", "print_table", "print_verdict", "verdict", "write_page"]

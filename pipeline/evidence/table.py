@@ -1,7 +1,9 @@
 """The verdict on a terminal."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline import terminal
 from pipeline.evidence.analyses import findings
 from pipeline.evidence.sentence import FIRST, LONGEST, count, needed, number, text
 
@@ -54,6 +56,16 @@ def print_table(doc: dict[str, Any], console: "Console") -> None:
         console.print()
     for warning in doc["warnings"]:
         console.print(Text(f"warning: {warning}", style="yellow"), highlight=False)
+
+
+def print_verdict(sweep: Path, doc: dict[str, Any]) -> None:
+    """The verdict of a sweep's directory, and where to look next: how `train -m` and `compare` end."""
+    console = terminal.console()
+    print_table(doc, console)
+    lines = [f"report     {sweep / 'report.html'}", f"runs       {sweep}"]
+    if (sweep / "tracking.json").exists():
+        lines.append("dashboard  make dashboard, then http://127.0.0.1:5000")
+    console.print("\n" + "\n".join(lines), soft_wrap=True)
 
 
 def _fitting_table(doc: dict[str, Any], entry: dict[str, Any], console: "Console") -> "Table":
