@@ -8,7 +8,7 @@ from running import TINY
 from pipeline import rundir
 from pipeline.evaluation import invariance
 from pipeline.evaluation.invariance import areas, evenly, measure
-from pipeline.perturbations import PERTURBATIONS
+from pipeline.perturbations import PERTURBATIONS, Perturbation
 from pipeline.training.module import Classifier
 
 GRIDS = {kind: list(one.grid) for kind, one in PERTURBATIONS.items()}
@@ -141,6 +141,16 @@ def test_agreement_is_with_the_unperturbed_prediction(dark_or_light):
     curves = measure(Answers((slice(7, 9), slice(7, 9))), images, 1 - labels, np.arange(40))
     assert all(value == 0 for kind in GRIDS for _, value in curves[kind])
     assert all(value == 1 for kind in GRIDS for _, value in curves["agreement"][kind])
+
+
+def test_a_perturbation_is_one_entry(dark_or_light, monkeypatch, tmp_path):
+    brighter = Perturbation(lambda x_BCHW, amount: x_BCHW.float() + amount, (0.0, 200.0), 0.0, "grey levels")
+    monkeypatch.setitem(PERTURBATIONS, "brightness", brighter)
+    curves = measure(Answers((slice(7, 9), slice(7, 9))), *dark_or_light, np.arange(40))
+    assert curves["brightness"] == [[0.0, 1.0], [200.0, 0.5]]
+    assert areas(curves)["invariance/brightness"] == 0.75
+    invariance.draw(curves, tmp_path / "invariance.png")
+    assert (tmp_path / "invariance.png").stat().st_size > 5000
 
 
 def test_a_sample_lies_evenly_over_the_split():
