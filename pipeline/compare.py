@@ -15,12 +15,15 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
 from pipeline import cli, config, rundir
 from pipeline.errors import one_of
+
+if TYPE_CHECKING:
+    from pipeline.evidence.document import Verdict
 
 
 @dataclass
@@ -48,11 +51,11 @@ def job(cfg: DictConfig) -> int:
     project.attach(sweep, evidence.artifacts(sweep), evidence.headline(found))
     if asked.out:
         publish(sweep, found, Path(asked.out))
-    cli.emit(asked.output, found, lambda: print_verdict(sweep, found))
+    cli.emit(asked.output, found.to_json(), lambda: print_verdict(sweep, found))
     return cli.DONE
 
 
-def publish(sweep: Path, found: dict[str, Any], out: Path) -> None:
+def publish(sweep: Path, found: "Verdict", out: Path) -> None:
     """Copy what a sweep found to `out`, with metrics.json and levels.csv for `dvc metrics` and `dvc plots`."""
     from pipeline.evidence import sweep as evidence
 
@@ -62,9 +65,9 @@ def publish(sweep: Path, found: dict[str, Any], out: Path) -> None:
     rundir.write_json(out / "metrics.json", evidence.headline(found))
     fields = ("n", "mean", "sd", "difference", "low", "high", "verdict")
     levels = [
-        [factor, label(factor, level["level"]), *(level[k] for k in fields)]
-        for factor, entry in found["factors"].items()
-        for level in entry["levels"]
+        [factor, label(factor, level.level), *(getattr(level, k) for k in fields)]
+        for factor, entry in found.factors.items()
+        for level in entry.levels
     ]
     write_csv(out / "levels.csv", [["factor", "level", *fields], *levels])
     # One column per level: validation accuracy by epoch, the mean over the level's runs.

@@ -517,7 +517,7 @@ def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) ->
     failed = bool(kinds & {"failed", "damaged"})
     rundir.end(path, "failed" if failed else "interrupted" if stopped else "finished", ended=time.time())
     project.end_sweep(path, first.tracking, "ended")
-    result = {"sweep": str(path), "mlflow_run_id": project.run_id(path), "runs": outcomes, "verdict": verdict}
+    result = {"sweep": str(path), "mlflow_run_id": project.run_id(path), "runs": outcomes, "verdict": verdict.to_json()}
     cli.emit(first.output, result, lambda: print_verdict(path, verdict))
     for outcome in outcomes:
         if outcome["status"] != "finished":

@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
+from pipeline.evidence.document import Arm, Exclusion
 from pipeline.evidence.run import Run, arm_key, rejection
 
 COSTS = ("parameters", "macs", "seconds")  # of a run, beside its metric
@@ -17,33 +17,33 @@ def arms(
     factors: Sequence[str],
     metric: str,
     rank: dict[str, dict[str, int]],
-) -> list[dict[str, Any]]:
+) -> list[Arm]:
     """Every combination of levels with its own n, mean and sd over seeds: unpaired, described, not judged."""
     levels = {arm_key(run.levels, factors): {name: run.levels[name] for name in factors} for run in runs}
-    arms = []
+    found = []
     for key in sorted(levels, key=lambda key: [rank[f][k] for f, k in zip(factors, key, strict=True)]):
         mine = [run for run in valid if arm_key(run.levels, factors) == key]
         by_seed: dict[int, list[float]] = {}
         for run in mine:
             by_seed.setdefault(run.seed, []).append(run.metrics[metric])
         values = np.array([mean(by_seed[seed]) for seed in sorted(by_seed)])
-        arms.append(
-            {
-                "levels": levels[key],
-                "n": len(values),
-                "mean": float(values.mean()) if len(values) else None,
-                "sd": float(values.std(ddof=1)) if len(values) > 1 else None,
+        found.append(
+            Arm(
+                levels=levels[key],
+                n=len(values),
+                mean=float(values.mean()) if len(values) else None,
+                sd=float(values.std(ddof=1)) if len(values) > 1 else None,
                 **{what: finite(mean([value(run, what, metric) for run in mine])) for what in COSTS},
-            }
+            )
         )
-    return arms
+    return found
 
 
-def exclusions(runs: Sequence[Run], metric: str) -> list[dict[str, Any]]:
+def exclusions(runs: Sequence[Run], metric: str) -> list[Exclusion]:
     """Which runs are not compared, and why."""
     reasons = [(run, rejection(run, metric)) for run in runs]
     return [
-        {"levels": run.levels, "seed": run.seed, "dir": run.dir, "status": run.status, "reason": run.damage or reason}
+        Exclusion(run.levels, run.seed, run.dir, run.status, run.damage or reason)
         for run, reason in reasons
         if reason is not None
     ]

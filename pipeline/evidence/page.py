@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import folders
 from pipeline.evidence import html
 from pipeline.evidence.analyses import findings
+from pipeline.evidence.document import FactorVerdict, Verdict
 from pipeline.evidence.plots import figures
 from pipeline.evidence.run import Run, level_key
 from pipeline.evidence.sentence import count, number, text, whole
@@ -22,7 +23,7 @@ MOST_METRICS = 12  # columns of the list of runs; the run directories have the r
 
 
 def write_page(
-    doc: dict[str, Any],
+    doc: Verdict,
     runs: Sequence[Run],
     path: str | Path,
     drawn: "Mapping[str, Figure] | None" = None,
@@ -39,28 +40,28 @@ def write_page(
         file.write(page)
 
 
-def _page(doc: dict[str, Any], runs: Sequence[Run], base: Path, drawn: "Mapping[str, Figure]") -> str:
+def _page(doc: Verdict, runs: Sequence[Run], base: Path, drawn: "Mapping[str, Figure]") -> str:
     """The page as text: question and verdict first, then the evidence, then every run."""
     plots = {name: html.svg(figure, name, i) for i, (name, figure) in enumerate(drawn.items())}
-    title = escape(doc["experiment"] or "verdict")
+    title = escape(doc.experiment or "verdict")
     parts = [
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{title}</title><style>{html.CSS}</style></head><body>",
         f"<h1>{title}</h1>",
-        f'<p class="question">{escape(doc["question"])}</p>' if doc["question"] else "",
+        f'<p class="question">{escape(doc.question)}</p>' if doc.question else "",
         _facts(doc),
         _verdicts(doc),
-        *(f'<p class="note">{escape(warning)}</p>' for warning in doc["warnings"]),
+        *(f'<p class="note">{escape(warning)}</p>' for warning in doc.warnings),
         *(part for _, analysis, found in findings(doc) for part in analysis.section(found, doc, plots)),
     ]
-    for factor, entry in doc["factors"].items():
+    for factor, entry in doc.factors.items():
         parts += [
             f"<h2><code>{escape(factor)}</code></h2>",
             html.figures(plots, [f"{name_of(factor)}.seeds", f"{name_of(factor)}.difference"]),
             _levels(doc, entry),
-            *(f'<p class="note">{escape(note)}</p>' for note in entry["notes"]),
+            *(f'<p class="note">{escape(note)}</p>' for note in entry.notes),
             html.figures(plots, [f"{name_of(factor)}.examples"]),
             *(part for _, analysis, found in findings(doc) for part in analysis.factor_section(found, doc, factor)),
             html.figures(plots, [f"{name_of(factor)}.invariance_{kind}" for kind in PERTURBATIONS]),
@@ -78,26 +79,26 @@ def _page(doc: dict[str, Any], runs: Sequence[Run], base: Path, drawn: "Mapping[
     costs = [name for name in plots if name.startswith("cost.")]
     if costs:
         parts += ["<h2>What it costs</h2>", html.figures(plots, costs)]
-    if doc["factors"]:
+    if doc.factors:
         parts += ["<h2>Every combination</h2>", _arms(doc)]
     parts += ["<h2>Every run</h2>", _runs(doc, runs, base), "<h2>How this was made</h2>", _method(doc)]
     return "\n".join(part for part in parts if part) + "\n</body></html>\n"
 
 
-def _facts(doc: dict[str, Any]) -> str:
-    better = "more" if doc["mode"] == "max" else "less"
-    counted = doc["runs"]
+def _facts(doc: Verdict) -> str:
+    better = "more" if doc.mode == "max" else "less"
+    counted = doc.runs
     facts = [
-        f"<code>{escape(doc['metric'])}</code>, {better} is better",
-        f"smallest effect of interest {doc['smallest_effect']:g}",
-        f"{len(doc['seeds'])} seed{'' if len(doc['seeds']) == 1 else 's'}",
-        f"{counted['total']} runs, {counted['compared']} compared",
-        *([f"{doc['n_test']} test examples"] if doc["n_test"] else []),
+        f"<code>{escape(doc.metric)}</code>, {better} is better",
+        f"smallest effect of interest {doc.smallest_effect:g}",
+        f"{len(doc.seeds)} seed{'' if len(doc.seeds) == 1 else 's'}",
+        f"{counted.total} runs, {counted.compared} compared",
+        *([f"{doc.n_test} test examples"] if doc.n_test else []),
     ]
     return f'<p class="facts">{" · ".join(facts)}</p>'
 
 
-def _verdicts(doc: dict[str, Any]) -> str:
+def _verdicts(doc: Verdict) -> str:
     """The sentences, coloured by what they conclude."""
     colours = {
         "better": "better",
@@ -105,15 +106,15 @@ def _verdicts(doc: dict[str, Any]) -> str:
         "no difference shown": "none",
         "too few seeds": "few",
     }
-    conclusions = [entry["conclusion"] for entry in doc["factors"].values()] or [""]
+    conclusions = [entry.conclusion for entry in doc.factors.values()] or [""]
     items = [
         f'<li class="{colours.get(conclusion, "")}">{html.prose(said)}</li>'
-        for conclusion, said in zip(conclusions, doc["sentences"], strict=True)
+        for conclusion, said in zip(conclusions, doc.sentences, strict=True)
     ]
     return f'<ul class="verdicts">{"".join(items)}</ul>'
 
 
-def _levels(doc: dict[str, Any], entry: dict[str, Any]) -> str:
+def _levels(doc: Verdict, entry: FactorVerdict) -> str:
     """The table of one factor, as on the terminal, with p-values."""
     classes = {
         "best": "v-best",
@@ -123,23 +124,23 @@ def _levels(doc: dict[str, Any], entry: dict[str, Any]) -> str:
         "too few seeds": "v-few",
     }
     rows = []
-    for level in entry["levels"]:
-        p = level["p_adjusted"]
+    for level in entry.levels:
+        p = level.p_adjusted
         cells = {
-            "level": escape(text(level["level"])),
-            "verdict": f'<span class="{classes.get(level["verdict"], "")}">{escape(word(level))}</span>',
-            "n": str(level["n"]),
+            "level": escape(text(level.level)),
+            "verdict": f'<span class="{classes.get(level.verdict, "")}">{escape(word(level))}</span>',
+            "n": str(level.n),
             "mean ± sd": mean_sd(level, doc),
             "difference [95 %]": difference(level, doc),
             "adjusted p": "–" if p is None else f"{p:.2g}",
-            "params": count(level["parameters"]),
-            "MACs": count(level["macs"]),
-            "s/run": seconds(level["seconds"]),
+            "params": count(level.parameters),
+            "MACs": count(level.macs),
+            "s/run": seconds(level.seconds),
         }
-        rows.append((level["verdict"] if level["verdict"] in ("best", "leads") else "", list(cells.values())))
+        rows.append((level.verdict if level.verdict in ("best", "leads") else "", list(cells.values())))
     head = list(cells)
     known = f'<p class="facts">{over(entry)}</p>' + html.table(head, rows, words=2)
-    return f'{known}<p class="facts">s/run: {CLOCK}</p>' + _in_full([level["level"] for level in entry["levels"]])
+    return f'{known}<p class="facts">s/run: {CLOCK}</p>' + _in_full([level.level for level in entry.levels])
 
 
 def _in_full(levels: Sequence[Any]) -> str:
@@ -149,43 +150,43 @@ def _in_full(levels: Sequence[Any]) -> str:
     return f"<details><summary>Long levels in full</summary><dl>{''.join(rows)}</dl></details>" if rows else ""
 
 
-def _arms(doc: dict[str, Any]) -> str:
+def _arms(doc: Verdict) -> str:
     """All arms, best first."""
-    sign = -1 if doc["mode"] == "max" else 1
-    arms = sorted(doc["arms"], key=lambda arm: (arm["mean"] is None, sign * (arm["mean"] or 0)))
+    sign = -1 if doc.mode == "max" else 1
+    arms = sorted(doc.arms, key=lambda arm: (arm.mean is None, sign * (arm.mean or 0)))
     rows = [
         (
             "",
             [
-                *(escape(text(arm["levels"][factor])) for factor in doc["factors"]),
-                str(arm["n"]),
+                *(escape(text(arm.levels[factor])) for factor in doc.factors),
+                str(arm.n),
                 mean_sd(arm, doc),
-                count(arm["parameters"]),
-                count(arm["macs"]),
-                seconds(arm["seconds"]),
+                count(arm.parameters),
+                count(arm.macs),
+                seconds(arm.seconds),
             ],
         )
         for arm in arms
     ]
-    head = [*html.short_names(list(doc["factors"])), "n", "mean ± sd", "params", "MACs", "s/run"]
+    head = [*html.short_names(list(doc.factors)), "n", "mean ± sd", "params", "MACs", "s/run"]
     said = (
         "<p>Best mean first. These are described, not judged: the first of many is there by luck too, and a "
         "rerun with new seeds will on average find it lower.</p>"
         if len(arms) > 1
         else ""
     )
-    return said + html.table(head, rows, words=len(doc["factors"]))
+    return said + html.table(head, rows, words=len(doc.factors))
 
 
-def _runs(doc: dict[str, Any], runs: Sequence[Run], base: Path) -> str:
+def _runs(doc: Verdict, runs: Sequence[Run], base: Path) -> str:
     """Every run with its levels, seed, metrics, status and folder."""
-    factors = list(doc["factors"])
-    names = sorted({name for run in runs for name in run.metrics} - {doc["metric"]})
-    metrics = [doc["metric"], *names][:MOST_METRICS]
+    factors = list(doc.factors)
+    names = sorted({name for run in runs for name in run.metrics} - {doc.metric})
+    metrics = [doc.metric, *names][:MOST_METRICS]
     order = {
-        (factor, level_key(level["level"])): i
-        for factor, entry in doc["factors"].items()
-        for i, level in enumerate(entry["levels"])
+        (factor, level_key(level.level)): i
+        for factor, entry in doc.factors.items()
+        for i, level in enumerate(entry.levels)
     }
 
     def place(run: Run) -> tuple[list[int], int, str]:
@@ -205,15 +206,15 @@ def _or_none(value: float) -> float | None:
     return value if value == value else None
 
 
-def _method(doc: dict[str, Any]) -> str:
+def _method(doc: Verdict) -> str:
     """What a reviewer asks for."""
     grid = (
-        f" An accuracy over {doc['n_test']} examples moves in steps of {1 / doc['n_test']:.2g}; no "
+        f" An accuracy over {doc.n_test} examples moves in steps of {1 / doc.n_test:.2g}; no "
         "difference is credited with less spread than this rounding brings."
-        if doc["n_test"]
+        if doc.n_test
         else ""
     )
-    effect = number(doc["smallest_effect"], doc["smallest_effect"])
+    effect = number(doc.smallest_effect, doc.smallest_effect)
     notes = [
         "The replicate is the seed. It fixes the split, the initial weights, the order of the data and the "
         "augmentation, the same for every arm, so levels are compared in pairs: seed by seed, within each "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.evidence.analyses import findings
+from pipeline.evidence.document import Arm, FactorVerdict, LevelVerdict, Verdict
 from pipeline.evidence.run import Run, level_key
 from pipeline.evidence.sentence import FIRST, text
 from pipeline.evidence.style import (
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def figures(doc: dict[str, Any], runs: Sequence[Run]) -> dict[str, "Figure"]:
+def figures(doc: Verdict, runs: Sequence[Run]) -> dict[str, "Figure"]:
     """Every plot that `doc` and `runs` have data for, by a name that is a file name too.
 
     Per factor: FACTOR.seeds (each seed a dot, its dots joined across levels), FACTOR.difference (to the
@@ -41,26 +42,30 @@ def figures(doc: dict[str, Any], runs: Sequence[Run]) -> dict[str, "Figure"]:
     for _, analysis, found in findings(doc):
         made |= analysis.figures(found, doc)
     with style():
-        for factor, entry in doc["factors"].items():
-            shown = [level for level in entry["levels"] if level["n"] > 0]
+        for factor, entry in doc.factors.items():
+            shown = [level for level in entry.levels if level.n > 0]
             if shown:
                 made[f"{name_of(factor)}.seeds"] = _seeds(doc, factor, entry, shown)
-            if len(shown) > 1 and len(entry["seeds"]) > 1:
+            if len(shown) > 1 and len(entry.seeds) > 1:
                 made[f"{name_of(factor)}.difference"] = _difference(doc, factor, entry, shown)
-            made |= _curves(doc, runs, entry["levels"], factor)
+            made |= _curves(doc, runs, [level.level for level in entry.levels], factor)
             if factor == "data.limit_train" and (figure := _sizes(doc, runs)):
                 made[f"{name_of(factor)}.examples"] = figure
-        if not doc["factors"]:
-            made |= _curves(doc, runs, [{"level": None}], None)
-        for what, name in (("parameters", "parameters"), ("macs", "multiply-accumulates per input")):
-            if len({arm[what] for arm in doc["arms"] if arm["mean"] is not None and arm[what]}) > 1:
-                made[f"cost.{what}"] = _cost(doc, what, name)
+        if not doc.factors:
+            made |= _curves(doc, runs, [None], None)
+        for what, name, axis in (
+            ("parameters", "parameters", "parameters"),
+            ("macs", "MACs", "multiply-accumulates per input"),
+        ):
+            costs = [(getattr(arm, what), arm) for arm in doc.arms if arm.mean is not None and getattr(arm, what)]
+            if len({cost for cost, _ in costs}) > 1:
+                made[f"cost.{what}"] = _cost(doc, costs, name, axis)
     return made
 
 
-def _rows(axes: "Axes", levels: Sequence[dict[str, Any]], factor: str) -> None:
+def _rows(axes: "Axes", levels: Sequence[LevelVerdict], factor: str) -> None:
     """Levels as rows, first on top, as in the table."""
-    names = [clip(text(level["level"])) for level in levels]
+    names = [clip(text(level.level)) for level in levels]
     axes.set_yticks(range(len(levels)), names)
     axes.set_ylim(len(levels) - 0.5, -0.5)
     axes.set_ylabel(factor.rsplit(".", 1)[-1])
@@ -68,10 +73,10 @@ def _rows(axes: "Axes", levels: Sequence[dict[str, Any]], factor: str) -> None:
     axes.locator_params(axis="x", nbins=5)
 
 
-def _seeds(doc: dict[str, Any], factor: str, entry: dict[str, Any], levels: list[dict[str, Any]]) -> "Figure":
+def _seeds(doc: Verdict, factor: str, entry: FactorVerdict, levels: list[LevelVerdict]) -> "Figure":
     """Each seed's value at each level, joined across levels: parallel lines mean that levels differ alike."""
     figure, axes = new_axes(1.35 + 0.42 * max(len(levels), 2))
-    values_LS = np.array([level["values"] for level in levels])
+    values_LS = np.array([level.values for level in levels])
     rows = np.arange(len(levels))
     axes.plot(values_LS, rows, "-", color=FAINT, lw=1.1, label=["one seed", *[None] * (len(values_LS[0]) - 1)])
     axes.plot(values_LS.mean(axis=1), rows, "|", color=INK, ms=20, mew=2.6, ls="", label="mean")
@@ -79,52 +84,52 @@ def _seeds(doc: dict[str, Any], factor: str, entry: dict[str, Any], levels: list
         axes.plot(values_S, np.full(len(values_S), row), "o", color=COLOURS[row % len(COLOURS)], ms=6, alpha=0.9)
     _rows(axes, levels, factor)
     axes.set_title("Every seed")
-    axes.set_xlabel(doc["metric"])
+    axes.set_xlabel(doc.metric)
     legend_below(figure)
     return figure
 
 
-def _difference(doc: dict[str, Any], factor: str, entry: dict[str, Any], levels: list[dict[str, Any]]) -> "Figure":
+def _difference(doc: Verdict, factor: str, entry: FactorVerdict, levels: list[LevelVerdict]) -> "Figure":
     """Level minus best: each seed, the mean and its interval, over a band of what is too small to matter."""
     figure, axes = new_axes(1.35 + 0.42 * max(len(levels), 2))
-    best = next(level for level in levels if level["verdict"] in FIRST)
-    effect = doc["smallest_effect"]
+    best = next(level for level in levels if level.verdict in FIRST)
+    effect = doc.smallest_effect
     if effect > 0:
         axes.axvspan(-effect, effect, color="#e8f1f8", zorder=0, label=f"within ±{effect:g}")
     axes.axvline(0, color=FAINT, lw=1)
     axes.plot([], [], "o", color=FAINT, ms=4, label="one seed")
     axes.errorbar([], [], xerr=[], fmt="s", color=INK, ms=6, lw=2, capsize=4, label="mean, 95 % interval")
-    if any(level["verdict"] == "too few seeds" for level in levels):
+    if any(level.verdict == "too few seeds" for level in levels):
         axes.plot([], [], "s", color=INK, mfc="white", ms=6, label="too few seeds")
     for row, level in enumerate(levels):
         colour = COLOURS[row % len(COLOURS)]
         if level is best:
             axes.plot(0, row, "D", color=colour, ms=8)
             continue
-        each = np.array(level["values"]) - np.array(best["values"])
+        each = np.array(level.values) - np.array(best.values)
         axes.plot(each, np.full(len(each), row + 0.24), "o", color=FAINT, ms=4)
+        assert level.difference is not None
+        difference, (low, high) = level.difference, level.interval
         axes.errorbar(
-            level["difference"],
+            difference,
             row,
-            xerr=[[level["difference"] - level["low"]], [level["high"] - level["difference"]]],
+            xerr=[[difference - low], [high - difference]],
             fmt="s",
             color=colour,
-            mfc="white" if level["verdict"] == "too few seeds" else colour,
+            mfc="white" if level.verdict == "too few seeds" else colour,
             ms=6.5,
             lw=2,
             capsize=4,
         )
     _rows(axes, levels, factor)
-    name = clip(text(best["level"]))
+    name = clip(text(best.level))
     axes.set_title(f"Difference to {name}" + (", paired by seed" if len(name) < 12 else ""))  # beside long level names
-    axes.set_xlabel(f"difference in {doc['metric']}")
+    axes.set_xlabel(f"difference in {doc.metric}")
     legend_below(figure)
     return figure
 
 
-def _curves(
-    doc: dict[str, Any], runs: Sequence[Run], levels: list[dict[str, Any]], factor: str | None
-) -> dict[str, "Figure"]:
+def _curves(doc: Verdict, runs: Sequence[Run], levels: list[Any], factor: str | None) -> dict[str, "Figure"]:
     """What there is against the epoch, and against the amount of each perturbation."""
     start = f"{name_of(factor)}." if factor else ""
     by_name = {f"{start}curve.{name_of(curve)}": _curve(levels, factor, curve, runs) for curve in _shown(doc, runs)}
@@ -134,16 +139,16 @@ def _curves(
     return {name: figure for name, figure in by_name.items() if figure}
 
 
-def _shown(doc: dict[str, Any], runs: Sequence[Run]) -> list[str]:
+def _shown(doc: Verdict, runs: Sequence[Run]) -> list[str]:
     """The curves by epoch worth showing: the metric as validation saw it, then the losses."""
     known = {name for run in runs for name in run.curves if not name.startswith("invariance/")}
-    kind = doc["metric"].rsplit("/", 1)[-1]
-    wanted = [doc["metric"], f"val/{kind}", "val/loss", "train/loss"]
+    kind = doc.metric.rsplit("/", 1)[-1]
+    wanted = [doc.metric, f"val/{kind}", "val/loss", "train/loss"]
     return [name for name in dict.fromkeys(wanted) if name in known][:3] or sorted(known)[:2]
 
 
 def _curve(
-    levels: list[dict[str, Any]], factor: str | None, curve: str, runs: Sequence[Run], kind: str | None = None
+    levels: list[Any], factor: str | None, curve: str, runs: Sequence[Run], kind: str | None = None
 ) -> "Figure | None":
     """Mean over seeds per level, in a band from the lowest seed to the highest; `kind` is that of a perturbation."""
     figure, axes = new_axes(3.3)
@@ -154,7 +159,7 @@ def _curve(
             for run in runs
             if run.status == "finished"
             and run.curves.get(curve)
-            and (factor is None or level_key(run.levels[factor]) == level_key(level["level"]))
+            and (factor is None or level_key(run.levels[factor]) == level_key(level))
         ]
         per_seed: dict[int, dict[float, list[float]]] = {}
         for run in mine:
@@ -166,7 +171,7 @@ def _curve(
             continue
         rows = [[float(np.mean(points[epoch])) for points in per_seed.values() if epoch in points] for epoch in epochs]
         colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
-        label = None if factor is None else clip(text(level["level"]))
+        label = None if factor is None else clip(text(level))
         axes.fill_between(
             epochs, [min(row) for row in rows], [max(row) for row in rows], color=colour, alpha=0.15, lw=0
         )
@@ -198,20 +203,20 @@ def _curve(
     return figure
 
 
-def _sizes(doc: dict[str, Any], runs: Sequence[Run]) -> "Figure | None":
+def _sizes(doc: Verdict, runs: Sequence[Run]) -> "Figure | None":
     """The metric, and dashed the training accuracy, against the number of training examples.
 
     One line for each level of the first other factor; mean over the rest, in a band from the lowest seed to the
     highest.
     """
-    others = [factor for factor in doc["factors"] if factor != "data.limit_train"][:1]
-    levels = doc["factors"][others[0]]["levels"] if others else [{"level": None}]
+    others = [factor for factor in doc.factors if factor != "data.limit_train"][:1]
+    levels = [level.level for level in doc.factors[others[0]].levels] if others else [None]
     figure, axes = new_axes(3.4)
     for i, level in enumerate(levels):
-        for name, line in ((doc["metric"], "-"), ("train/acc", "--")):
+        for name, line in ((doc.metric, "-"), ("train/acc", "--")):
             points: dict[int, dict[int, list[float]]] = {}
             for run in runs:
-                mine = not others or level_key(run.levels[others[0]]) == level_key(level["level"])
+                mine = not others or level_key(run.levels[others[0]]) == level_key(level)
                 if mine and run.status == "finished" and run.examples and name in run.metrics:
                     points.setdefault(run.examples, {}).setdefault(run.seed, []).append(run.metrics[name])
             if len(points) < 2:
@@ -220,7 +225,7 @@ def _sizes(doc: dict[str, Any], runs: Sequence[Run]) -> "Figure | None":
             rows = [[float(np.mean(values)) for values in points[n].values()] for n in examples]
             look: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)]}
             axes.fill_between(examples, [min(r) for r in rows], [max(r) for r in rows], alpha=0.15, lw=0, **look)
-            label = name if not others else f"{clip(text(level['level']))} {name}"
+            label = name if not others else f"{clip(text(level))} {name}"
             marker = MARKERS[i % len(MARKERS)]
             axes.plot(examples, [float(np.mean(r)) for r in rows], line, marker=marker, ms=4.5, label=label, **look)
     if not axes.lines:
@@ -233,22 +238,18 @@ def _sizes(doc: dict[str, Any], runs: Sequence[Run]) -> "Figure | None":
     return figure
 
 
-def _cost(doc: dict[str, Any], what: str, name: str) -> "Figure":
+def _cost(doc: Verdict, costs: list[tuple[float, Arm]], name: str, axis: str) -> "Figure":
     """Each arm's metric against what it costs: colour by the first factor, shape by the second."""
     figure, axes = new_axes(3.6)
-    factors = list(doc["factors"])[:2]
-    ranks = [
-        {level_key(level["level"]): i for i, level in enumerate(doc["factors"][factor]["levels"])} for factor in factors
-    ]
-    arms = [arm for arm in doc["arms"] if arm["mean"] is not None and arm[what]]
-    for arm in arms:
-        first, second = ([rank[level_key(arm["levels"][f])] for f, rank in zip(factors, ranks, strict=True)] + [0, 0])[
-            :2
-        ]
+    factors = list(doc.factors)[:2]
+    ranks = [{level_key(level.level): i for i, level in enumerate(doc.factors[factor].levels)} for factor in factors]
+    points = [(cost, arm.mean) for cost, arm in costs if arm.mean is not None]
+    for (cost, mean), (_, arm) in zip(points, costs, strict=True):
+        first, second = ([rank[level_key(arm.levels[f])] for f, rank in zip(factors, ranks, strict=True)] + [0, 0])[:2]
         axes.errorbar(
-            arm[what],
-            arm["mean"],
-            yerr=arm["sd"],
+            cost,
+            mean,
+            yerr=arm.sd,
             fmt=MARKERS[second % len(MARKERS)],
             color=COLOURS[first % len(COLOURS)],
             ecolor="#c4c8cc",
@@ -256,37 +257,36 @@ def _cost(doc: dict[str, Any], what: str, name: str) -> "Figure":
             ms=6.5,
             alpha=0.9,
         )
-    front = _front(arms, what, doc["mode"])
-    axes.plot([arm[what] for arm in front], [arm["mean"] for arm in front], "--", color=FAINT, lw=1.2, zorder=1)
+    front = _front(points, doc.mode)
+    axes.plot([cost for cost, _ in front], [mean for _, mean in front], "--", color=FAINT, lw=1.2, zorder=1)
     for i, (factor, rank) in enumerate(zip(factors, ranks, strict=True)):
         short = factor.rsplit(".", 1)[-1]
-        for level in doc["factors"][factor]["levels"]:
-            at = rank[level_key(level["level"])]
+        for level in doc.factors[factor].levels:
+            at = rank[level_key(level.level)]
             look: dict[str, Any] = (
                 {"marker": "o", "color": COLOURS[at % len(COLOURS)]}
                 if i == 0
                 else {"marker": MARKERS[at % len(MARKERS)], "color": FAINT}
             )
-            axes.plot([], [], ls="", label=f"{short} {clip(text(level['level']), 12)}", **look)
+            axes.plot([], [], ls="", label=f"{short} {clip(text(level.level), 12)}", **look)
     axes.plot([], [], "--", color=FAINT, label="none cheaper is better")
-    costs = [arm[what] for arm in arms]
-    if max(costs) > 5 * min(costs):
+    if max(points)[0] > 5 * min(points)[0]:
         axes.set_xscale("log")
     else:
         axes.locator_params(axis="x", nbins=5)
     count_ticks(axes)
-    axes.set_title(f"{doc['metric']} against {what if what == 'parameters' else 'MACs'}")
-    axes.set_xlabel(name)
-    axes.set_ylabel(f"{doc['metric']} (mean ± sd)")
+    axes.set_title(f"{doc.metric} against {name}")
+    axes.set_xlabel(axis)
+    axes.set_ylabel(f"{doc.metric} (mean ± sd)")
     legend_below(figure)
     return figure
 
 
-def _front(arms: list[dict[str, Any]], what: str, mode: str) -> list[dict[str, Any]]:
-    """The arms that no other one beats at their cost or less (Pareto), by rising cost."""
+def _front(points: list[tuple[float, float]], mode: str) -> list[tuple[float, float]]:
+    """The (cost, mean) that no other one beats at its cost or less (Pareto), by rising cost."""
     sign = 1 if mode == "max" else -1
-    front: list[dict[str, Any]] = []
-    for arm in sorted(arms, key=lambda arm: (arm[what], -sign * arm["mean"])):
-        if not front or sign * arm["mean"] > sign * front[-1]["mean"]:
-            front.append(arm)
+    front: list[tuple[float, float]] = []
+    for cost, mean in sorted(points, key=lambda point: (point[0], -sign * point[1])):
+        if not front or sign * mean > sign * front[-1][1]:
+            front.append((cost, mean))
     return front

@@ -8,6 +8,7 @@ from pipeline import config, data, folders, rundir
 from pipeline.errors import InputError
 from pipeline.evaluation.metrics import contradiction
 from pipeline.evidence.analyses import ANALYSES
+from pipeline.evidence.document import Verdict
 from pipeline.evidence.page import write_page
 from pipeline.evidence.plots import figures
 from pipeline.evidence.run import Run
@@ -51,8 +52,8 @@ def _run(path: Path, job: dict[str, Any]) -> Run:
     )
 
 
-def conclude(sweep: Path) -> dict[str, Any]:
-    """Compute the verdict of a sweep and write it into its directory; returns the document of `compare`."""
+def conclude(sweep: Path) -> Verdict:
+    """Compute the verdict of a sweep and write it into its directory."""
     asked = rundir.read_sweep(sweep)
     question = asked["experiment"]
     runs = collect(sweep)
@@ -67,10 +68,10 @@ def conclude(sweep: Path) -> dict[str, Any]:
         n_test=_n_test(sweep, runs) if question["metric"].endswith("/acc") else None,
         levels={key: [job["levels"][key] for job in asked["jobs"]] for key in asked["factors"]},
     )
-    found["warnings"] += contradiction(question["metric"], question["mode"])
+    found.warnings += contradiction(question["metric"], question["mode"])
     for name, analysis in ANALYSES.items():
-        found[name] = analysis.find(found, runs, question)
-    rundir.write_json(sweep / "verdict.json", found)
+        found.analyses[name] = analysis.find(found, runs, question)
+    rundir.write_json(sweep / "verdict.json", found.to_json())
     drawn = figures(found, runs)
     write_page(found, runs, sweep / "report.html", drawn=drawn)
     folder = sweep / "plots"
@@ -104,11 +105,11 @@ def data_card(run: Path) -> Path | None:
         return None
 
 
-def headline(found: dict[str, Any]) -> dict[str, float]:
+def headline(found: Verdict) -> dict[str, float]:
     """The verdict as flat numbers: per factor and level the mean of the metric, for charts and `dvc metrics`."""
     return {
-        f"{factor}.{shortened(str(level['level']).replace(' ', ''), LONGEST)}": level["mean"]
-        for factor, entry in found["factors"].items()
-        for level in entry["levels"]
-        if level["mean"] is not None
+        f"{factor}.{shortened(str(level.level).replace(' ', ''), LONGEST)}": level.mean
+        for factor, entry in found.factors.items()
+        for level in entry.levels
+        if level.mean is not None
     }

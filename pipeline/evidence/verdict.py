@@ -9,6 +9,7 @@ import numpy as np
 from pipeline.errors import InputError, at_least, nearest, one_of
 from pipeline.evidence import arms, sentence
 from pipeline.evidence.arms import COSTS, finite, mean, value
+from pipeline.evidence.document import FactorVerdict, LevelVerdict, RunCounts, Verdict
 from pipeline.evidence.paired import ALPHA, CONFIDENCE, ROUNDING, Floats, compare, quantisation, seeds_needed
 from pipeline.evidence.run import Run, arm_key, level_key, rejection
 
@@ -32,7 +33,7 @@ def verdict(
     question: str = "",
     n_test: int | None = None,
     levels: Mapping[str, Sequence[Any]] | None = None,
-) -> dict[str, Any]:
+) -> Verdict:
     """What `runs` say about `factors`, as the JSON document of `compare`.
 
     runs: of a crossed sweep, in any order. factors: the swept keys besides the seed. metric: what is
@@ -59,30 +60,31 @@ def verdict(
     rank = {factor: {level_key(level): i for i, level in enumerate(order[factor])} for factor in factors}
     valid = [run for run in runs if rejection(run, metric) is None]
     finished = sum(run.status == "finished" for run in runs)
-    doc: dict[str, Any] = {
-        "experiment": experiment,
-        "question": question,
-        "metric": metric,
-        "mode": mode,
-        "smallest_effect": float(smallest_effect),
-        "confidence": CONFIDENCE,
-        "n_test": n_test,
-        "seeds": sorted({run.seed for run in runs}),
-        "runs": {
-            "total": len(runs),
-            "finished": finished,
-            "failed": len(runs) - finished,
-            "compared": len(valid),
-            "excluded": arms.exclusions(runs, metric),
-        },
-        "factors": {},
-        "arms": arms.arms(runs, valid, factors, metric, rank),
-        "warnings": arms.warnings(runs, valid, factors, metric),
-    }
+    counts = RunCounts(
+        total=len(runs),
+        finished=finished,
+        failed=len(runs) - finished,
+        compared=len(valid),
+        excluded=arms.exclusions(runs, metric),
+    )
+    doc = Verdict(
+        experiment=experiment,
+        question=question,
+        metric=metric,
+        mode=mode,
+        smallest_effect=float(smallest_effect),
+        confidence=CONFIDENCE,
+        n_test=n_test,
+        seeds=sorted({run.seed for run in runs}),
+        runs=counts,
+        factors={},
+        arms=arms.arms(runs, valid, factors, metric, rank),
+        warnings=arms.warnings(runs, valid, factors, metric),
+    )
     for factor in factors:
         others = [other for other in factors if other != factor]
-        doc["factors"][factor] = _factor(doc, valid, runs, factor, others, order[factor])
-    doc["sentences"] = [entry["sentence"] for entry in doc["factors"].values()] or [sentence.describe(doc)]
+        doc.factors[factor] = _factor(doc, valid, runs, factor, others, order[factor])
+    doc.sentences = [entry.sentence for entry in doc.factors.values()] or [sentence.describe(doc)]
     return doc
 
 
@@ -110,8 +112,8 @@ def _check(
 
 
 def _factor(
-    doc: dict[str, Any], valid: list[Run], runs: Sequence[Run], factor: str, others: list[str], levels: list[Any]
-) -> dict[str, Any]:
+    doc: Verdict, valid: list[Run], runs: Sequence[Run], factor: str, others: list[str], levels: list[Any]
+) -> FactorVerdict:
     """The document's entry for one factor."""
     grid = _Grid.of(doc, valid, runs, factor, others, levels)
     keys = [level_key(level) for level in levels]
@@ -123,30 +125,30 @@ def _factor(
     best = None
     if seeds:
         for entry, values_S in zip(used, values_LS, strict=True):
-            entry["values"] = [float(value) for value in values_S]
-            entry["mean"] = float(values_S.mean())
-            entry["sd"] = float(values_S.std(ddof=1)) if len(seeds) > 1 else None
-        leader = _leader(values_LS, doc["mode"], used)
+            entry.values = [float(value) for value in values_S]
+            entry.mean = float(values_S.mean())
+            entry.sd = float(values_S.std(ddof=1)) if len(seeds) > 1 else None
+        leader = _leader(values_LS, doc.mode, used)
         best = used[leader]
         n_cells_S = np.array([len(grid.complete[seed]) for seed in seeds])
-        _judge(used, values_LS, leader, quantisation(doc["n_test"], n_cells_S), doc["smallest_effect"])
+        _judge(used, values_LS, leader, quantisation(doc.n_test, n_cells_S), doc.smallest_effect)
         if len(used) > 1 and len(seeds) > 1:
             notes += _identical(factor, used, values_LS, leader)
             notes += _reversals(doc, used, grid, leader)
     if grid.missing:
-        wanted = len(doc["seeds"]) * len(grid.cells)
+        wanted = len(doc.seeds) * len(grid.cells)
         notes.append(f"{len(grid.missing)} of {wanted} comparisons left out, for want of a run.")
-    entry = {
-        "best": best["level"] if best else None,
-        "levels": entries,
-        "seeds": seeds,
-        "cells": len(grid.cells),
-        "missing": grid.missing,
-        "notes": notes,
-    }
-    entry["conclusion"] = _conclusion(used, seeds)
-    entry["sentence"] = sentence.write(doc, factor, entry)
-    return entry
+    found = FactorVerdict(
+        best=best.level if best else None,
+        levels=entries,
+        seeds=seeds,
+        cells=len(grid.cells),
+        missing=grid.missing,
+        notes=notes,
+        conclusion=_conclusion(used, seeds),
+    )
+    found.sentence = sentence.write(doc, factor, found)
+    return found
 
 
 Cell = tuple[str, ...]  # the keys of the other factors' levels
@@ -166,7 +168,7 @@ class _Grid:
     @classmethod
     def of(
         cls,
-        doc: dict[str, Any],
+        doc: Verdict,
         valid: list[Run],
         runs: Sequence[Run],
         factor: str,
@@ -182,7 +184,7 @@ class _Grid:
         cells = {arm_key(run.levels, others): {other: run.levels[other] for other in others} for run in runs}
         complete: dict[int, list[Cell]] = {}
         missing = []
-        for seed in doc["seeds"]:
+        for seed in doc.seeds:
             for cell in sorted(cells):
                 absent = [key for key in present if (key, cell, seed) not in results]
                 if not absent and present:
@@ -190,7 +192,7 @@ class _Grid:
                 elif absent:
                     gone = [levels[keys.index(key)] for key in absent]
                     missing.append({"seed": seed, "cell": cells[cell], "levels": gone})
-        return cls(doc["metric"], results, present, cells, complete, missing)
+        return cls(doc.metric, results, present, cells, complete, missing)
 
     def mean(self, key: str, seed: int, what: str) -> float:
         """Mean of the metric or a cost at one seed, over the cells that all levels have."""
@@ -201,76 +203,66 @@ class _Grid:
         return mean([value(run, what, self.metric) for run in self.results[key, cell, seed]])
 
 
-def _level_entry(level: Any, key: str, grid: _Grid) -> dict[str, Any]:
-    """A level's entry before it is judged, with its costs."""
-    present = key in grid.present
+def _level_entry(level: Any, key: str, grid: _Grid) -> LevelVerdict:
+    """A level before it is judged, with its costs."""
+    if key not in grid.present:
+        return LevelVerdict(level, n=0, verdict=NO_RESULT)
     seeds = list(grid.complete)
-    return {
-        "level": level,
-        "n": len(seeds) if present else 0,
-        "mean": None,
-        "sd": None,
-        "difference": None,
-        "low": None,
-        "high": None,
-        "verdict": TOO_FEW if present else NO_RESULT,
-        "p": None,
-        "p_adjusted": None,
-        "seeds_needed": None,
-        **{w: finite(mean([grid.mean(key, seed, w) for seed in seeds])) if present else None for w in COSTS},
-        "values": [],
-    }
+    found = LevelVerdict(level, n=len(seeds), verdict=TOO_FEW)
+    for what in COSTS:
+        setattr(found, what, finite(mean([grid.mean(key, seed, what) for seed in seeds])))
+    return found
 
 
-def _judge(used: list[dict[str, Any]], values_LS: Floats, leader: int, floor: float, smallest_effect: float) -> None:
+def _judge(used: list[LevelVerdict], values_LS: Floats, leader: int, floor: float, smallest_effect: float) -> None:
     """Fill in difference, interval, p-values and the verdict's word for each level."""
     L, S = values_LS.shape
     best = used[leader]
-    best.update(difference=0.0, verdict=LEADS if L > 1 else ONLY_LEVEL)
+    best.difference, best.verdict = 0.0, LEADS if L > 1 else ONLY_LEVEL
     if S < 2:
-        for entry in used:
-            entry["difference"] = entry["mean"] - best["mean"]
+        for entry, value_S in zip(used, values_LS, strict=True):
+            entry.difference = float(value_S[0] - values_LS[leader, 0])
         return
     against = compare(values_LS, np.array(leader), floor)
     for i, entry in enumerate(used):
         low, high = float(against.low[i]), float(against.high[i])
-        entry.update(difference=float(against.difference[i]), low=low, high=high)
+        entry.difference, entry.low, entry.high = float(against.difference[i]), low, high
         if i == leader:
             continue
-        entry.update(p=float(against.p[i]), p_adjusted=float(against.p_adjusted[i]))
+        entry.p, entry.p_adjusted = float(against.p[i]), float(against.p_adjusted[i])
         sd = float(against.sd[i])
-        if entry["p_adjusted"] < ALPHA:
-            entry["verdict"] = WORSE
+        if entry.p_adjusted < ALPHA:
+            entry.verdict = WORSE
         elif -smallest_effect <= low and high <= smallest_effect and (sd > 0 or low == 0):
-            entry["verdict"] = NO_DIFFERENCE
+            entry.verdict = NO_DIFFERENCE
         else:
-            entry["verdict"] = TOO_FEW
+            entry.verdict = TOO_FEW
             pairs = L * (L - 1) // 2
-            entry["seeds_needed"] = seeds_needed(S, entry["difference"], sd, smallest_effect, pairs)
-    if L > 1 and all(entry["verdict"] == WORSE for entry in used if entry is not best):
-        best["verdict"] = BEST
+            entry.seeds_needed = seeds_needed(S, entry.difference, sd, smallest_effect, pairs)
+    if L > 1 and all(entry.verdict == WORSE for entry in used if entry is not best):
+        best.verdict = BEST
 
 
-def _leader(values_LS: Floats, mode: str, used: list[dict[str, Any]]) -> int:
+def _leader(values_LS: Floats, mode: str, used: list[LevelVerdict]) -> int:
     """Index of the level with the best mean; of equals the cheapest, so that order decides nothing."""
     means = values_LS.mean(axis=1) * (1 if mode == "max" else -1)
     tiny = ROUNDING * float(np.abs(values_LS).max())
     equals = [i for i, mean in enumerate(means) if mean >= means.max() - tiny]
-    return min(equals, key=lambda i: (used[i]["parameters"] or 0, used[i]["macs"] or 0, i))
+    return min(equals, key=lambda i: (used[i].parameters or 0, used[i].macs or 0, i))
 
 
-def _identical(factor: str, used: list[dict[str, Any]], values_LS: Floats, leader: int) -> list[str]:
+def _identical(factor: str, used: list[LevelVerdict], values_LS: Floats, leader: int) -> list[str]:
     """Levels that gave the leader's very numbers at every seed: more often a dead key than a true tie."""
     best = used[leader]
     return [
-        f"{sentence.text(entry['level'])} and {sentence.text(best['level'])} gave identical results at every "
+        f"{sentence.text(entry.level)} and {sentence.text(best.level)} gave identical results at every "
         f"seed; check that {factor} changes anything."
         for entry, values_S in zip(used, values_LS, strict=True)
         if entry is not best and np.array_equal(values_S, values_LS[leader])
     ]
 
 
-def _reversals(doc: dict[str, Any], used: list[dict[str, Any]], grid: _Grid, leader: int) -> list[str]:
+def _reversals(doc: Verdict, used: list[LevelVerdict], grid: _Grid, leader: int) -> list[str]:
     """Cells in which another level beats the factor's best beyond chance: an average would hide them.
 
     Within a cell, p-values are adjusted over all pairs (`paired.compare`), and over the cells once more.
@@ -278,28 +270,28 @@ def _reversals(doc: dict[str, Any], used: list[dict[str, Any]], grid: _Grid, lea
     if len(grid.cells) < 2:
         return []
     notes = []
-    sign = 1 if doc["mode"] == "max" else -1
+    sign = 1 if doc.mode == "max" else -1
     for cell, levels in sorted(grid.cells.items()):
         full = [seed for seed, cells in grid.complete.items() if cell in cells]
         if len(full) < 2:
             continue
         values_LS = np.array([[grid.mean_in(cell, key, seed) for seed in full] for key in grid.present])
-        floor = quantisation(doc["n_test"], np.ones(len(full), dtype=np.intp))
+        floor = quantisation(doc.n_test, np.ones(len(full), dtype=np.intp))
         against = compare(values_LS, np.array(leader), floor)
         for i, entry in enumerate(used):
             if sign * against.difference[i] > 0 and against.p_adjusted[i] * len(grid.cells) < ALPHA:
                 here = ", ".join(f"{other}={sentence.text(level)}" for other, level in levels.items())
-                by = sentence.number(abs(float(against.difference[i])), doc["smallest_effect"])
+                by = sentence.number(abs(float(against.difference[i])), doc.smallest_effect)
                 notes.append(
-                    f"The order is reversed under {here}: there {sentence.text(entry['level'])} beats "
-                    f"{sentence.text(used[leader]['level'])} by {by}."
+                    f"The order is reversed under {here}: there {sentence.text(entry.level)} beats "
+                    f"{sentence.text(used[leader].level)} by {by}."
                 )
     return notes
 
 
-def _conclusion(used: list[dict[str, Any]], seeds: list[int]) -> str:
+def _conclusion(used: list[LevelVerdict], seeds: list[int]) -> str:
     """One word for the factor: better, better than some, no difference shown, too few seeds, not compared."""
-    words = {entry["verdict"] for entry in used} - {BEST, LEADS}
+    words = {entry.verdict for entry in used} - {BEST, LEADS}
     if len(used) < 2 or not seeds:
         return "not compared"
     if words == {WORSE}:

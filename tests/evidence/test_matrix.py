@@ -36,11 +36,12 @@ def sweep(seeds=(1, 2), factor="augmentation"):
 
 def judged(runs, factor="augmentation"):
     doc = verdict(runs, [factor], "test/acc", smallest_effect=0.01)
-    return doc | {"matrix": matrix.find(doc, runs, {})}
+    doc.analyses["matrix"] = matrix.find(doc, runs, {})
+    return doc
 
 
 def test_the_matrix_by_hand():
-    found = judged(sweep())["matrix"]["augmentation"]
+    found = judged(sweep()).analyses["matrix"]["augmentation"]
     assert found["reference"] == "none"
     assert found["columns"] == ["test/acc", "invariance/rotation", "invariance/scale", "gap/acc"]
     none, rotate = found["levels"]
@@ -59,19 +60,19 @@ def test_the_matrix_by_hand():
 def test_one_seed_has_no_interval():
     assert interval([0.5]) == (0.5, None, None)
     assert interval([]) == (None, None, None)
-    cell = judged(sweep((1,)))["matrix"]["augmentation"]["levels"][1]["cells"][1]
+    cell = judged(sweep((1,))).analyses["matrix"]["augmentation"]["levels"][1]["cells"][1]
     assert (cell["mean"], cell["low"], cell["difference_low"]) == (0.59, None, None)
     assert cell["difference"] == pytest.approx(0.19)
 
 
 def test_the_first_level_is_the_reference_where_there_is_no_none():
     runs = [Run({"k": k}, s, {"test/acc": 0.5, "gap/acc": k / 10}) for k in (3, 5) for s in (1, 2)]
-    assert judged(runs, "k")["matrix"]["k"]["reference"] == 3
+    assert judged(runs, "k").analyses["matrix"]["k"]["reference"] == 3
 
 
 def test_runs_without_it_have_no_matrix():
     runs = [Run({"k": k}, s, {"test/acc": 0.5}) for k in (3, 5) for s in (1, 2)]
-    assert judged(runs, "k")["matrix"] == {}
+    assert judged(runs, "k").analyses["matrix"] == {}
 
 
 def test_a_level_whose_runs_failed_is_shown_empty(tmp_path):
@@ -79,7 +80,7 @@ def test_a_level_whose_runs_failed_is_shown_empty(tmp_path):
     for run in runs[2:]:
         run.status, run.metrics, run.curves = "failed", {}, {}
     doc = judged(runs)
-    assert doc["matrix"]["augmentation"]["levels"][1]["cells"][1]["mean"] is None
+    assert doc.analyses["matrix"]["augmentation"]["levels"][1]["cells"][1]["mean"] is None
     write_page(doc, runs, tmp_path / "page.html")
 
 

@@ -10,14 +10,15 @@ import pytest
 from rich.console import Console
 
 from pipeline.evidence import Run, figures, print_table, verdict, write_page
+from pipeline.evidence.document import Verdict
 from pipeline.evidence.sentence import count, listed, number, text
 
 Sweep = Callable[..., list[Run]]
-Example = tuple[dict, list[Run]]
+Example = tuple[Verdict, list[Run]]
 NASTY = "<script>alert('$x_1$ & \"y\"')</script>"
 
 
-def printed(doc: dict, width: int) -> str:
+def printed(doc: Verdict, width: int) -> str:
     console = Console(file=io.StringIO(), width=width)
     print_table(doc, console)
     return console.file.getvalue()
@@ -73,11 +74,11 @@ def test_long_levels_stay_apart_wherever_they_differ(tmp_path: Path):
         assert max(map(len, out.splitlines())) <= width
         named = re.findall(r"^\[.*?…([0-9a-f]{8}) ", out.partition("layers:")[0], re.M)
         assert len(set(named)) == 2, out
-    assert len(doc["sentences"][0]) < 400
+    assert len(doc.sentences[0]) < 400
     write_page(doc, runs, tmp_path / "v.html")
     page = (tmp_path / "v.html").read_text()
     assert page.count(f"<code>{text(layers[0], 10_000)}</code>") == 1
-    assert doc["factors"]["layers"]["levels"][0]["level"] == layers[0]
+    assert doc.factors["layers"].levels[0].level == layers[0]
 
 
 def test_brackets_in_levels_are_not_markup():
@@ -97,7 +98,7 @@ def test_every_odd_sweep_can_be_printed_and_drawn(one_factor: Sweep, tmp_path: P
         doc = verdict(runs, factors, "test/acc", smallest_effect=0.0)
         assert max(map(len, printed(doc, 80).splitlines())) <= 80
         write_page(doc, runs, tmp_path / f"{i}.html")
-        assert doc["sentences"][0].split(":")[0] in (tmp_path / f"{i}.html").read_text()
+        assert doc.sentences[0].split(":")[0] in (tmp_path / f"{i}.html").read_text()
 
 
 class Outline(HTMLParser):
@@ -149,7 +150,7 @@ def test_the_page_needs_nothing_but_itself(example: Example, tmp_path: Path):
     assert not re.search(r"url\((?!#)", page)
     assert "./runs/a%20b/" in outline.links
     assert "./runs/5-valid-3/" in outline.links
-    assert page.index("Which wins?") < page.index(doc["sentences"][0][:20]) < page.index("<svg")
+    assert page.index("Which wins?") < page.index(doc.sentences[0][:20]) < page.index("<svg")
     assert [left.name for left in path.parent.iterdir()] == ["verdict.html"]
 
 

@@ -3,11 +3,11 @@
 verdict.json has what an analysis finds under its name in the table, in this order, and so have the terminal and page.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from pipeline.evidence.analyses import layer_transfer, matrix, quadrants
 from pipeline.evidence.analyses.analysis import Analysis
+from pipeline.evidence.document import Verdict
 
 ANALYSES: dict[str, Analysis] = {
     "matrix": Analysis(matrix.find, factor_section=matrix.factor_section),
@@ -18,6 +18,6 @@ ANALYSES: dict[str, Analysis] = {
 }
 
 
-def findings(doc: Mapping[str, Any]) -> list[tuple[str, Analysis, Any]]:
+def findings(doc: Verdict) -> list[tuple[str, Analysis, Any]]:
     """The analyses that found something in the design of a verdict: name, analysis, what it found."""
-    return [(name, analysis, doc[name]) for name, analysis in ANALYSES.items() if doc.get(name)]
+    return [(name, analysis, doc.analyses[name]) for name, analysis in ANALYSES.items() if doc.analyses.get(name)]

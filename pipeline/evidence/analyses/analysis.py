@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipeline.evidence.document import Verdict
 from pipeline.evidence.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Document = Mapping[str, Any]
+Experiment = Mapping[str, Any]  # of sweep.json
 
 
 def _nothing(*_: Any) -> Any:
@@ -32,8 +33,8 @@ class Analysis:
     lines(found, verdict): sentences for the terminal.
     """
 
-    find: Callable[[Document, Sequence[Run], Document], Any]
-    figures: "Callable[[Any, Document], dict[str, Figure]]" = _no_figures
-    section: Callable[[Any, Document, Mapping[str, str]], list[str]] = _nothing
-    factor_section: Callable[[Any, Document, str], list[str]] = _nothing
-    lines: Callable[[Any, Document], list[str]] = _nothing
+    find: Callable[[Verdict, Sequence[Run], Experiment], Any]
+    figures: "Callable[[Any, Verdict], dict[str, Figure]]" = _no_figures
+    section: Callable[[Any, Verdict, Mapping[str, str]], list[str]] = _nothing
+    factor_section: Callable[[Any, Verdict, str], list[str]] = _nothing
+    lines: Callable[[Any, Verdict], list[str]] = _nothing

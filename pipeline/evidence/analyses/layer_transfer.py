@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline.evidence import html
 from pipeline.evidence.analyses.points import cell, point
+from pipeline.evidence.document import Verdict
 from pipeline.evidence.paired import interval
 from pipeline.evidence.run import Run, rejection
 from pipeline.evidence.sentence import number
@@ -21,7 +22,7 @@ NETWORK, DEPTH = "transfer.network", "transfer.depth"
 LOOKS = {"AnB": (1, "s"), "AnB+": (5, "D"), "BnB": (0, "o"), "BnB+": (4, "^")}
 
 
-def find(doc: Mapping[str, Any], runs: Sequence[Run], experiment: Mapping[str, Any]) -> dict[str, Any] | None:
+def find(doc: Verdict, runs: Sequence[Run], experiment: Mapping[str, Any]) -> dict[str, Any] | None:
     """What the runs of a verdict `doc` say about transfer.network by transfer.depth; None where these are no factors.
 
     {"depths": [n, ...], "base": point, "networks": {network: [point by depth]}, "differences": {"BnB - baseB": [point
@@ -29,9 +30,9 @@ def find(doc: Mapping[str, Any], runs: Sequence[Run], experiment: Mapping[str, A
     interval; differences are paired by seed. Over other factors the mean is taken first. baseB is the source of BnB.
     "within" has "base" and "networks" again with intervals for comparing points with one another, see `_within`.
     """
-    if not {NETWORK, DEPTH} <= doc["factors"].keys():
+    if not {NETWORK, DEPTH} <= doc.factors.keys():
         return None
-    metric = doc["metric"]
+    metric = doc.metric
     values: dict[str, dict[int, dict[int, list[float]]]] = {}
     bases: dict[int, list[float]] = {}
     for run in runs:
@@ -46,7 +47,7 @@ def find(doc: Mapping[str, Any], runs: Sequence[Run], experiment: Mapping[str, A
         for network, depths in values.items()
     }
     base = {seed: float(np.mean(v)) for seed, v in bases.items()}
-    depths = sorted({int(level["level"]) for level in doc["factors"][DEPTH]["levels"]})
+    depths = sorted({int(level.level) for level in doc.factors[DEPTH].levels})
     with_base = {**by_seed, "baseB": dict.fromkeys(depths, base)}
     pairs = [(one, "baseB") for one in LOOKS] + [("AnB", "BnB"), ("AnB+", "BnB+")]
     differences = {
@@ -73,7 +74,7 @@ def find(doc: Mapping[str, Any], runs: Sequence[Run], experiment: Mapping[str, A
             },
         },
         "differences": {name: [point(list(one.values())) for one in row] for name, row in differences.items()},
-        "sentences": _sentences(with_base, depths, doc["smallest_effect"], 1 if doc["mode"] == "max" else -1),
+        "sentences": _sentences(with_base, depths, doc.smallest_effect, 1 if doc.mode == "max" else -1),
     }
 
 
@@ -184,12 +185,12 @@ def _over(depths: Sequence[int]) -> str:
     return f"at n={depths[0]}" if len(depths) == 1 else f"over n={depths[0]} to {depths[-1]}"
 
 
-def sentences(found: Mapping[str, Any], doc: Mapping[str, Any]) -> list[str]:
+def sentences(found: Mapping[str, Any], doc: Verdict) -> list[str]:
     """What the paper found, and whether it is found here."""
     return found["sentences"]
 
 
-def figures(found: Mapping[str, Any], doc: Mapping[str, Any]) -> dict[str, "Figure"]:
+def figures(found: Mapping[str, Any], doc: Verdict) -> dict[str, "Figure"]:
     """The paper's figure, and below each other what its curves are above or below baseB, paired by seed."""
     with style():
         made = {"layer_transfer": _curves(found)}
@@ -254,7 +255,7 @@ def _differences(found: Mapping[str, Any]) -> "Figure":
     return figure
 
 
-def section(found: Mapping[str, Any], doc: Mapping[str, Any], plots: Mapping[str, str]) -> list[str]:
+def section(found: Mapping[str, Any], doc: Verdict, plots: Mapping[str, str]) -> list[str]:
     """How transferable each layer is: sentences, the paper's figure, the numbers."""
     head = ["", *(f"n={n}" for n in found["depths"])]
     base = [cell(found["base"])] * len(found["depths"]) if found["base"]["n"] else []

@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline.evaluation.metrics import METRICS
 from pipeline.evidence import html
+from pipeline.evidence.document import Verdict
 from pipeline.evidence.paired import interval
 from pipeline.evidence.run import Run, level_key
 from pipeline.evidence.sentence import text
@@ -17,7 +18,7 @@ BESIDES = (*(f"invariance/{kind}" for kind in PERTURBATIONS), "gap/acc")
 LESS_IS_BETTER = [name for name, metric in METRICS.items() if metric.better == "min"]
 
 
-def find(doc: Mapping[str, Any], runs: Sequence[Run], experiment: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def find(doc: Verdict, runs: Sequence[Run], experiment: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Per factor of the verdict `doc`, levels against the metric and BESIDES; factors without a second column left out.
 
     {factor: {"reference": level, "columns": [metric, ...], "levels": [{"level", "cells": [{"n", "mean", "low",
@@ -26,10 +27,10 @@ def find(doc: Mapping[str, Any], runs: Sequence[Run], experiment: Mapping[str, A
     95 % t intervals over seeds, of the mean and of the paired difference to the reference; None for one seed.
     """
     known = {name for run in runs if run.status == "finished" for name in run.metrics}
-    columns = [doc["metric"], *(name for name in BESIDES if name in known and name != doc["metric"])]
+    columns = [doc.metric, *(name for name in BESIDES if name in known and name != doc.metric)]
     if len(columns) == 1:
         return {}
-    order = {factor: [level["level"] for level in entry["levels"]] for factor, entry in doc["factors"].items()}
+    order = {factor: [level.level for level in entry.levels] for factor, entry in doc.factors.items()}
     found: dict[str, dict[str, Any]] = {
         factor: {
             "reference": "none" if "none" in levels else levels[0],
@@ -41,7 +42,7 @@ def find(doc: Mapping[str, Any], runs: Sequence[Run], experiment: Mapping[str, A
     for column in columns:
         judged = verdict(runs, list(order), column, smallest_effect=0, levels=order)
         for factor, entry in found.items():
-            values = [level["values"] for level in judged["factors"][factor]["levels"]]
+            values = [level.values for level in judged.factors[factor].levels]
             reference = values[order[factor].index(entry["reference"])]
             for row, mine in zip(entry["levels"], values, strict=True):
                 row["cells"].append(_cell(mine, reference))
@@ -63,7 +64,7 @@ def _cell(values: Sequence[float], reference: Sequence[float]) -> dict[str, Any]
     }
 
 
-def factor_section(matrices: Mapping[str, Any], doc: Mapping[str, Any], factor: str) -> list[str]:
+def factor_section(matrices: Mapping[str, Any], doc: Verdict, factor: str) -> list[str]:
     """Levels against perturbations: the mean with its interval, and the paired difference to the reference."""
     found = matrices.get(factor)
     if not found:

@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline.evidence import html
 from pipeline.evidence.analyses.points import point
+from pipeline.evidence.document import FactorVerdict, Verdict
 from pipeline.evidence.paired import Floats, interval
 from pipeline.evidence.run import Run, level_key
 from pipeline.evidence.sentence import number, text
@@ -33,7 +34,7 @@ TABLE = {
 ADVICE = "auto"  # the level that lets the advisor choose
 
 
-def find(doc: Mapping[str, Any], runs: Sequence[Run], experiment: Mapping[str, Any]) -> dict[str, Any] | None:
+def find(doc: Verdict, runs: Sequence[Run], experiment: Mapping[str, Any]) -> dict[str, Any] | None:
     """What the runs of a verdict `doc` say in each quadrant; None where strategy, size and source are not all factors.
 
     {"cells": [{"size", "source", "levels", "table", "best", "strategies": [as the levels of a verdict], "regret":
@@ -43,9 +44,9 @@ def find(doc: Mapping[str, Any], runs: Sequence[Run], experiment: Mapping[str, A
     picked from the very runs that it is compared on, so that a regret is rather too large than too small.
     """
     factors = experiment.get("quadrants", [])
-    if len(factors) != 2 or not {STRATEGY, *factors} <= doc["factors"].keys():
+    if len(factors) != 2 or not {STRATEGY, *factors} <= doc.factors.keys():
         return None
-    ends = [[one["level"] for one in doc["factors"][factor]["levels"]] for factor in factors]
+    ends = [[one.level for one in doc.factors[factor].levels] for factor in factors]
     if any(len(levels) < 2 for levels in ends):
         return None
     cells, regrets = [], []
@@ -56,7 +57,7 @@ def find(doc: Mapping[str, Any], runs: Sequence[Run], experiment: Mapping[str, A
         if entry is None:
             continue
         best, named = _best_and_regrets(doc, entry, advised)
-        regrets.append({name: dict(zip(entry["seeds"], d, strict=True)) for name, d in named.items()})
+        regrets.append({name: dict(zip(entry.seeds, d, strict=True)) for name, d in named.items()})
         regret = {name: point(list(d)) for name, d in named.items()}
         where = ", ".join(f"{f.rpartition('.')[2]}={text(level)}" for f, level in levels.items())
         cells.append(
@@ -66,11 +67,11 @@ def find(doc: Mapping[str, Any], runs: Sequence[Run], experiment: Mapping[str, A
                 "levels": levels,
                 "table": advised,
                 "best": best,
-                "strategies": entry["levels"],
-                "seeds": entry["seeds"],
+                "strategies": entry.levels,
+                "seeds": entry.seeds,
                 "regret": regret,
-                "sentence": f"{size}, {source} ({where}): {_unnamed(entry['sentence'])} "
-                + _table_in_words(advised, best, regret.get("table"), doc["smallest_effect"]),
+                "sentence": f"{size}, {source} ({where}): {_unnamed(entry.sentence)} "
+                + _table_in_words(advised, best, regret.get("table"), doc.smallest_effect),
             }
         )
     if not cells:
@@ -80,31 +81,29 @@ def find(doc: Mapping[str, Any], runs: Sequence[Run], experiment: Mapping[str, A
         "factors": list(factors),
         "cells": cells,
         "regret": over_all,
-        "sentences": [*(cell["sentence"] for cell in cells), *_summary(over_all, len(cells), doc["smallest_effect"])],
+        "sentences": [*(cell["sentence"] for cell in cells), *_summary(over_all, len(cells), doc.smallest_effect)],
     }
 
 
-def _compare_strategies(
-    doc: Mapping[str, Any], runs: Sequence[Run], levels: Mapping[str, Any]
-) -> dict[str, Any] | None:
+def _compare_strategies(doc: Verdict, runs: Sequence[Run], levels: Mapping[str, Any]) -> FactorVerdict | None:
     """The strategies as the factor of a verdict on the runs that have `levels`; None without a seed that has all."""
-    known = [one["level"] for one in doc["factors"][STRATEGY]["levels"]]
+    known = [one.level for one in doc.factors[STRATEGY].levels]
     mine = [run for run in runs if all(level_key(run.levels[f]) == level_key(one) for f, one in levels.items())]
     if not mine:
         return None
-    judged = verdict(mine, [STRATEGY], doc["metric"], smallest_effect=doc["smallest_effect"], mode=doc["mode"],
-                     n_test=doc["n_test"], levels={STRATEGY: known})  # fmt: skip
-    entry: dict[str, Any] = judged["factors"][STRATEGY]
-    return entry if entry["seeds"] else None
+    judged = verdict(mine, [STRATEGY], doc.metric, smallest_effect=doc.smallest_effect, mode=doc.mode,
+                     n_test=doc.n_test, levels={STRATEGY: known})  # fmt: skip
+    entry: FactorVerdict = judged.factors[STRATEGY]
+    return entry if entry.seeds else None
 
 
-def _best_and_regrets(doc: Mapping[str, Any], entry: Mapping[str, Any], advised: str) -> tuple[str, dict[str, Floats]]:
+def _best_and_regrets(doc: Verdict, entry: FactorVerdict, advised: str) -> tuple[str, dict[str, Floats]]:
     """The quadrant's best strategy, and by how much each advice falls behind it at each seed."""
-    sign = 1 if doc["mode"] == "max" else -1
-    values = {one["level"]: np.array(one["values"]) for one in entry["levels"] if one["n"]}
+    sign = 1 if doc.mode == "max" else -1
+    values = {one.level: np.array(one.values) for one in entry.levels if one.n}
     # `auto` is one of the others again: it cannot be the best by itself.
     candidates = [level for level in values if level != ADVICE] or list(values)
-    best = max(candidates, key=lambda level: (sign * values[level].mean(), level == entry["best"]))
+    best = max(candidates, key=lambda level: (sign * values[level].mean(), level == entry.best))
     behind = {level: sign * (values[best] - v) for level, v in values.items()}
     named = {f"always {level}": d for level, d in behind.items() if level != ADVICE}
     if advised in behind:
@@ -155,36 +154,36 @@ def _summary(regret: Mapping[str, Any], cells: int, effect: float) -> list[str]:
     return said
 
 
-def sentences(found: Mapping[str, Any], doc: Mapping[str, Any]) -> list[str]:
+def sentences(found: Mapping[str, Any], doc: Verdict) -> list[str]:
     """Each quadrant, then the advices against each other."""
     return found["sentences"]
 
 
-def figures(found: Mapping[str, Any], doc: Mapping[str, Any]) -> dict[str, "Figure"]:
+def figures(found: Mapping[str, Any], doc: Verdict) -> dict[str, "Figure"]:
     """Strategies by quadrant: every seed, the mean and its interval; the table's choice is ringed."""
     from matplotlib.figure import Figure
 
     with style():
-        strategies = [one["level"] for one in found["cells"][0]["strategies"]]
+        strategies = [one.level for one in found["cells"][0]["strategies"]]
         figure = Figure(figsize=(7.4, 1.6 + 0.52 * len(strategies) * 2), layout="constrained")
         grid = figure.subplots(2, 2, sharex=True, sharey=True, squeeze=False)
         for cell in found["cells"]:
             axes = grid[0 if cell["size"] == "small" else 1][0 if cell["source"] == "similar" else 1]
             axes.set_title(f"{cell['size']}, {cell['source']}")
             for row, one in enumerate(cell["strategies"]):
-                if not one["n"]:
+                if not one.n:
                     continue
                 colour = COLOURS[row % len(COLOURS)]
-                mean, low, high = interval(one["values"])
-                axes.plot(one["values"], [row] * len(one["values"]), "o", color=colour, ms=4.5, alpha=0.55)
+                mean, low, high = interval(one.values)
+                axes.plot(one.values, [row] * len(one.values), "o", color=colour, ms=4.5, alpha=0.55)
                 if low is not None:
                     axes.hlines(row, low, high, color=colour, lw=2)
                 axes.plot(mean, row, "|", color=INK, ms=15, mew=2.4)
-                if one["level"] == cell["table"]:
+                if one.level == cell["table"]:
                     axes.plot(mean, row, "o", mfc="none", mec=INK, ms=17, mew=1.2, ls="")
             axes.grid(axis="y", visible=False)
         for axes in grid[1]:
-            axes.set_xlabel(doc["metric"])
+            axes.set_xlabel(doc.metric)
         grid[0][0].set_yticks(range(len(strategies)), [text(level) for level in strategies])
         grid[0][0].set_ylim(len(strategies) - 0.5, -0.5)
         grid[0][0].plot([], [], "|", color=INK, ms=12, mew=2.4, label="mean")
@@ -194,9 +193,9 @@ def figures(found: Mapping[str, Any], doc: Mapping[str, Any]) -> dict[str, "Figu
     return {"quadrants": figure}
 
 
-def section(found: Mapping[str, Any], doc: Mapping[str, Any], plots: Mapping[str, str]) -> list[str]:
+def section(found: Mapping[str, Any], doc: Verdict, plots: Mapping[str, str]) -> list[str]:
     """Which strategy is best in which quadrant, and what following an advice would have cost."""
-    effect = doc["smallest_effect"]
+    effect = doc.smallest_effect
     advices = list(found["regret"])
     rows = [
         ("", [f"{cell['size']}, {cell['source']}", escape(text(cell["best"])), escape(cell["table"]),
