@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.evidence.document import Arm, Exclusion
+from pipeline.evidence.document import Arm, Exclusion, RunCounts
 from pipeline.evidence.run import Run, arm_key, rejection
 
 COSTS = ("parameters", "macs", "seconds")  # of a run, beside its metric
@@ -39,7 +39,13 @@ def arms(
     return found
 
 
-def exclusions(runs: Sequence[Run], metric: str) -> list[Exclusion]:
+def counts(runs: Sequence[Run], valid: list[Run], metric: str) -> RunCounts:
+    """How many runs finished, failed and are compared."""
+    finished = sum(run.status == "finished" for run in runs)
+    return RunCounts(len(runs), finished, len(runs) - finished, len(valid), _exclusions(runs, metric))
+
+
+def _exclusions(runs: Sequence[Run], metric: str) -> list[Exclusion]:
     """Which runs are not compared, and why."""
     reasons = [(run, rejection(run, metric)) for run in runs]
     return [

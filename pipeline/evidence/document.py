@@ -1,7 +1,25 @@
 """The verdict, which `verdict.json` and `compare output=json` hold under these names and in this order."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from pipeline.evidence.paired import interval
+
+
+@dataclass(frozen=True)
+class Point:
+    """A mean over seeds with its plain 95 % t interval; None for what cannot be told."""
+
+    n: int
+    mean: float | None
+    low: float | None
+    high: float | None
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Point":
+        """The point of one value by seed."""
+        return cls(len(values), *interval(values))
 
 
 @dataclass

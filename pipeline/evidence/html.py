@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from pipeline.evidence.document import Point
 from pipeline.evidence.style import style
 
 if TYPE_CHECKING:
@@ -101,6 +102,11 @@ def short_names(factors: Sequence[str]) -> list[str]:
 def half_interval(mean: float, low: float | None) -> str:
     """A t interval lies evenly about its mean."""
     return "" if low is None else f" ± {mean - low:.3f}"
+
+
+def mean_cell(point: Point) -> str:
+    """A mean ± half of its interval, for a table."""
+    return "–" if point.mean is None else f"{point.mean:.3f}" + half_interval(point.mean, point.low)
 
 
 def svg(figure: "Figure", name: str, i: int) -> str:

@@ -13,7 +13,7 @@ from pipeline.evidence.plots import figures
 from pipeline.evidence.run import Run, level_key
 from pipeline.evidence.sentence import count, number, text, whole
 from pipeline.evidence.style import name_of
-from pipeline.evidence.table import CLOCK, difference, mean_sd, over, seconds, word
+from pipeline.evidence.table import CLOCK, basis, difference, mean_sd, seconds, word
 from pipeline.perturbations import PERTURBATIONS
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _levels(doc: Verdict, entry: FactorVerdict) -> str:
         }
         rows.append((level.verdict if level.verdict in ("best", "leads") else "", list(cells.values())))
     head = list(cells)
-    known = f'<p class="facts">{over(entry)}</p>' + html.table(head, rows, words=2)
+    known = f'<p class="facts">{basis(entry)}</p>' + html.table(head, rows, words=2)
     return f'{known}<p class="facts">s/run: {CLOCK}</p>' + _in_full([level.level for level in entry.levels])
 
 

@@ -56,7 +56,7 @@ def count(value: float | None) -> str:
     return f"{value:.0f}"
 
 
-def needed(seeds: int | None) -> str:
+def seeds_in_words(seeds: int | None) -> str:
     """How many seeds would do, "?" where that cannot be told."""
     return "?" if seeds is None else ">1000" if seeds > 1000 else str(seeds)
 
@@ -66,7 +66,7 @@ def write(doc: Verdict, factor: str, entry: FactorVerdict) -> str:
     effect = doc.smallest_effect
     used = [level for level in entry.levels if level.n > 0]
     silent = [text(level.level) for level in entry.levels if level.verdict == "no result"]
-    tail = f" No result for {listed(silent)}." if silent else ""
+    tail = f" No result for {join(silent)}." if silent else ""
     n = len(entry.seeds)
     if not n:
         if len(entry.levels) == len(silent):
@@ -84,9 +84,9 @@ def write(doc: Verdict, factor: str, entry: FactorVerdict) -> str:
             "which cannot show what is chance; run at least 3." + tail
         )
     parts = [
-        *_beaten(best, [level for level in rest if level.verdict == "worse"], n, effect),
-        *_equal(best, [level for level in rest if level.verdict == "no difference shown"], effect),
-        *_open(best, [level for level in rest if level.verdict == "too few seeds"], effect),
+        *_worse_part(best, [level for level in rest if level.verdict == "worse"], n, effect),
+        *_equal_part(best, [level for level in rest if level.verdict == "no difference shown"], effect),
+        *_open_part(best, [level for level in rest if level.verdict == "too few seeds"], effect),
     ]
     return f"{factor}: {'; '.join(parts)}." + tail
 
@@ -107,7 +107,7 @@ def spread(level: LevelVerdict | Arm, doc: Verdict) -> str:
     return f"{mean} ± {number(level.sd, doc.smallest_effect)} (mean ± sd of {level.n} seeds)"
 
 
-def listed(items: list[str]) -> str:
+def join(items: list[str]) -> str:
     """a, b and c."""
     return " and ".join(filter(None, [", ".join(items[:-1]), items[-1]])) if items else ""
 
@@ -120,7 +120,7 @@ def _range(level: LevelVerdict, effect: float) -> str:
     return f"{number(low, effect)} to {number(high, effect)}"
 
 
-def _beaten(best: LevelVerdict, worse: list[LevelVerdict], n: int, effect: float) -> list[str]:
+def _worse_part(best: LevelVerdict, worse: list[LevelVerdict], n: int, effect: float) -> list[str]:
     """As in "5 beats 3 by 0.012 (95 % interval 0.004 to 0.020, 3 seeds), at 2.6 times the parameters"."""
     if not worse:
         return []
@@ -129,7 +129,7 @@ def _beaten(best: LevelVerdict, worse: list[LevelVerdict], n: int, effect: float
     if len(worse) > 3:
         close, far = worse[0], worse[-1]
         return [
-            f"{name} beats {listed([text(level.level) for level in worse])}, "
+            f"{name} beats {join([text(level.level) for level in worse])}, "
             f"by {number(close.distance, effect)} ({text(close.level)}) to "
             f"{number(far.distance, effect)} ({text(far.level)}, {n} seeds)"
         ]
@@ -140,14 +140,14 @@ def _beaten(best: LevelVerdict, worse: list[LevelVerdict], n: int, effect: float
         small = ", less than the smallest effect of interest" if max(map(abs, level.interval)) < effect else ""
         said.append(f"{lead} ({about}){small}")
     price = cost(best, worse[0]) if len(worse) == 1 else ""
-    return [f"{name} beats {listed(said)}{f', at {price}' if price else ''}"]
+    return [f"{name} beats {join(said)}{f', at {price}' if price else ''}"]
 
 
-def _equal(best: LevelVerdict, same: list[LevelVerdict], effect: float) -> list[str]:
+def _equal_part(best: LevelVerdict, same: list[LevelVerdict], effect: float) -> list[str]:
     """As in "no difference shown between 3 and 5: any difference is smaller than 0.005"."""
     if not same:
         return []
-    names = listed([text(level.level) for level in same])
+    names = join([text(level.level) for level in same])
     cheap = min(same, key=lambda level: level.parameters or math.inf)
     price = cost(cheap, best) if (cheap.parameters or 0) < (best.parameters or 0) else ""
     saving = f", and {text(cheap.level)} comes at {price}" if price else ""
@@ -157,7 +157,7 @@ def _equal(best: LevelVerdict, same: list[LevelVerdict], effect: float) -> list[
     ]
 
 
-def _open(best: LevelVerdict, few: list[LevelVerdict], effect: float) -> list[str]:
+def _open_part(best: LevelVerdict, few: list[LevelVerdict], effect: float) -> list[str]:
     """As in "too few seeds: 5 leads 3 by 0.004, but the interval (-0.010 to 0.018) ..."."""
     if not few:
         return []
@@ -166,10 +166,10 @@ def _open(best: LevelVerdict, few: list[LevelVerdict], effect: float) -> list[st
     known = [level.seeds_needed for level in few if level.seeds_needed is not None]
     plan = ""
     if len(known) == len(few):
-        seeds = needed(max(known))
+        seeds = seeds_in_words(max(known))
         plan = f"; {'more than 1000' if seeds.startswith('>') else f'about {seeds}'} seeds would settle it"
     if len(few) > 1:
-        names = listed([text(level.level) for level in few])
+        names = join([text(level.level) for level in few])
         lead = f"by {number(close.distance, effect)}"
         if len({number(level.distance, effect) for level in few}) > 1:
             lead += f" to {number(few[-1].distance, effect)}"
@@ -208,4 +208,4 @@ def cost(one: LevelVerdict, other: LevelVerdict) -> str:
             ratio = mine / theirs
             if not 0.95 < ratio < 1.05:
                 said.append(f"{ratio:.{1 if ratio >= 0.95 else 2}f} times the {name}")
-    return listed(said)
+    return join(said)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import terminal
 from pipeline.evidence.analyses import findings
 from pipeline.evidence.document import Arm, FactorVerdict, LevelVerdict, Verdict
-from pipeline.evidence.sentence import FIRST, LONGEST, count, needed, number, text
+from pipeline.evidence.sentence import FIRST, LONGEST, count, number, seeds_in_words, text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,7 +38,7 @@ def print_table(doc: Verdict, console: "Console") -> None:
     for factor, entry in doc.factors.items():
         console.print()
         title = Text(factor, style="bold")
-        title.append(f"  {over(entry)}", style="not bold dim")
+        title.append(f"  {basis(entry)}", style="not bold dim")
         console.print(title, highlight=False)
         console.print(_fitting_table(doc, entry, console), highlight=False)
         console.print(Text(entry.sentence), highlight=False)
@@ -132,7 +132,7 @@ def seconds(value: float | None) -> str:
     return "–" if value is None else f"{value:.1f}" if value < 99.95 else f"{value:.0f}"
 
 
-def over(entry: FactorVerdict) -> str:
+def basis(entry: FactorVerdict) -> str:
     """What the numbers of a factor's table are means of."""
     n = len(entry.seeds)
     cells = f", each the mean of {entry.cells} combinations" if entry.cells > 1 else ""
@@ -142,7 +142,7 @@ def over(entry: FactorVerdict) -> str:
 def word(level: LevelVerdict, short: bool = False) -> str:
     """The verdict's word, with the seeds that are needed where there are too few."""
     if level.verdict == "too few seeds":
-        plan = needed(level.seeds_needed)
+        plan = seeds_in_words(level.seeds_needed)
         about = "" if plan == "?" else plan if plan.startswith(">") else f"~{plan}"
         return f"needs {about or 'more'} seeds" if short else f"too few seeds{about and f', {about}'}"
     return level.verdict.replace(" shown", "") if short else level.verdict

@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.errors import InputError, at_least, nearest, one_of
 from pipeline.evidence import arms, sentence
 from pipeline.evidence.arms import COSTS, finite, mean, value
-from pipeline.evidence.document import FactorVerdict, LevelVerdict, RunCounts, Verdict
+from pipeline.evidence.document import FactorVerdict, LevelVerdict, Verdict
 from pipeline.evidence.paired import ALPHA, CONFIDENCE, ROUNDING, Floats, compare, quantisation, seeds_needed
 from pipeline.evidence.run import Run, arm_key, level_key, rejection
 
@@ -59,14 +59,6 @@ def verdict(
     order = {factor: _levels(runs, factor, (levels or {}).get(factor, ())) for factor in factors}
     rank = {factor: {level_key(level): i for i, level in enumerate(order[factor])} for factor in factors}
     valid = [run for run in runs if rejection(run, metric) is None]
-    finished = sum(run.status == "finished" for run in runs)
-    counts = RunCounts(
-        total=len(runs),
-        finished=finished,
-        failed=len(runs) - finished,
-        compared=len(valid),
-        excluded=arms.exclusions(runs, metric),
-    )
     doc = Verdict(
         experiment=experiment,
         question=question,
@@ -76,7 +68,7 @@ def verdict(
         confidence=CONFIDENCE,
         n_test=n_test,
         seeds=sorted({run.seed for run in runs}),
-        runs=counts,
+        runs=arms.counts(runs, valid, metric),
         factors={},
         arms=arms.arms(runs, valid, factors, metric, rank),
         warnings=arms.warnings(runs, valid, factors, metric),

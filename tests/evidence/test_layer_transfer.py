@@ -89,12 +89,12 @@ def test_numbers_by_hand():
         for seed, d in enumerate(by_seed)
     ]
     found = judged(runs).analyses["layers"]
-    assert found["base"]["mean"] == pytest.approx(0.91)
-    assert [one["mean"] for one in found["networks"]["BnB"]] == pytest.approx([0.92, 0.89])
+    assert found["base"].mean == pytest.approx(0.91)
+    assert [one.mean for one in found["networks"]["BnB"]] == pytest.approx([0.92, 0.89])
     one, two = found["differences"]["BnB - baseB"]
-    assert (one["mean"], two["mean"]) == pytest.approx((0.01, -0.02))
+    assert (one.mean, two.mean) == pytest.approx((0.01, -0.02))
     # sd 0.01414, two seeds: 12.706 * 0.01414 / sqrt(2)
-    assert two["low"] == pytest.approx(-0.02 - 0.12706, abs=1e-5)
+    assert two.low == pytest.approx(-0.02 - 0.12706, abs=1e-5)
     assert list(found["networks"]) == ["BnB"]
 
 
@@ -118,7 +118,7 @@ def test_figure_and_page(tmp_path):
     axes = drawn["layer_transfer"].axes[0]
     curves = {line.get_label(): line for line in axes.lines if line.get_label() in NETWORKS}
     assert set(curves) == set(NETWORKS)
-    means = [one["mean"] for one in doc.analyses["layers"]["networks"]["AnB"]]
+    means = [one.mean for one in doc.analyses["layers"]["networks"]["AnB"]]
     assert curves["AnB"].get_ydata() == pytest.approx(means)
     assert curves["AnB"].get_xdata() == pytest.approx(DEPTHS, abs=0.2)
     base = next(line for line in axes.lines if line.get_label() == "baseB")
@@ -143,7 +143,7 @@ def test_intervals_within_seeds_leave_out_what_halves_differ_in():
     found = judged(runs).analyses["layers"]["within"]
     # the means of the seeds are 0.6 and 0.9: AnB becomes 0.65, 0.65; BnB 0.85, 0.75; baseB 0.75, 0.85
     (a,), (b,) = found["networks"]["AnB"], found["networks"]["BnB"]
-    assert (a["mean"], a["low"], a["high"]) == pytest.approx((0.65, 0.65, 0.65))
+    assert (a.mean, a.low, a.high) == pytest.approx((0.65, 0.65, 0.65))
     half = 12.7062 * 0.1 / math.sqrt(2) / math.sqrt(2) * math.sqrt(3 / 2)
     for one in (b, found["base"]):
-        assert (one["mean"], one["high"] - one["mean"]) == pytest.approx((0.8, half), rel=1e-4)
+        assert (one.mean, one.high - one.mean) == pytest.approx((0.8, half), rel=1e-4)

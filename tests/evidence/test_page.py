@@ -11,7 +11,7 @@ from rich.console import Console
 
 from pipeline.evidence import Run, figures, print_table, verdict, write_page
 from pipeline.evidence.document import Verdict
-from pipeline.evidence.sentence import count, listed, number, text
+from pipeline.evidence.sentence import count, join, number, text
 
 Sweep = Callable[..., list[Run]]
 Example = tuple[Verdict, list[Run]]
@@ -243,7 +243,7 @@ def test_numbers_in_words():
         "2.50G",
         "–",
     ]
-    assert [listed(x) for x in (["a"], ["a", "b"], ["a", "b", "c"], [])] == ["a", "a and b", "a, b and c", ""]
+    assert [join(x) for x in (["a"], ["a", "b"], ["a", "b", "c"], [])] == ["a", "a and b", "a, b and c", ""]
     assert [text(x) for x in (True, None, 1e-4, [1, [2.0]], {"a": 1})] == [
         "true",
         "null",

@@ -41,9 +41,9 @@ def fine_tune_wins(strategy, size, source, seed):
 def test_a_table_that_is_right_has_no_regret():
     found = judged(sweep(as_in_the_table)).analyses["quadrants"]
     assert {(cell["size"], cell["source"]): cell["best"] for cell in found["cells"]} == TABLE
-    assert found["regret"]["table"]["mean"] == 0
+    assert found["regret"]["table"].mean == 0
     # each strategy alone is right in one of four, and 0.05 to 0.051 behind in three
-    assert found["regret"]["always retrain"]["mean"] == pytest.approx(0.75 * 0.0505)
+    assert found["regret"]["always retrain"].mean == pytest.approx(0.75 * 0.0505)
     assert all("which has the best mean here" in cell["sentence"] for cell in found["cells"])
 
 
@@ -53,10 +53,10 @@ def test_the_regret_of_a_table_that_is_wrong_by_hand():
     # head_only 0.04, early_layers 0.03, fine_tune 0, retrain 0.1; nine tenths of it at seed 0
     by_seed = np.array([0.9, 1, 1, 1]) * (0.04 + 0.03 + 0.0 + 0.1) / 4
     regret = found["regret"]["table"]
-    assert regret["mean"] == pytest.approx(by_seed.mean())
+    assert regret.mean == pytest.approx(by_seed.mean())
     half = 3.18245 * by_seed.std(ddof=1) / 2
-    assert (regret["low"], regret["high"]) == pytest.approx((by_seed.mean() - half, by_seed.mean() + half), rel=1e-4)
-    assert found["regret"]["always fine_tune"]["mean"] == 0
+    assert (regret.low, regret.high) == pytest.approx((by_seed.mean() - half, by_seed.mean() + half), rel=1e-4)
+    assert found["regret"]["always fine_tune"].mean == 0
     small = found["cells"][0]["sentence"]
     assert small.startswith("small, similar (limit_train=50, pretrain=digits): fine_tune beats early_layers by 0.029")
     assert "The table says head_only: regret 0.039 (95 % interval" in small
@@ -72,7 +72,7 @@ def test_advice_is_measured_and_never_the_best_by_itself():
 
     found = judged(sweep(value, (*STRATEGIES, "auto"))).analyses["quadrants"]
     assert [cell["best"] for cell in found["cells"]] == ["fine_tune"] * 4
-    assert found["regret"]["auto"]["mean"] == pytest.approx(0.5 * 0.03 * 3.9 / 4)
+    assert found["regret"]["auto"].mean == pytest.approx(0.5 * 0.03 * 3.9 / 4)
     assert "always auto" not in found["regret"]
     assert any(
         said.startswith("Over 4 quadrants the regret of the advisor (auto) is 0.015") for said in found["sentences"]

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.evidence import html
-from pipeline.evidence.analyses.points import point
-from pipeline.evidence.document import FactorVerdict, Verdict
+from pipeline.evidence.document import FactorVerdict, Point, Verdict
 from pipeline.evidence.paired import Floats, interval
 from pipeline.evidence.run import Run, level_key
 from pipeline.evidence.sentence import number, text
@@ -58,7 +57,7 @@ def find(doc: Verdict, runs: Sequence[Run], experiment: Mapping[str, Any]) -> di
             continue
         best, named = _best_and_regrets(doc, entry, advised)
         regrets.append({name: dict(zip(entry.seeds, d, strict=True)) for name, d in named.items()})
-        regret = {name: point(list(d)) for name, d in named.items()}
+        regret = {name: Point.of(list(d)) for name, d in named.items()}
         where = ", ".join(f"{f.rpartition('.')[2]}={text(level)}" for f, level in levels.items())
         cells.append(
             {
@@ -70,7 +69,7 @@ def find(doc: Verdict, runs: Sequence[Run], experiment: Mapping[str, Any]) -> di
                 "strategies": entry.levels,
                 "seeds": entry.seeds,
                 "regret": regret,
-                "sentence": f"{size}, {source} ({where}): {_unnamed(entry.sentence)} "
+                "sentence": f"{size}, {source} ({where}): {_without_factor(entry.sentence)} "
                 + _table_in_words(advised, best, regret.get("table"), doc.smallest_effect),
             }
         )
@@ -113,44 +112,45 @@ def _best_and_regrets(doc: Verdict, entry: FactorVerdict, advised: str) -> tuple
     return best, named
 
 
-def _over_all(regrets: Sequence[Mapping[str, Mapping[int, float]]]) -> dict[str, Any]:
+def _over_all(regrets: Sequence[Mapping[str, Mapping[int, float]]]) -> dict[str, Point]:
     """Per advice that every quadrant has, the mean over the quadrants, of the seeds that all have."""
     names = [name for name in regrets[0] if all(name in one for one in regrets)]
     seeds = sorted(set.intersection(*(set(one[name]) for one in regrets for name in names)))
-    return {name: point([float(np.mean([one[name][seed] for one in regrets])) for seed in seeds]) for name in names}
+    return {name: Point.of([float(np.mean([one[name][seed] for one in regrets])) for seed in seeds]) for name in names}
 
 
-def _unnamed(sentence: str) -> str:
+def _without_factor(sentence: str) -> str:
     return sentence.removeprefix(f"{STRATEGY}: ")
 
 
-def _table_in_words(advised: str, best: str, regret: Mapping[str, Any] | None, effect: float) -> str:
+def _table_in_words(advised: str, best: str, regret: Point | None, effect: float) -> str:
     if regret is None:
         return f"The table's {advised} was not run."
     if advised == best:
         return f"The table says {advised}, which has the best mean here."
-    return f"The table says {advised}: regret {_around(regret, effect)}."
+    return f"The table says {advised}: regret {_with_interval(regret, effect)}."
 
 
-def _around(point: Mapping[str, Any], effect: float) -> str:
-    mean = number(point["mean"], effect)
-    if point["low"] is None:
+def _with_interval(point: Point, effect: float) -> str:
+    mean = number(point.mean, effect)
+    if point.low is None:
         return f"{mean} (one seed)"
-    low, high = number(point["low"], effect), number(point["high"], effect)
+    low, high = number(point.low, effect), number(point.high, effect)
     return f"{mean} (95 % interval {low} to {high})"
 
 
-def _summary(regret: Mapping[str, Any], cells: int, effect: float) -> list[str]:
+def _summary(regret: Mapping[str, Point], cells: int, effect: float) -> list[str]:
     """The advices against each other."""
     said = []
     names = {"table": "the notes' table", ADVICE: "the advisor (auto)"}
     for name, who in names.items():
         if name in regret:
-            said.append(f"Over {cells} quadrants the regret of {who} is {_around(regret[name], effect)}.")
-    always = {name: point for name, point in regret.items() if name.startswith("always ")}
+            said.append(f"Over {cells} quadrants the regret of {who} is {_with_interval(regret[name], effect)}.")
+    always = {name: one.mean for name, one in regret.items() if name.startswith("always ") and one.mean is not None}
     if always:
-        least = min(always, key=lambda name: always[name]["mean"])
-        said.append(f"Of one strategy for all quadrants it is least for {least}: {_around(always[least], effect)}.")
+        least = min(always, key=lambda name: always[name])
+        lost = _with_interval(regret[least], effect)
+        said.append(f"Of one strategy for all quadrants it is least for {least}: {lost}.")
     return said
 
 
@@ -216,7 +216,7 @@ def section(found: Mapping[str, Any], doc: Verdict, plots: Mapping[str, str]) ->
     ]
 
 
-def _regret(one: Mapping[str, Any] | None, effect: float) -> str:
-    if one is None or one["mean"] is None:
+def _regret(one: Point | None, effect: float) -> str:
+    if one is None or one.mean is None:
         return "–"
-    return number(one["mean"], effect) + html.half_interval(one["mean"], one["low"])
+    return number(one.mean, effect) + html.half_interval(one.mean, one.low)
