@@ -41,8 +41,8 @@ class Compare:
 
 def job(cfg: DictConfig) -> int:
     """Compute the verdict anew, show it, and show it on MLflow where the sweep is tracked."""
+    from pipeline.evidence import conclude as evidence
     from pipeline.evidence import print_verdict
-    from pipeline.evidence import sweep as evidence
     from pipeline.tracking import project
 
     asked = config.typed(cfg, Compare)
@@ -57,7 +57,7 @@ def job(cfg: DictConfig) -> int:
 
 def publish(sweep: Path, found: "Verdict", out: Path) -> None:
     """Copy what a sweep found to `out`, with metrics.json and levels.csv for `dvc metrics` and `dvc plots`."""
-    from pipeline.evidence import sweep as evidence
+    from pipeline.evidence import conclude as evidence
 
     out.mkdir(parents=True, exist_ok=True)
     for name in ("verdict.json", "report.html"):

@@ -432,8 +432,8 @@ def continues(path: Path, settings: Config, factors: list[str], jobs: list[Job])
 
 
 def _sweep(asked: cli.Sweep, path: Path, factors: list[str], jobs: list[Job]) -> int:
+    from pipeline.evidence import conclude as evidence
     from pipeline.evidence import print_verdict
-    from pipeline.evidence import sweep as evidence
     from pipeline.tracking import project
     from pipeline.training import launchers, progress
     from pipeline.training.stopping import Stopped

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from pipeline import rundir
 from pipeline.evidence import Run, figures, print_table, verdict
-from pipeline.evidence import sweep as evidence
+from pipeline.evidence import conclude as evidence
 from pipeline.evidence.analyses import ANALYSES, Analysis
 from pipeline.evidence.style import new_axes
 from pipeline.perturbations import PERTURBATIONS, Perturbation
