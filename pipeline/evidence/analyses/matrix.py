@@ -1,6 +1,7 @@
 """What each level buys beyond the metric: a matrix of levels against perturbations, with intervals."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -21,10 +22,9 @@ LESS_IS_BETTER = [name for name, metric in METRICS.items() if metric.better == "
 def find(doc: Verdict, runs: Sequence[Run], experiment: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Per factor of the verdict `doc`, levels against the metric and BESIDES; factors without a second column left out.
 
-    {factor: {"reference": level, "columns": [metric, ...], "levels": [{"level", "cells": [{"n", "mean", "low",
-    "high", "difference", "difference_low", "difference_high"}, ...]}, ...]}}. The reference is the level `none`
-    where there is one, else the first. Values are paired and averaged as in the verdict; intervals are the plain
-    95 % t intervals over seeds, of the mean and of the paired difference to the reference; None for one seed.
+    {factor: {"reference": level, "columns": [metric, ...], "levels": [{"level", "cells": [Cell, ...]}, ...]}}. The
+    reference is the level `none` where there is one, else the first. Values are paired and averaged as in the verdict;
+    intervals are the plain 95 % t intervals over seeds; None for one seed.
     """
     known = {name for run in runs if run.status == "finished" for name in run.metrics}
     columns = [doc.metric, *(name for name in BESIDES if name in known and name != doc.metric)]
@@ -45,23 +45,27 @@ def find(doc: Verdict, runs: Sequence[Run], experiment: Mapping[str, Any]) -> di
             values = [level.values for level in judged.factors[factor].levels]
             reference = values[order[factor].index(entry["reference"])]
             for row, mine in zip(entry["levels"], values, strict=True):
-                row["cells"].append(_cell(mine, reference))
+                row["cells"].append(Cell.of(mine, reference))
     return found
 
 
-def _cell(values: Sequence[float], reference: Sequence[float]) -> dict[str, Any]:
-    mean, low, high = interval(values)
-    paired = [a - b for a, b in zip(values, reference, strict=True)] if len(values) == len(reference) else []
-    difference, difference_low, difference_high = interval(paired)
-    return {
-        "n": len(values),
-        "mean": mean,
-        "low": low,
-        "high": high,
-        "difference": difference,
-        "difference_low": difference_low,
-        "difference_high": difference_high,
-    }
+@dataclass(frozen=True)
+class Cell:
+    """A level by one metric: the mean over seeds, and the paired difference to the reference, with their intervals."""
+
+    n: int
+    mean: float | None
+    low: float | None
+    high: float | None
+    difference: float | None
+    difference_low: float | None
+    difference_high: float | None
+
+    @classmethod
+    def of(cls, values: Sequence[float], reference: Sequence[float]) -> "Cell":
+        """The cell of one value by seed, and those of the reference."""
+        paired = [a - b for a, b in zip(values, reference, strict=True)] if len(values) == len(reference) else []
+        return cls(len(values), *interval(values), *interval(paired))
 
 
 def factor_section(matrices: Mapping[str, Any], doc: Verdict, factor: str) -> list[str]:
@@ -88,15 +92,16 @@ def factor_section(matrices: Mapping[str, Any], doc: Verdict, factor: str) -> li
     return [f"<h3>{title}</h3>", f"<p>{said}</p>", table]
 
 
-def _html_cell(column: str, cell: dict[str, Any], is_reference: bool) -> str:
-    if cell["mean"] is None:
+def _html_cell(column: str, cell: Cell, is_reference: bool) -> str:
+    if cell.mean is None:
         return "–"
-    said = f"{cell['mean']:.3f}" + html.half_interval(cell["mean"], cell["low"])
-    if is_reference or cell["difference"] is None:
+    said = f"{cell.mean:.3f}" + html.half_interval(cell.mean, cell.low)
+    if is_reference or cell.difference is None:
         return said
-    below = f"{cell['difference']:+.3f}" + html.half_interval(cell["difference"], cell["difference_low"])
+    below = f"{cell.difference:+.3f}" + html.half_interval(cell.difference, cell.difference_low)
     kind = ""
-    if cell["difference_low"] is not None and (cell["difference_low"] > 0 or cell["difference_high"] < 0):
-        better = (cell["difference"] > 0) != (column in LESS_IS_BETTER)
+    low, high = cell.difference_low, cell.difference_high
+    if low is not None and high is not None and not low <= 0 <= high:
+        better = (cell.difference > 0) != (column in LESS_IS_BETTER)
         kind = " class=v-best" if better else " class=v-worse"
     return f"{said}<br><span{kind}>{below}</span>"

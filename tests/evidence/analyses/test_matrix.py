@@ -47,22 +47,22 @@ def test_the_matrix_by_hand():
     none, rotate = found["levels"]
     assert (none["level"], rotate["level"]) == ("none", "rotate")
     cell = rotate["cells"][1]
-    assert cell["n"] == 2
-    assert cell["mean"] == pytest.approx(0.65)
+    assert cell.n == 2
+    assert cell.mean == pytest.approx(0.65)
     # Two seeds: t(0.975, 1) = 12.7062; the mean's standard error is 0.06, the difference's 0.01.
-    assert (cell["low"], cell["high"]) == pytest.approx((0.65 - 12.7062 * 0.06, 0.65 + 12.7062 * 0.06), abs=1e-5)
-    assert cell["difference"] == pytest.approx(0.2)
-    assert (cell["difference_low"], cell["difference_high"]) == pytest.approx((0.072938, 0.327062), abs=1e-5)
-    assert rotate["cells"][3]["difference"] == pytest.approx(-0.05)
-    assert none["cells"][1]["difference"] == 0
+    assert (cell.low, cell.high) == pytest.approx((0.65 - 12.7062 * 0.06, 0.65 + 12.7062 * 0.06), abs=1e-5)
+    assert cell.difference == pytest.approx(0.2)
+    assert (cell.difference_low, cell.difference_high) == pytest.approx((0.072938, 0.327062), abs=1e-5)
+    assert rotate["cells"][3].difference == pytest.approx(-0.05)
+    assert none["cells"][1].difference == 0
 
 
 def test_one_seed_has_no_interval():
     assert interval([0.5]) == (0.5, None, None)
     assert interval([]) == (None, None, None)
     cell = judged(sweep((1,))).analyses["matrix"]["augmentation"]["levels"][1]["cells"][1]
-    assert (cell["mean"], cell["low"], cell["difference_low"]) == (0.59, None, None)
-    assert cell["difference"] == pytest.approx(0.19)
+    assert (cell.mean, cell.low, cell.difference_low) == (0.59, None, None)
+    assert cell.difference == pytest.approx(0.19)
 
 
 def test_the_first_level_is_the_reference_where_there_is_no_none():
@@ -80,7 +80,7 @@ def test_a_level_whose_runs_failed_is_shown_empty(tmp_path):
     for run in runs[2:]:
         run.status, run.metrics, run.curves = "failed", {}, {}
     doc = judged(runs)
-    assert doc.analyses["matrix"]["augmentation"]["levels"][1]["cells"][1]["mean"] is None
+    assert doc.analyses["matrix"]["augmentation"]["levels"][1]["cells"][1].mean is None
     write_page(doc, runs, tmp_path / "page.html")
 
 
