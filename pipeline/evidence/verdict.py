@@ -34,7 +34,7 @@ def verdict(
     n_test: int | None = None,
     levels: Mapping[str, Sequence[Any]] | None = None,
 ) -> Verdict:
-    """What `runs` say about `factors`, as the JSON document of `compare`.
+    """What `runs` say about `factors`; `to_json()` of it is the document of `compare`.
 
     runs: of a crossed sweep, in any order. factors: the swept keys besides the seed. metric: what is
     compared; mode: "max" where more is better, "min" where less is. smallest_effect: the least difference
