@@ -11,7 +11,6 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
@@ -147,18 +146,6 @@ def _to_nowhere() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
-
-
-def verdict_table(sweep: Path, found: dict[str, Any]) -> None:
-    """The verdict of a sweep for people, and where to look next: how `train -m` and `compare` end."""
-    from pipeline.evidence import print_table
-
-    console = terminal.console()
-    print_table(found, console)
-    lines = [f"report     {sweep / 'report.html'}", f"runs       {sweep}"]
-    if (sweep / "tracking.json").exists():
-        lines.append("dashboard  make dashboard, then http://127.0.0.1:5000")
-    console.print("\n" + "\n".join(lines), soft_wrap=True)
 
 
 def check_folder() -> None:

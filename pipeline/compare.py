@@ -15,12 +15,15 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
 from pipeline import cli, config, rundir
 from pipeline.errors import one_of
+
+if TYPE_CHECKING:
+    from pipeline.evidence.document import Verdict
 
 
 @dataclass
@@ -38,7 +41,8 @@ class Compare:
 
 def job(cfg: DictConfig) -> int:
     """Compute the verdict anew, show it, and show it on MLflow where the sweep is tracked."""
-    from pipeline.evidence import sweep as evidence
+    from pipeline.evidence import conclude as evidence
+    from pipeline.evidence import print_verdict
     from pipeline.tracking import live
 
     asked = config.typed(cfg, Compare)
@@ -47,13 +51,13 @@ def job(cfg: DictConfig) -> int:
     live.attach(sweep, evidence.artifacts(sweep), evidence.headline(found))
     if asked.out:
         publish(sweep, found, Path(asked.out))
-    cli.emit(asked.output, found, lambda: cli.verdict_table(sweep, found))
+    cli.emit(asked.output, found.to_json(), lambda: print_verdict(sweep, found))
     return cli.DONE
 
 
-def publish(sweep: Path, found: dict[str, Any], out: Path) -> None:
+def publish(sweep: Path, found: "Verdict", out: Path) -> None:
     """Copy what a sweep found to `out`, with metrics.json and levels.csv for `dvc metrics` and `dvc plots`."""
-    from pipeline.evidence import sweep as evidence
+    from pipeline.evidence import conclude as evidence
 
     out.mkdir(parents=True, exist_ok=True)
     for name in ("verdict.json", "report.html"):
@@ -61,9 +65,9 @@ def publish(sweep: Path, found: dict[str, Any], out: Path) -> None:
     rundir.write_json(out / "metrics.json", evidence.headline(found))
     fields = ("n", "mean", "sd", "difference", "low", "high", "verdict")
     levels = [
-        [factor, label(factor, level["level"]), *(level[k] for k in fields)]
-        for factor, entry in found["factors"].items()
-        for level in entry["levels"]
+        [factor, label(factor, level.level), *(getattr(level, k) for k in fields)]
+        for factor, entry in found.factors.items()
+        for level in entry.levels
     ]
     write_csv(out / "levels.csv", [["factor", "level", *fields], *levels])
     # One column per level: validation accuracy by epoch, the mean over the level's runs.

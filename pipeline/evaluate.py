@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 
 from pipeline import cli, config, rundir, terminal
 from pipeline.errors import InputError, one_of
+from pipeline.perturbations import PERTURBATIONS
 
 
 @dataclass
@@ -38,7 +39,6 @@ def job(cfg: DictConfig) -> int:
     if asked.run is None:
         raise InputError("run=null: name a run directory, as in run=runs/train/...")
     path = rundir.find_run(asked.run)
-    from pipeline.evaluation import invariance
     from pipeline.evaluation.predict import evaluate
 
     mends = asked.checkpoint == "best" and predictions_are_bad(path)
@@ -51,7 +51,7 @@ def job(cfg: DictConfig) -> int:
         for name, value in found["metrics"].items():
             if not name.startswith(("invariance/", "agreement/")):
                 print(f"{name:10} {value:.4f}")
-        for kind in invariance.GRIDS if asked.invariance else ():
+        for kind in PERTURBATIONS if asked.invariance else ():
             curve = found["invariance"][kind]
             same = found["metrics"][f"agreement/{kind}"]
             print(f"\n{kind:10} " + " ".join(f"{amount:6g}" for amount, _ in curve))

@@ -24,8 +24,18 @@ PACKAGE = Path(__file__).parent
 
 # The packages and modules that compute numbers, without what only shows or moves them: a module that is new in one of
 # the packages decides, until it is named below.
-DECIDING = ("architecture", "augmentation", "data", "evaluation", "run/finish.py", "run/resolve.py", "run/source.py",
-            "training", "transfer")  # fmt: skip
+DECIDING = (
+    "architecture",
+    "augmentation",
+    "data",
+    "evaluation",
+    "perturbations.py",
+    "run/finish.py",
+    "run/resolve.py",
+    "run/source.py",
+    "training",
+    "transfer",
+)
 ASIDE = frozenset(
     {
         "architecture/guidelines.py",

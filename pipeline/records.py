@@ -6,6 +6,8 @@ where it is there; {str: shape}: an object with any fields; [shape]: a list; a s
 
 from typing import Any
 
+from pipeline.perturbations import PERTURBATIONS
+
 NUMBER = (int, float)
 TEXT_OR_NONE = (str, type(None))
 
@@ -70,7 +72,8 @@ SWEEP = {
 ROW = {"step": NUMBER, "time_ms": NUMBER, "metrics": {str: NUMBER}}
 
 CURVE = [[NUMBER]]
-CURVES = {"rotation": CURVE, "scale": CURVE, "shift": CURVE}
+# A kind that is newer than the run is not there.
+CURVES = {"rotation": CURVE, "scale": CURVE, "shift": CURVE} | {f"{kind}?": CURVE for kind in PERTURBATIONS}
 INVARIANCE = CURVES | {"agreement": CURVES, "key?": str}
 
 TRACKING = {

@@ -20,6 +20,7 @@ from omegaconf import DictConfig
 from pipeline import cli, config, data, rundir, stopping, terminal
 from pipeline.config import Config
 from pipeline.errors import InputError
+from pipeline.evidence import print_verdict
 from pipeline.run.devices import check_devices
 from pipeline.run.directory import choose_directory
 from pipeline.run.resolve import PlannedRun, plan_run, resolve
@@ -87,7 +88,7 @@ def sweep(multirun: Multirun) -> int:
     """A sweep and its verdict."""
     result = run_sweep(multirun)
     verdict = result.verdict
-    cli.emit(result.output, result.document, lambda: cli.verdict_table(result.dir, verdict) if verdict else None)
+    cli.emit(result.output, result.document, lambda: print_verdict(result.dir, verdict) if verdict else None)
     for outcome in result.document["runs"] if verdict else ():
         if outcome["status"] != "finished":
             terminal.say(f"{outcome['status']}: {outcome['run']}: {outcome.get('error', '')}")

@@ -111,7 +111,7 @@ def lost_or_right(sweep, name, verdict, known):
 @pytest.mark.parametrize("name", RECORDS)
 @pytest.mark.timeout(300)
 def test_compare_leaves_out_a_run_with_a_bad_file(name, trained, sweep, command, monkeypatch):
-    monkeypatch.setattr("pipeline.evidence.sweep.figures", lambda doc, runs: {})
+    monkeypatch.setattr("pipeline.evidence.conclude.figures", lambda doc, runs: {})
     dice = random.Random(name)
     path = sweep / HURT / name
     whole = path.read_bytes()
@@ -130,7 +130,7 @@ def test_compare_leaves_out_a_run_with_a_bad_file(name, trained, sweep, command,
 @SLOW
 @pytest.mark.parametrize("name", ["sweep.json", "status.json", "tracking.json", "verdict.json", "lock"])
 def test_a_bad_file_of_the_sweep_itself_is_named(name, trained, sweep, command, monkeypatch):
-    monkeypatch.setattr("pipeline.evidence.sweep.figures", lambda doc, runs: {})
+    monkeypatch.setattr("pipeline.evidence.conclude.figures", lambda doc, runs: {})
     dice = random.Random(name)
     path = sweep / name
     path.touch()
@@ -154,7 +154,7 @@ def test_a_bad_file_of_the_sweep_itself_is_named(name, trained, sweep, command, 
 @pytest.mark.parametrize("name", RECORDS)
 @pytest.mark.timeout(600)
 def test_the_same_command_sync_and_evaluate_bear_a_bad_file(name, trained, sweep, command, monkeypatch):
-    monkeypatch.setattr("pipeline.evidence.sweep.figures", lambda doc, runs: {})
+    monkeypatch.setattr("pipeline.evidence.conclude.figures", lambda doc, runs: {})
     dice = random.Random(name)
     shutil.copytree(sweep, "whole")
     for how in HOW:

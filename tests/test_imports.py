@@ -8,7 +8,7 @@ from running import REPOSITORY
 
 # From below. What is not named here is a command: each may import all below, and no other command.
 LAYERS = (
-    ("errors", "bounded", "beginning", "names", "stopping", "environment"),
+    ("errors", "bounded", "beginning", "names", "stopping", "environment", "artifacts", "directories", "perturbations"),
     ("folders", "terminal", "records"),
     ("rundir",),
     ("key",),

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from pipeline.perturbations import PERTURBATIONS
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -19,12 +21,11 @@ METRICS = {
     "val/loss": Metric("min"),
     "train/acc": Metric("max"),
     "gap/acc": Metric("min"),
-    "invariance/rotation": Metric("max", invariance=True),
-    "invariance/scale": Metric("max", invariance=True),
-    "invariance/shift": Metric("max", invariance=True),
-    "agreement/rotation": Metric("max", invariance=True),
-    "agreement/scale": Metric("max", invariance=True),
-    "agreement/shift": Metric("max", invariance=True),
+    **{
+        f"{name}/{kind}": Metric("max", invariance=True)
+        for name in ("invariance", "agreement")
+        for kind in PERTURBATIONS
+    },
 }
 
 

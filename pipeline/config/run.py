@@ -30,7 +30,7 @@ class Experiment:
 
     name: str = aside("train")
     question: str = aside("")
-    metric: str = aside("test/acc")  # a key of evaluation.metrics.METRICS
+    metric: str = aside("test/acc")  # a key of metrics.METRICS
     mode: str | None = aside(None)  # max | min: which end of the metric is better; null: as the metric has it
     smallest_effect: float = aside(0.01)  # differences below it do not matter to the asker
     invariance: bool = False  # every run ends with its accuracy against rotation, scale and shift

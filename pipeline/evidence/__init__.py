@@ -4,10 +4,10 @@ Everything here works on plain `Run` records and writes nothing but the file it 
 package is cheap: scipy, rich and matplotlib are imported by the functions that need them.
 """
 
+from pipeline.evidence.page import write_page
 from pipeline.evidence.plots import figures
-from pipeline.evidence.report import report
 from pipeline.evidence.run import Run
-from pipeline.evidence.table import print_table
+from pipeline.evidence.table import print_table, print_verdict
 from pipeline.evidence.verdict import verdict
 
-__all__ = ["Run", "figures", "print_table", "report", "verdict"]
+__all__ = ["Run", "figures", "print_table", "print_verdict", "verdict", "write_page"]

@@ -5,8 +5,9 @@ simulation which checks these rules runs the very same code as a verdict.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ ALPHA = 1 - CONFIDENCE
 ROUNDING = 1e-12
 
 Floats = NDArray[np.float64]
+Spread = TypeVar("Spread", float, Floats)
 
 
 @dataclass
@@ -44,7 +46,7 @@ def compare(values: Floats, best: NDArray[np.intp], floor: float = 0.0) -> Compa
 
     A pair whose differences have no spread at all and no floor has p = 1: no spread is no knowledge of it.
     """
-    from scipy.special import stdtr, stdtrit  # scipy.stats.t is the same, and costs half a second to import
+    from scipy.special import stdtr  # scipy.stats.t is the same, and costs half a second to import
 
     *_, L, S = values.shape
     assert S >= 2, "a paired interval needs two seeds"
@@ -67,7 +69,7 @@ def compare(values: Floats, best: NDArray[np.intp], floor: float = 0.0) -> Compa
 
     difference = matrix(mean_P, -1, 0.0)
     sd = matrix(sd_P, 1, 0.0)
-    half = float(stdtrit(S - 1, 1 - ALPHA / 2)) * sd / math.sqrt(S)
+    half = half_width(S, sd)
     p, p_adjusted = matrix(p_P, 1, 1.0), matrix(holm(p_P), 1, 1.0)
     return Comparison(difference, sd, difference - half, difference + half, p, p_adjusted)
 
@@ -94,8 +96,19 @@ def quantisation(n_test: int | None, cells_S: NDArray[np.intp]) -> float:
     return math.sqrt(2 / 12 / n_test**2 * float(np.mean(1 / cells_S)))
 
 
-def half_width(n: int, sd: float, alpha: float = ALPHA) -> float:
-    """Half the width of the (1 - alpha) paired t interval of `n` seeds whose differences spread by `sd`."""
+def interval(values: Sequence[float]) -> tuple[float | None, float | None, float | None]:
+    """Mean and its plain 95 % t interval (Student 1908); None for what cannot be told."""
+    if not len(values):
+        return None, None, None
+    mean = float(np.mean(values))
+    if len(values) == 1:
+        return mean, None, None
+    half = half_width(len(values), float(np.std(values, ddof=1)))
+    return mean, mean - half, mean + half
+
+
+def half_width(n: int, sd: Spread, alpha: float = ALPHA) -> Spread:
+    """Half the width of the (1 - alpha) t interval of the mean of `n` values that spread by `sd`, as pairs do."""
     from scipy.special import stdtrit
 
     return float(stdtrit(n - 1, 1 - alpha / 2)) * sd / math.sqrt(n)

@@ -1,8 +1,8 @@
 """The verdict in words: one sentence per factor that someone can read aloud."""
 
 import math
-from typing import Any
 
+from pipeline.evidence.document import Arm, FactorVerdict, LevelVerdict, Verdict
 from pipeline.names import shortened
 
 # What the level with the best mean is called, with which the others are compared.
@@ -56,135 +56,131 @@ def count(value: float | None) -> str:
     return f"{value:.0f}"
 
 
-def needed(seeds: int | None) -> str:
+def seeds_in_words(seeds: int | None) -> str:
     """How many seeds would do, "?" where that cannot be told."""
     return "?" if seeds is None else ">1000" if seeds > 1000 else str(seeds)
 
 
-def write(doc: dict[str, Any], factor: str, entry: dict[str, Any]) -> str:
+def write(doc: Verdict, factor: str, entry: FactorVerdict) -> str:
     """The sentence of one factor; `entry` is its part of the document but for the sentence."""
-    effect = doc["smallest_effect"]
-    used = [level for level in entry["levels"] if level["n"] > 0]
-    silent = [text(level["level"]) for level in entry["levels"] if level["verdict"] == "no result"]
-    tail = f" No result for {listed(silent)}." if silent else ""
-    n = len(entry["seeds"])
+    effect = doc.smallest_effect
+    used = [level for level in entry.levels if level.n > 0]
+    silent = [text(level.level) for level in entry.levels if level.verdict == "no result"]
+    tail = f" No result for {join(silent)}." if silent else ""
+    n = len(entry.seeds)
     if not n:
-        if len(entry["levels"]) == len(silent):
+        if len(entry.levels) == len(silent):
             return f"{factor}: no result." + tail
         return f"{factor}: not compared: no seed has a result for every level." + tail
-    best = next(level for level in used if level["verdict"] in FIRST)
-    name = text(best["level"])
+    best = next(level for level in used if level.verdict in FIRST)
+    name = text(best.level)
     if len(used) == 1:
         return f"{factor}: only {name} was run: {spread(best, doc)}." + tail
     rest = [level for level in used if level is not best]
     if n == 1:
-        closest = min(rest, key=lambda level: abs(level["difference"]))
+        closest = min(rest, key=lambda level: level.distance)
         return (
             f"{factor}: too few seeds: {_gap(best, closest, effect)}, but that is one seed, "
             "which cannot show what is chance; run at least 3." + tail
         )
     parts = [
-        *_beaten(best, [level for level in rest if level["verdict"] == "worse"], n, effect),
-        *_equal(best, [level for level in rest if level["verdict"] == "no difference shown"], effect),
-        *_open(best, [level for level in rest if level["verdict"] == "too few seeds"], effect),
+        *_worse_part(best, [level for level in rest if level.verdict == "worse"], n, effect),
+        *_equal_part(best, [level for level in rest if level.verdict == "no difference shown"], effect),
+        *_open_part(best, [level for level in rest if level.verdict == "too few seeds"], effect),
     ]
     return f"{factor}: {'; '.join(parts)}." + tail
 
 
-def describe(doc: dict[str, Any]) -> str:
+def describe(doc: Verdict) -> str:
     """The sentence of a sweep over seeds alone."""
-    arm = doc["arms"][0]
-    if not arm["n"]:
-        return f"{doc['metric']}: no result."
-    return f"{doc['metric']}: {spread(arm, doc)}."
+    arm = doc.arms[0]
+    if not arm.n:
+        return f"{doc.metric}: no result."
+    return f"{doc.metric}: {spread(arm, doc)}."
 
 
-def spread(level: dict[str, Any], doc: dict[str, Any]) -> str:
+def spread(level: LevelVerdict | Arm, doc: Verdict) -> str:
     """Mean, standard deviation and seeds of a level or an arm."""
-    mean = number(level["mean"], doc["smallest_effect"])
-    if level["sd"] is None:
+    mean = number(level.mean, doc.smallest_effect)
+    if level.sd is None:
         return f"{mean} with one seed"
-    return f"{mean} ± {number(level['sd'], doc['smallest_effect'])} (mean ± sd of {level['n']} seeds)"
+    return f"{mean} ± {number(level.sd, doc.smallest_effect)} (mean ± sd of {level.n} seeds)"
 
 
-def listed(items: list[str]) -> str:
+def join(items: list[str]) -> str:
     """a, b and c."""
     return " and ".join(filter(None, [", ".join(items[:-1]), items[-1]])) if items else ""
 
 
-def _range(level: dict[str, Any], effect: float) -> str:
+def _range(level: LevelVerdict, effect: float) -> str:
     """The interval of the best's lead over `level`, lower end first."""
-    ends = sorted((_lead(level, level["low"]), _lead(level, level["high"])))
-    return f"{number(ends[0], effect)} to {number(ends[1], effect)}"
+    assert level.difference is not None
+    sign = -1 if level.difference <= 0 else 1  # so that a lead is positive in either mode
+    low, high = sorted(sign * end for end in level.interval)
+    return f"{number(low, effect)} to {number(high, effect)}"
 
 
-def _lead(level: dict[str, Any], value: float) -> float:
-    """`value` on the scale on which the best's lead over `level` is positive, in either mode."""
-    return -value if level["difference"] <= 0 else value
-
-
-def _beaten(best: dict[str, Any], worse: list[dict[str, Any]], n: int, effect: float) -> list[str]:
+def _worse_part(best: LevelVerdict, worse: list[LevelVerdict], n: int, effect: float) -> list[str]:
     """As in "5 beats 3 by 0.012 (95 % interval 0.004 to 0.020, 3 seeds), at 2.6 times the parameters"."""
     if not worse:
         return []
-    worse = sorted(worse, key=lambda level: abs(level["difference"]))
-    name = text(best["level"])
+    worse = sorted(worse, key=lambda level: level.distance)
+    name = text(best.level)
     if len(worse) > 3:
         close, far = worse[0], worse[-1]
         return [
-            f"{name} beats {listed([text(level['level']) for level in worse])}, "
-            f"by {number(abs(close['difference']), effect)} ({text(close['level'])}) to "
-            f"{number(abs(far['difference']), effect)} ({text(far['level'])}, {n} seeds)"
+            f"{name} beats {join([text(level.level) for level in worse])}, "
+            f"by {number(close.distance, effect)} ({text(close.level)}) to "
+            f"{number(far.distance, effect)} ({text(far.level)}, {n} seeds)"
         ]
     said = []
     for i, level in enumerate(worse):
-        lead = f"{text(level['level'])} by {number(abs(level['difference']), effect)}"
+        lead = f"{text(level.level)} by {number(level.distance, effect)}"
         about = f"95 % interval {_range(level, effect)}, {n} seeds" if i == 0 else _range(level, effect)
-        small = (
-            ", less than the smallest effect of interest" if max(abs(level["low"]), abs(level["high"])) < effect else ""
-        )
+        small = ", less than the smallest effect of interest" if max(map(abs, level.interval)) < effect else ""
         said.append(f"{lead} ({about}){small}")
     price = cost(best, worse[0]) if len(worse) == 1 else ""
-    return [f"{name} beats {listed(said)}{f', at {price}' if price else ''}"]
+    return [f"{name} beats {join(said)}{f', at {price}' if price else ''}"]
 
 
-def _equal(best: dict[str, Any], same: list[dict[str, Any]], effect: float) -> list[str]:
+def _equal_part(best: LevelVerdict, same: list[LevelVerdict], effect: float) -> list[str]:
     """As in "no difference shown between 3 and 5: any difference is smaller than 0.005"."""
     if not same:
         return []
-    names = listed([text(level["level"]) for level in same])
-    cheap = min(same, key=lambda level: level["parameters"] or math.inf)
-    price = cost(cheap, best) if (cheap["parameters"] or 0) < (best["parameters"] or 0) else ""
-    saving = f", and {text(cheap['level'])} comes at {price}" if price else ""
+    names = join([text(level.level) for level in same])
+    cheap = min(same, key=lambda level: level.parameters or math.inf)
+    price = cost(cheap, best) if (cheap.parameters or 0) < (best.parameters or 0) else ""
+    saving = f", and {text(cheap.level)} comes at {price}" if price else ""
     return [
-        f"no difference shown between {text(best['level'])} and {names}: "
+        f"no difference shown between {text(best.level)} and {names}: "
         f"any difference is smaller than {number(effect, effect)}{saving}"
     ]
 
 
-def _open(best: dict[str, Any], few: list[dict[str, Any]], effect: float) -> list[str]:
+def _open_part(best: LevelVerdict, few: list[LevelVerdict], effect: float) -> list[str]:
     """As in "too few seeds: 5 leads 3 by 0.004, but the interval (-0.010 to 0.018) ..."."""
     if not few:
         return []
-    few = sorted(few, key=lambda level: abs(level["difference"]))
+    few = sorted(few, key=lambda level: level.distance)
     close = few[0]
-    known = [level["seeds_needed"] for level in few]
+    known = [level.seeds_needed for level in few if level.seeds_needed is not None]
     plan = ""
-    if None not in known:
-        seeds = needed(max(known))
+    if len(known) == len(few):
+        seeds = seeds_in_words(max(known))
         plan = f"; {'more than 1000' if seeds.startswith('>') else f'about {seeds}'} seeds would settle it"
     if len(few) > 1:
-        names = listed([text(level["level"]) for level in few])
-        lead = f"by {number(abs(close['difference']), effect)}"
-        if len({number(abs(level["difference"]), effect) for level in few}) > 1:
-            lead += f" to {number(abs(few[-1]['difference']), effect)}"
-        return [f"too few seeds to tell {text(best['level'])} from {names}: it leads {lead}{plan}"]
-    if close["low"] == close["high"]:
+        names = join([text(level.level) for level in few])
+        lead = f"by {number(close.distance, effect)}"
+        if len({number(level.distance, effect) for level in few}) > 1:
+            lead += f" to {number(few[-1].distance, effect)}"
+        return [f"too few seeds to tell {text(best.level)} from {names}: it leads {lead}{plan}"]
+    low, high = close.interval
+    if low == high:
         doubt = "but the difference is the same at every seed, which is no measure of chance"
-    elif close["low"] * close["high"] > 0:
+    elif low * high > 0:
         # one pair with such an interval is "worse": there are more, and p was adjusted for them
         doubt = f"and the interval ({_range(close, effect)}) leaves out zero only until all pairs are allowed for"
-    elif (close["high"] - close["low"]) / 2 > effect:
+    elif (high - low) / 2 > effect:
         doubt = (
             f"but the interval ({_range(close, effect)}) is wider than the smallest effect of interest "
             f"{number(effect, effect)}"
@@ -197,19 +193,19 @@ def _open(best: dict[str, Any], few: list[dict[str, Any]], effect: float) -> lis
     return [f"too few seeds: {_gap(best, close, effect)}, {doubt}{plan}"]
 
 
-def _gap(best: dict[str, Any], other: dict[str, Any], effect: float) -> str:
+def _gap(best: LevelVerdict, other: LevelVerdict, effect: float) -> str:
     """As in "5 leads 3 by 0.004"."""
-    if not other["difference"]:
-        return f"{text(best['level'])} and {text(other['level'])} have the same mean"
-    return f"{text(best['level'])} leads {text(other['level'])} by {number(abs(other['difference']), effect)}"
+    if not other.difference:
+        return f"{text(best.level)} and {text(other.level)} have the same mean"
+    return f"{text(best.level)} leads {text(other.level)} by {number(other.distance, effect)}"
 
 
-def cost(one: dict[str, Any], other: dict[str, Any]) -> str:
+def cost(one: LevelVerdict, other: LevelVerdict) -> str:
     """As in "2.6 times the parameters and 1.9 times the MACs"; empty where `one` costs about as much."""
     said = []
-    for what, name in (("parameters", "parameters"), ("macs", "MACs")):
-        if one[what] and other[what]:
-            ratio = one[what] / other[what]
+    for mine, theirs, name in ((one.parameters, other.parameters, "parameters"), (one.macs, other.macs, "MACs")):
+        if mine and theirs:
+            ratio = mine / theirs
             if not 0.95 < ratio < 1.05:
                 said.append(f"{ratio:.{1 if ratio >= 0.95 else 2}f} times the {name}")
-    return listed(said)
+    return join(said)

@@ -1,8 +1,12 @@
 """The verdict on a terminal."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.evidence.sentence import FIRST, LONGEST, count, needed, number, text
+from pipeline import terminal
+from pipeline.evidence.analyses import findings
+from pipeline.evidence.document import Arm, FactorVerdict, LevelVerdict, Verdict
+from pipeline.evidence.sentence import FIRST, LONGEST, count, number, seeds_in_words, text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,43 +23,53 @@ STYLES = {
 CLOCK = "seconds by the clock, longer where the machine was busy; MACs tell the work of one input on any machine."
 
 
-def print_table(doc: dict[str, Any], console: "Console") -> None:
+def print_table(doc: Verdict, console: "Console") -> None:
     """Print one table and one sentence per factor, the arms where nothing was varied, and the warnings."""
     from rich.text import Text
 
-    direction = "more is better" if doc["mode"] == "max" else "less is better"
-    head = Text(doc["experiment"] or "verdict", style="bold")
-    head.append(f"  {doc['metric']}, {direction}; {len(doc['seeds'])} seed{_s(len(doc['seeds']))}, ")
-    head.append(f"{doc['runs']['total']} runs")
-    head.stylize("not bold", len(doc["experiment"] or "verdict"))
+    direction = "more is better" if doc.mode == "max" else "less is better"
+    head = Text(doc.experiment or "verdict", style="bold")
+    head.append(f"  {doc.metric}, {direction}; {len(doc.seeds)} seed{_s(len(doc.seeds))}, ")
+    head.append(f"{doc.runs.total} runs")
+    head.stylize("not bold", len(doc.experiment or "verdict"))
     console.print(head, highlight=False)
-    if doc["question"]:
-        console.print(Text(doc["question"], style="italic"), highlight=False)
-    for factor, entry in doc["factors"].items():
+    if doc.question:
+        console.print(Text(doc.question, style="italic"), highlight=False)
+    for factor, entry in doc.factors.items():
         console.print()
         title = Text(factor, style="bold")
-        title.append(f"  {over(entry)}", style="not bold dim")
+        title.append(f"  {basis(entry)}", style="not bold dim")
         console.print(title, highlight=False)
         console.print(_fitting_table(doc, entry, console), highlight=False)
-        console.print(Text(entry["sentence"]), highlight=False)
-        for note in entry["notes"]:
+        console.print(Text(entry.sentence), highlight=False)
+        for note in entry.notes:
             console.print(Text(f"note: {note}", style="yellow"), highlight=False)
-    if not doc["factors"]:
-        console.print(Text("\n".join(doc["sentences"])), highlight=False)
-    for part in ("layers", "quadrants"):
-        if doc.get(part):
+    if not doc.factors:
+        console.print(Text("\n".join(doc.sentences)), highlight=False)
+    for name, analysis, found in findings(doc):
+        if lines := analysis.lines(found, doc):
             console.print()
-            console.print(Text(part, style="bold"), highlight=False)
-            console.print(Text("\n".join(doc[part]["sentences"])), highlight=False)
-    if doc["factors"]:
+            console.print(Text(name, style="bold"), highlight=False)
+            console.print(Text("\n".join(lines)), highlight=False)
+    if doc.factors:
         console.print(Text(f"\ns/run: {CLOCK}", style="dim"), highlight=False)
-    if doc["warnings"]:
+    if doc.warnings:
         console.print()
-    for warning in doc["warnings"]:
+    for warning in doc.warnings:
         console.print(Text(f"warning: {warning}", style="yellow"), highlight=False)
 
 
-def _fitting_table(doc: dict[str, Any], entry: dict[str, Any], console: "Console") -> "Table":
+def print_verdict(sweep: Path, doc: Verdict) -> None:
+    """The verdict of a sweep's directory, and where to look next: how `train -m` and `compare` end."""
+    console = terminal.console()
+    print_table(doc, console)
+    lines = [f"report     {sweep / 'report.html'}", f"runs       {sweep}"]
+    if (sweep / "tracking.json").exists():
+        lines.append("dashboard  make dashboard, then http://127.0.0.1:5000")
+    console.print("\n" + "\n".join(lines), soft_wrap=True)
+
+
+def _fitting_table(doc: Verdict, entry: FactorVerdict, console: "Console") -> "Table":
     """The fullest table that fits the console without wrapping; the page and the JSON have every column."""
     endless = console.options.update(max_width=10_000)
     narrower = (("n",), ("n", "MACs"), ("n", "MACs", "s/run"), ("n", "MACs", "s/run", "params"))
@@ -68,9 +82,7 @@ def _fitting_table(doc: dict[str, Any], entry: dict[str, Any], console: "Console
     return table
 
 
-def _factor_table(
-    doc: dict[str, Any], entry: dict[str, Any], left_out: tuple[str, ...], tight: bool, most: int
-) -> "Table":
+def _factor_table(doc: Verdict, entry: FactorVerdict, left_out: tuple[str, ...], tight: bool, most: int) -> "Table":
     """Levels in the order of the config, in at most `most` characters each."""
     from rich import box
     from rich.table import Table
@@ -82,37 +94,37 @@ def _factor_table(
     for column in kept:
         justify: Any = "left" if column in ("level", "verdict") else "right"
         table.add_column(column, justify=justify, no_wrap=True, overflow="ellipsis")
-    for level in entry["levels"]:
-        leads = level["verdict"] in FIRST
+    for level in entry.levels:
+        leads = level.verdict in FIRST
         cells = {
-            "level": Text(text(level["level"], most), style="bold" if leads else ""),
-            "n": Text(str(level["n"])),
+            "level": Text(text(level.level, most), style="bold" if leads else ""),
+            "n": Text(str(level.n)),
             "mean ± sd": Text(mean_sd(level, doc)),
             "difference [95 %]": Text(difference(level, doc)),
-            "params": Text(count(level["parameters"])),
-            "MACs": Text(count(level["macs"])),
-            "s/run": Text(seconds(level["seconds"])),
-            "verdict": Text(word(level, short=tight), style=STYLES.get(level["verdict"], "dim")),
+            "params": Text(count(level.parameters)),
+            "MACs": Text(count(level.macs)),
+            "s/run": Text(seconds(level.seconds)),
+            "verdict": Text(word(level, short=tight), style=STYLES.get(level.verdict, "dim")),
         }
         table.add_row(*(cells[column] for column in kept))
     return table
 
 
-def mean_sd(level: dict[str, Any], doc: dict[str, Any]) -> str:
+def mean_sd(level: LevelVerdict | Arm, doc: Verdict) -> str:
     """`0.974 ± 0.003`, or what there is of it."""
-    mean = number(level["mean"], doc["smallest_effect"])
-    return mean if level["sd"] is None else f"{mean} ± {number(level['sd'], doc['smallest_effect'])}"
+    mean = number(level.mean, doc.smallest_effect)
+    return mean if level.sd is None else f"{mean} ± {number(level.sd, doc.smallest_effect)}"
 
 
-def difference(level: dict[str, Any], doc: dict[str, Any]) -> str:
+def difference(level: LevelVerdict, doc: Verdict) -> str:
     """`-0.012 [-0.020, -0.004]`; a dash at the level with the best mean, with which the others are compared."""
-    effect = doc["smallest_effect"]
-    if level["difference"] is None or level["verdict"] in FIRST:
+    effect = doc.smallest_effect
+    if level.difference is None or level.verdict in FIRST:
         return "–"
-    if level["low"] is None:
-        return number(level["difference"], effect, sign=True)
-    low, high = number(level["low"], effect, sign=True), number(level["high"], effect, sign=True)
-    return f"{number(level['difference'], effect, sign=True)} [{low}, {high}]"
+    if level.low is None:
+        return number(level.difference, effect, sign=True)
+    low, high = number(level.low, effect, sign=True), number(level.high, effect, sign=True)
+    return f"{number(level.difference, effect, sign=True)} [{low}, {high}]"
 
 
 def seconds(value: float | None) -> str:
@@ -120,20 +132,20 @@ def seconds(value: float | None) -> str:
     return "–" if value is None else f"{value:.1f}" if value < 99.95 else f"{value:.0f}"
 
 
-def over(entry: dict[str, Any]) -> str:
+def basis(entry: FactorVerdict) -> str:
     """What the numbers of a factor's table are means of."""
-    n = len(entry["seeds"])
-    cells = f", each the mean of {entry['cells']} combinations" if entry["cells"] > 1 else ""
+    n = len(entry.seeds)
+    cells = f", each the mean of {entry.cells} combinations" if entry.cells > 1 else ""
     return f"{n} seed{_s(n)}{cells}"
 
 
-def word(level: dict[str, Any], short: bool = False) -> str:
+def word(level: LevelVerdict, short: bool = False) -> str:
     """The verdict's word, with the seeds that are needed where there are too few."""
-    if level["verdict"] == "too few seeds":
-        plan = needed(level["seeds_needed"])
+    if level.verdict == "too few seeds":
+        plan = seeds_in_words(level.seeds_needed)
         about = "" if plan == "?" else plan if plan.startswith(">") else f"~{plan}"
         return f"needs {about or 'more'} seeds" if short else f"too few seeds{about and f', {about}'}"
-    return level["verdict"].replace(" shown", "") if short else level["verdict"]
+    return level.verdict.replace(" shown", "") if short else level.verdict
 
 
 def _s(n: int) -> str:

@@ -1,13 +1,15 @@
 """From the runs of a sweep to its verdict: per factor, which level leads, by how much, and how surely."""
 
-import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from pipeline.errors import InputError, at_least, nearest, one_of
-from pipeline.evidence import sentence
+from pipeline.evidence import arms, sentence
+from pipeline.evidence.arms import COSTS, finite, mean, value
+from pipeline.evidence.document import FactorVerdict, LevelVerdict, Verdict
 from pipeline.evidence.paired import ALPHA, CONFIDENCE, ROUNDING, Floats, compare, quantisation, seeds_needed
 from pipeline.evidence.run import Run, arm_key, level_key, rejection
 
@@ -31,8 +33,8 @@ def verdict(
     question: str = "",
     n_test: int | None = None,
     levels: Mapping[str, Sequence[Any]] | None = None,
-) -> dict[str, Any]:
-    """What `runs` say about `factors`, as the JSON document of `compare`.
+) -> Verdict:
+    """What `runs` say about `factors`; `to_json()` of it is the document of `compare`.
 
     runs: of a crossed sweep, in any order. factors: the swept keys besides the seed. metric: what is
     compared; mode: "max" where more is better, "min" where less is. smallest_effect: the least difference
@@ -53,6 +55,35 @@ def verdict(
     Raises InputError for no runs, a factor that a run does not have, a metric that no finished run has, a
     wrong mode or a smallest_effect below zero.
     """
+    _check(runs, factors, metric, mode, smallest_effect, n_test)
+    order = {factor: _levels(runs, factor, (levels or {}).get(factor, ())) for factor in factors}
+    rank = {factor: {level_key(level): i for i, level in enumerate(order[factor])} for factor in factors}
+    valid = [run for run in runs if rejection(run, metric) is None]
+    doc = Verdict(
+        experiment=experiment,
+        question=question,
+        metric=metric,
+        mode=mode,
+        smallest_effect=float(smallest_effect),
+        confidence=CONFIDENCE,
+        n_test=n_test,
+        seeds=sorted({run.seed for run in runs}),
+        runs=arms.counts(runs, valid, metric),
+        factors={},
+        arms=arms.arms(runs, valid, factors, metric, rank),
+        warnings=arms.warnings(runs, valid, factors, metric),
+    )
+    for factor in factors:
+        others = [other for other in factors if other != factor]
+        doc.factors[factor] = _factor(doc, valid, runs, factor, others, order[factor])
+    doc.sentences = [entry.sentence for entry in doc.factors.values()] or [sentence.describe(doc)]
+    return doc
+
+
+def _check(
+    runs: Sequence[Run], factors: Sequence[str], metric: str, mode: str, smallest_effect: float, n_test: int | None
+) -> None:
+    """Raise InputError where `verdict` says so."""
     one_of("mode", mode, ("max", "min"))
     at_least("smallest_effect", smallest_effect, 0)
     if n_test is not None:
@@ -71,220 +102,188 @@ def verdict(
         guess = nearest(metric, known)
         raise InputError(f"metric={metric}: no run has it; they have {', '.join(known) or 'none'}.{guess}")
 
-    order = {factor: _levels(runs, factor, (levels or {}).get(factor, ())) for factor in factors}
-    rank = {factor: {level_key(level): i for i, level in enumerate(order[factor])} for factor in factors}
-    valid = [run for run in runs if rejection(run, metric) is None]
-    doc: dict[str, Any] = {
-        "experiment": experiment,
-        "question": question,
-        "metric": metric,
-        "mode": mode,
-        "smallest_effect": float(smallest_effect),
-        "confidence": CONFIDENCE,
-        "n_test": n_test,
-        "seeds": sorted({run.seed for run in runs}),
-        "runs": {
-            "total": len(runs),
-            "finished": len(finished),
-            "failed": len(runs) - len(finished),
-            "compared": len(valid),
-            "excluded": _excluded(runs, metric),
-        },
-        "factors": {},
-        "arms": _arms(runs, valid, factors, metric, rank),
-        "warnings": _warnings(runs, valid, factors, metric),
-    }
-    for factor in factors:
-        others = [other for other in factors if other != factor]
-        doc["factors"][factor] = _factor(doc, valid, runs, factor, others, order[factor])
-    doc["sentences"] = [entry["sentence"] for entry in doc["factors"].values()] or [sentence.describe(doc)]
-    return doc
-
 
 def _factor(
-    doc: dict[str, Any],
-    valid: list[Run],
-    runs: Sequence[Run],
-    factor: str,
-    others: list[str],
-    levels: list[Any],
-) -> dict[str, Any]:
+    doc: Verdict, valid: list[Run], runs: Sequence[Run], factor: str, others: list[str], levels: list[Any]
+) -> FactorVerdict:
     """The document's entry for one factor."""
-    metric, smallest_effect = doc["metric"], doc["smallest_effect"]
+    grid = _Grid.of(doc, valid, runs, factor, others, levels)
     keys = [level_key(level) for level in levels]
-    results: dict[tuple[str, tuple[str, ...], int], list[Run]] = {}
-    for run in valid:
-        where = (level_key(run.levels[factor]), arm_key(run.levels, others), run.seed)
-        results.setdefault(where, []).append(run)
-    present = [key for key in keys if any(where[0] == key for where in results)]
-    cells = {arm_key(run.levels, others): {other: run.levels[other] for other in others} for run in runs}
-
-    complete: dict[int, list[tuple[str, ...]]] = {}
-    missing = []
-    for seed in doc["seeds"]:
-        for cell in sorted(cells):
-            absent = [key for key in present if (key, cell, seed) not in results]
-            if not absent and present:
-                complete.setdefault(seed, []).append(cell)
-            elif absent:
-                gone = [levels[keys.index(key)] for key in absent]
-                missing.append({"seed": seed, "cell": cells[cell], "levels": gone})
-    seeds = list(complete)
-
-    def mean_at(key: str, seed: int, what: str) -> float:
-        """Mean of the metric or a cost at one seed, over the cells that all levels have."""
-        per_cell = []
-        for cell in complete[seed]:
-            twins = results[key, cell, seed]  # more than one only where a run was repeated
-            per_cell.append(_mean([_value(run, what, metric) for run in twins]))
-        return _mean(per_cell)
-
-    values_LS = np.array([[mean_at(key, seed, "metric") for seed in seeds] for key in present])
-    cost = {
-        (key, what): _finite(_mean([mean_at(key, seed, what) for seed in seeds]))
-        for key in present
-        for what in ("parameters", "macs", "seconds")
-    }
-    entries: list[dict[str, Any]] = [
-        {
-            "level": level,
-            "n": len(seeds) if key in present else 0,
-            "mean": None,
-            "sd": None,
-            "difference": None,
-            "low": None,
-            "high": None,
-            "verdict": TOO_FEW if key in present else NO_RESULT,
-            "p": None,
-            "p_adjusted": None,
-            "seeds_needed": None,
-            **{what: cost.get((key, what)) for what in ("parameters", "macs", "seconds")},
-            "values": [],
-        }
-        for key, level in zip(keys, levels, strict=True)
-    ]
-    used = [entry for entry, key in zip(entries, keys, strict=True) if key in present]
+    seeds = list(grid.complete)
+    values_LS = np.array([[grid.mean(key, seed, "metric") for seed in seeds] for key in grid.present])
+    entries = [_level_entry(level, key, grid) for key, level in zip(keys, levels, strict=True)]
+    used = [entry for entry, key in zip(entries, keys, strict=True) if key in grid.present]
     notes: list[str] = []
     best = None
     if seeds:
         for entry, values_S in zip(used, values_LS, strict=True):
-            entry["values"] = [float(value) for value in values_S]
-            entry["mean"] = float(values_S.mean())
-            entry["sd"] = float(values_S.std(ddof=1)) if len(seeds) > 1 else None
-        leader = _leader(values_LS, doc["mode"], used)
+            entry.values = [float(value) for value in values_S]
+            entry.mean = float(values_S.mean())
+            entry.sd = float(values_S.std(ddof=1)) if len(seeds) > 1 else None
+        leader = _leader(values_LS, doc.mode, used)
         best = used[leader]
-        n_cells_S = np.array([len(complete[seed]) for seed in seeds])
-        _judge(used, values_LS, leader, quantisation(doc["n_test"], n_cells_S), smallest_effect)
+        n_cells_S = np.array([len(grid.complete[seed]) for seed in seeds])
+        _judge(used, values_LS, leader, quantisation(doc.n_test, n_cells_S), doc.smallest_effect)
         if len(used) > 1 and len(seeds) > 1:
             notes += _identical(factor, used, values_LS, leader)
-            notes += _reversals(doc, used, results, cells, [present, list(complete)], leader, others)
-    if missing:
-        notes.append(f"{len(missing)} of {len(doc['seeds']) * len(cells)} comparisons left out, for want of a run.")
-    entry = {
-        "best": best["level"] if best else None,
-        "levels": entries,
-        "seeds": seeds,
-        "cells": len(cells),
-        "missing": missing,
-        "notes": notes,
-    }
-    entry["conclusion"] = _conclusion(used, seeds)
-    entry["sentence"] = sentence.write(doc, factor, entry)
-    return entry
+            notes += _reversals(doc, used, grid, leader)
+    if grid.missing:
+        wanted = len(doc.seeds) * len(grid.cells)
+        notes.append(f"{len(grid.missing)} of {wanted} comparisons left out, for want of a run.")
+    found = FactorVerdict(
+        best=best.level if best else None,
+        levels=entries,
+        seeds=seeds,
+        cells=len(grid.cells),
+        missing=grid.missing,
+        notes=notes,
+        conclusion=_conclusion(used, seeds),
+    )
+    found.sentence = sentence.write(doc, factor, found)
+    return found
 
 
-def _judge(used: list[dict[str, Any]], values_LS: Floats, leader: int, floor: float, smallest_effect: float) -> None:
+Cell = tuple[str, ...]  # the keys of the other factors' levels
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """The results of one factor by level, cell and seed, and where all levels meet."""
+
+    metric: str
+    results: dict[tuple[str, Cell, int], list[Run]]  # more than one run only where one was repeated
+    present: list[str]  # keys of the levels that have any result
+    cells: dict[Cell, dict[str, Any]]  # the levels of the other factors
+    complete: dict[int, list[Cell]]  # per seed that has any: the cells where all of `present` have a result
+    missing: list[dict[str, Any]]  # the others, as the document has them
+
+    @classmethod
+    def of(
+        cls,
+        doc: Verdict,
+        valid: list[Run],
+        runs: Sequence[Run],
+        factor: str,
+        others: list[str],
+        levels: list[Any],
+    ) -> "_Grid":
+        keys = [level_key(level) for level in levels]
+        results: dict[tuple[str, Cell, int], list[Run]] = {}
+        for run in valid:
+            where = (level_key(run.levels[factor]), arm_key(run.levels, others), run.seed)
+            results.setdefault(where, []).append(run)
+        present = [key for key in keys if any(where[0] == key for where in results)]
+        cells = {arm_key(run.levels, others): {other: run.levels[other] for other in others} for run in runs}
+        complete: dict[int, list[Cell]] = {}
+        missing = []
+        for seed in doc.seeds:
+            for cell in sorted(cells):
+                absent = [key for key in present if (key, cell, seed) not in results]
+                if not absent and present:
+                    complete.setdefault(seed, []).append(cell)
+                elif absent:
+                    gone = [levels[keys.index(key)] for key in absent]
+                    missing.append({"seed": seed, "cell": cells[cell], "levels": gone})
+        return cls(doc.metric, results, present, cells, complete, missing)
+
+    def mean(self, key: str, seed: int, what: str) -> float:
+        """Mean of the metric or a cost at one seed, over the cells that all levels have."""
+        return mean([self.mean_in(cell, key, seed, what) for cell in self.complete[seed]])
+
+    def mean_in(self, cell: Cell, key: str, seed: int, what: str = "metric") -> float:
+        """The metric or a cost in one cell at one seed."""
+        return mean([value(run, what, self.metric) for run in self.results[key, cell, seed]])
+
+
+def _level_entry(level: Any, key: str, grid: _Grid) -> LevelVerdict:
+    """A level before it is judged, with its costs."""
+    if key not in grid.present:
+        return LevelVerdict(level, n=0, verdict=NO_RESULT)
+    seeds = list(grid.complete)
+    found = LevelVerdict(level, n=len(seeds), verdict=TOO_FEW)
+    for what in COSTS:
+        setattr(found, what, finite(mean([grid.mean(key, seed, what) for seed in seeds])))
+    return found
+
+
+def _judge(used: list[LevelVerdict], values_LS: Floats, leader: int, floor: float, smallest_effect: float) -> None:
     """Fill in difference, interval, p-values and the verdict's word for each level."""
     L, S = values_LS.shape
     best = used[leader]
-    best.update(difference=0.0, verdict=LEADS if L > 1 else ONLY_LEVEL)
+    best.difference, best.verdict = 0.0, LEADS if L > 1 else ONLY_LEVEL
     if S < 2:
-        for entry in used:
-            entry["difference"] = entry["mean"] - best["mean"]
+        for entry, value_S in zip(used, values_LS, strict=True):
+            entry.difference = float(value_S[0] - values_LS[leader, 0])
         return
     against = compare(values_LS, np.array(leader), floor)
     for i, entry in enumerate(used):
         low, high = float(against.low[i]), float(against.high[i])
-        entry.update(difference=float(against.difference[i]), low=low, high=high)
+        entry.difference, entry.low, entry.high = float(against.difference[i]), low, high
         if i == leader:
             continue
-        entry.update(p=float(against.p[i]), p_adjusted=float(against.p_adjusted[i]))
+        entry.p, entry.p_adjusted = float(against.p[i]), float(against.p_adjusted[i])
         sd = float(against.sd[i])
-        if entry["p_adjusted"] < ALPHA:
-            entry["verdict"] = WORSE
+        if entry.p_adjusted < ALPHA:
+            entry.verdict = WORSE
         elif -smallest_effect <= low and high <= smallest_effect and (sd > 0 or low == 0):
-            entry["verdict"] = NO_DIFFERENCE
+            entry.verdict = NO_DIFFERENCE
         else:
-            entry["verdict"] = TOO_FEW
+            entry.verdict = TOO_FEW
             pairs = L * (L - 1) // 2
-            entry["seeds_needed"] = seeds_needed(S, entry["difference"], sd, smallest_effect, pairs)
-    if L > 1 and all(entry["verdict"] == WORSE for entry in used if entry is not best):
-        best["verdict"] = BEST
+            entry.seeds_needed = seeds_needed(S, entry.difference, sd, smallest_effect, pairs)
+    if L > 1 and all(entry.verdict == WORSE for entry in used if entry is not best):
+        best.verdict = BEST
 
 
-def _leader(values_LS: Floats, mode: str, used: list[dict[str, Any]]) -> int:
+def _leader(values_LS: Floats, mode: str, used: list[LevelVerdict]) -> int:
     """Index of the level with the best mean; of equals the cheapest, so that order decides nothing."""
     means = values_LS.mean(axis=1) * (1 if mode == "max" else -1)
     tiny = ROUNDING * float(np.abs(values_LS).max())
     equals = [i for i, mean in enumerate(means) if mean >= means.max() - tiny]
-    return min(equals, key=lambda i: (used[i]["parameters"] or 0, used[i]["macs"] or 0, i))
+    return min(equals, key=lambda i: (used[i].parameters or 0, used[i].macs or 0, i))
 
 
-def _identical(factor: str, used: list[dict[str, Any]], values_LS: Floats, leader: int) -> list[str]:
+def _identical(factor: str, used: list[LevelVerdict], values_LS: Floats, leader: int) -> list[str]:
     """Levels that gave the leader's very numbers at every seed: more often a dead key than a true tie."""
     best = used[leader]
     return [
-        f"{sentence.text(entry['level'])} and {sentence.text(best['level'])} gave identical results at every "
+        f"{sentence.text(entry.level)} and {sentence.text(best.level)} gave identical results at every "
         f"seed; check that {factor} changes anything."
         for entry, values_S in zip(used, values_LS, strict=True)
         if entry is not best and np.array_equal(values_S, values_LS[leader])
     ]
 
 
-def _reversals(
-    doc: dict[str, Any],
-    used: list[dict[str, Any]],
-    results: dict[tuple[str, tuple[str, ...], int], list[Run]],
-    cells: dict[tuple[str, ...], dict[str, Any]],
-    grid: list[list[Any]],
-    leader: int,
-    others: list[str],
-) -> list[str]:
+def _reversals(doc: Verdict, used: list[LevelVerdict], grid: _Grid, leader: int) -> list[str]:
     """Cells in which another level beats the factor's best beyond chance: an average would hide them.
 
     Within a cell, p-values are adjusted over all pairs (`paired.compare`), and over the cells once more.
     """
-    present, seeds = grid
-    if not others or len(cells) < 2:
+    if len(grid.cells) < 2:
         return []
     notes = []
-    sign = 1 if doc["mode"] == "max" else -1
-    for cell in sorted(cells):
-        full = [seed for seed in seeds if all((key, cell, seed) in results for key in present)]
+    sign = 1 if doc.mode == "max" else -1
+    for cell, levels in sorted(grid.cells.items()):
+        full = [seed for seed, cells in grid.complete.items() if cell in cells]
         if len(full) < 2:
             continue
-        values_LS = np.array(
-            [
-                [_mean([run.metrics[doc["metric"]] for run in results[key, cell, seed]]) for seed in full]
-                for key in present
-            ]
-        )
-        floor = quantisation(doc["n_test"], np.ones(len(full), dtype=np.intp))
+        values_LS = np.array([[grid.mean_in(cell, key, seed) for seed in full] for key in grid.present])
+        floor = quantisation(doc.n_test, np.ones(len(full), dtype=np.intp))
         against = compare(values_LS, np.array(leader), floor)
         for i, entry in enumerate(used):
-            if sign * against.difference[i] > 0 and against.p_adjusted[i] * len(cells) < ALPHA:
-                here = ", ".join(f"{other}={sentence.text(cells[cell][other])}" for other in others)
-                by = sentence.number(abs(float(against.difference[i])), doc["smallest_effect"])
+            if sign * against.difference[i] > 0 and against.p_adjusted[i] * len(grid.cells) < ALPHA:
+                here = ", ".join(f"{other}={sentence.text(level)}" for other, level in levels.items())
+                by = sentence.number(abs(float(against.difference[i])), doc.smallest_effect)
                 notes.append(
-                    f"The order is reversed under {here}: there {sentence.text(entry['level'])} beats "
-                    f"{sentence.text(used[leader]['level'])} by {by}."
+                    f"The order is reversed under {here}: there {sentence.text(entry.level)} beats "
+                    f"{sentence.text(used[leader].level)} by {by}."
                 )
     return notes
 
 
-def _conclusion(used: list[dict[str, Any]], seeds: list[int]) -> str:
+def _conclusion(used: list[LevelVerdict], seeds: list[int]) -> str:
     """One word for the factor: better, better than some, no difference shown, too few seeds, not compared."""
-    words = {entry["verdict"] for entry in used} - {BEST, LEADS}
+    words = {entry.verdict for entry in used} - {BEST, LEADS}
     if len(used) < 2 or not seeds:
         return "not compared"
     if words == {WORSE}:
@@ -294,37 +293,6 @@ def _conclusion(used: list[dict[str, Any]], seeds: list[int]) -> str:
     return "better than some" if WORSE in words else TOO_FEW
 
 
-def _arms(
-    runs: Sequence[Run],
-    valid: list[Run],
-    factors: Sequence[str],
-    metric: str,
-    rank: dict[str, dict[str, int]],
-) -> list[dict[str, Any]]:
-    """Every combination of levels with its own n, mean and sd over seeds: unpaired, described, not judged."""
-    levels = {arm_key(run.levels, factors): {name: run.levels[name] for name in factors} for run in runs}
-    arms = []
-    for key in sorted(levels, key=lambda key: [rank[f][k] for f, k in zip(factors, key, strict=True)]):
-        mine = [run for run in valid if arm_key(run.levels, factors) == key]
-        by_seed: dict[int, list[float]] = {}
-        for run in mine:
-            by_seed.setdefault(run.seed, []).append(run.metrics[metric])
-        values = np.array([_mean(by_seed[seed]) for seed in sorted(by_seed)])
-        arms.append(
-            {
-                "levels": levels[key],
-                "n": len(values),
-                "mean": float(values.mean()) if len(values) else None,
-                "sd": float(values.std(ddof=1)) if len(values) > 1 else None,
-                **{
-                    what: _finite(_mean([_value(run, what, metric) for run in mine]))
-                    for what in ("parameters", "macs", "seconds")
-                },
-            }
-        )
-    return arms
-
-
 def _levels(runs: Sequence[Run], factor: str, first: Sequence[Any]) -> list[Any]:
     """The factor's levels that occur, in the order asked for, then as they occur."""
     found: dict[str, Any] = {}
@@ -332,47 +300,3 @@ def _levels(runs: Sequence[Run], factor: str, first: Sequence[Any]) -> list[Any]
         found.setdefault(level_key(run.levels[factor]), run.levels[factor])
     asked = [level_key(level) for level in first if level_key(level) in found]
     return [found[key] for key in dict.fromkeys([*asked, *found])]
-
-
-def _excluded(runs: Sequence[Run], metric: str) -> list[dict[str, Any]]:
-    """Which runs are not compared, and why."""
-    reasons = [(run, rejection(run, metric)) for run in runs]
-    return [
-        {"levels": run.levels, "seed": run.seed, "dir": run.dir, "status": run.status, "reason": run.damage or reason}
-        for run, reason in reasons
-        if reason is not None
-    ]
-
-
-def _warnings(runs: Sequence[Run], valid: list[Run], factors: Sequence[str], metric: str) -> list[str]:
-    """What a reader must know before believing any number of this sweep."""
-    warnings = []
-    if left := len(runs) - len(valid):
-        reasons: dict[str, int] = {}
-        for run in runs:
-            if reason := rejection(run, metric):
-                reasons[reason] = reasons.get(reason, 0) + 1
-        why = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
-        warnings.append(f"Not compared: {left} of {len(runs)} runs ({why}).")
-        warnings += [f"{run.dir} is damaged: {run.damage}" for run in runs if run.damage]
-    places = [(arm_key(run.levels, factors), run.seed) for run in valid]
-    if repeated := len(places) - len(set(places)):
-        warnings.append(f"Repeated: {repeated} runs of an arm and seed that is there already; the mean is used.")
-    if len({run.seed for run in runs}) == 1:
-        warnings.append("There is one seed only, so nothing can be said about chance; three is the least.")
-    return warnings
-
-
-def _value(run: Run, what: str, metric: str) -> float:
-    """The run's metric, or one of its costs."""
-    return float(run.metrics[metric] if what == "metric" else getattr(run, what))
-
-
-def _mean(values: Sequence[float]) -> float:
-    """The mean, summed exactly so that the order of runs cannot change it; NaN of nothing."""
-    return math.fsum(values) / len(values) if values else math.nan
-
-
-def _finite(value: float) -> float | None:
-    """JSON has no NaN."""
-    return value if math.isfinite(value) else None

@@ -13,7 +13,8 @@ from typing import Any
 
 from pipeline import config, environment, rundir, stopping, terminal
 from pipeline.errors import InputError, machine_said, of_machine
-from pipeline.evidence import sweep as evidence
+from pipeline.evidence import conclude as evidence
+from pipeline.evidence.document import Verdict
 from pipeline.run.devices import check_devices
 from pipeline.run.resolve import resolve
 from pipeline.run.result import document
@@ -44,11 +45,7 @@ class SweepResult:
     document: dict[str, Any]
     status: str  # finished | failed | interrupted
     output: str  # table | json
-
-    @property
-    def verdict(self) -> dict[str, Any] | None:
-        """As `compare` gives it; None where the sweep was stopped."""
-        return self.document["verdict"]
+    verdict: Verdict | None  # None where the sweep was stopped
 
 
 @dataclass(frozen=True)
@@ -215,8 +212,13 @@ def _conclude(path: Path, runs: list[_Run], stopped: bool) -> SweepResult:
     _end(path, runs, status, shown="interrupted" if verdict is None else "ended")
     if verdict is None:
         terminal.say("stopped; the same command goes on from there")
-    record = {"sweep": str(path), "mlflow_run_id": read_run_id(path), "runs": outcomes, "verdict": verdict}
-    return SweepResult(path, record, status, runs[0].job.settings.output)
+    record = {
+        "sweep": str(path),
+        "mlflow_run_id": read_run_id(path),
+        "runs": outcomes,
+        "verdict": verdict and verdict.to_json(),
+    }
+    return SweepResult(path, record, status, runs[0].job.settings.output, verdict)
 
 
 def _end(path: Path, runs: list[_Run], status: str, shown: str = "interrupted") -> None:

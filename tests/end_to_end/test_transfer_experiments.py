@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import rundir
-from pipeline.evidence.quadrants import TABLE
+from pipeline.evidence.analyses.quadrants import TABLE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

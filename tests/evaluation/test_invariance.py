@@ -7,14 +7,17 @@ from running import TINY
 
 from pipeline import rundir
 from pipeline.evaluation import invariance
-from pipeline.evaluation.invariance import GRIDS, NEUTRAL, areas, evenly, measure, perturb
+from pipeline.evaluation.invariance import areas, evenly, measure
+from pipeline.perturbations import PERTURBATIONS, Perturbation
 from pipeline.training.module import Classifier
+
+GRIDS = {kind: list(one.grid) for kind, one in PERTURBATIONS.items()}
 
 
 def one(image, kind, amount, at=0):
     """One image perturbed as the `at`-th of a batch."""
     x_BCHW = torch.tensor(image, dtype=torch.uint8)[None, None].repeat(4, 1, 1, 1)
-    return perturb(x_BCHW, kind, amount)[at, 0].round(decimals=4).tolist()
+    return PERTURBATIONS[kind].apply(x_BCHW, amount)[at, 0].round(decimals=4).tolist()
 
 
 # ---- the perturbations
@@ -38,7 +41,8 @@ def test_rotation_is_that_of_the_augmentation():
     degrees = np.rad2deg(np.arctan2(m[0, 1], m[0, 0]))
     assert abs(degrees) > 5
     trained = augment(image[None], 0, np.array([3]))[0, :, :, 0]
-    measured = perturb(torch.from_numpy(image).permute(2, 0, 1)[None], "rotation", float(degrees))[0, 0].numpy()
+    x_BCHW = torch.from_numpy(image).permute(2, 0, 1)[None]
+    measured = PERTURBATIONS["rotation"].apply(x_BCHW, float(degrees))[0, 0].numpy()
     assert np.abs(trained - measured).mean() < 1
     assert np.abs(trained - image[:, :, 0].astype(float)).mean() > 5
 
@@ -68,14 +72,15 @@ def test_larger_shows_the_middle():
 @pytest.mark.parametrize("kind", GRIDS)
 def test_the_neutral_amount_changes_nothing(kind):
     image = np.random.default_rng(0).integers(0, 256, (5, 5)).tolist()
-    assert NEUTRAL[kind] in GRIDS[kind]
-    assert np.allclose(one(image, kind, NEUTRAL[kind]), image, atol=1e-3)
+    neutral = PERTURBATIONS[kind].neutral
+    assert neutral in PERTURBATIONS[kind].grid
+    assert np.allclose(one(image, kind, neutral), image, atol=1e-3)
 
 
 def test_each_channel_and_image_keeps_to_itself():
     x_BCHW = torch.zeros(2, 3, 4, 4, dtype=torch.uint8)
     x_BCHW[1, 2] = 100
-    x = perturb(x_BCHW.contiguous(memory_format=torch.channels_last), "rotation", 30.0)
+    x = PERTURBATIONS["rotation"].apply(x_BCHW.contiguous(memory_format=torch.channels_last), 30.0)
     assert x[0].abs().max() == 0
     assert x[1, :2].abs().max() == 0
     assert x[1, 2, 1:3, 1:3].min() == pytest.approx(100, abs=1e-3)
@@ -136,6 +141,16 @@ def test_agreement_is_with_the_unperturbed_prediction(dark_or_light):
     curves = measure(Answers((slice(7, 9), slice(7, 9))), images, 1 - labels, np.arange(40))
     assert all(value == 0 for kind in GRIDS for _, value in curves[kind])
     assert all(value == 1 for kind in GRIDS for _, value in curves["agreement"][kind])
+
+
+def test_a_perturbation_is_one_entry(dark_or_light, monkeypatch, tmp_path):
+    brighter = Perturbation(lambda x_BCHW, amount: x_BCHW.float() + amount, (0.0, 200.0), 0.0, "grey levels")
+    monkeypatch.setitem(PERTURBATIONS, "brightness", brighter)
+    curves = measure(Answers((slice(7, 9), slice(7, 9))), *dark_or_light, np.arange(40))
+    assert curves["brightness"] == [[0.0, 1.0], [200.0, 0.5]]
+    assert areas(curves)["invariance/brightness"] == 0.75
+    invariance.draw(curves, tmp_path / "invariance.png")
+    assert (tmp_path / "invariance.png").stat().st_size > 5000
 
 
 def test_a_sample_lies_evenly_over_the_split():

@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pipeline.evidence import Run, figures, print_table, report, verdict
-from pipeline.evidence.sentence import count, listed, number, text
+from pipeline.evidence import Run, figures, print_table, verdict, write_page
+from pipeline.evidence.document import Verdict
+from pipeline.evidence.sentence import count, join, number, text
 
 Sweep = Callable[..., list[Run]]
-Example = tuple[dict, list[Run]]
+Example = tuple[Verdict, list[Run]]
 NASTY = "<script>alert('$x_1$ & \"y\"')</script>"
 
 
-def printed(doc: dict, width: int) -> str:
+def printed(doc: Verdict, width: int) -> str:
     console = Console(file=io.StringIO(), width=width)
     print_table(doc, console)
     return console.file.getvalue()
@@ -58,7 +59,7 @@ def test_what_leads_is_not_coloured_as_if_it_were_best(one_factor: Sweep, tmp_pa
     assert re.search(r"\x1b\[1mleads *\x1b\[0m", out)
     assert "\x1b[1;32m" not in out  # bold green
     assert "seconds by the clock" in out
-    report(doc, [], tmp_path / "v.html", {})
+    write_page(doc, [], tmp_path / "v.html", {})
     page = (tmp_path / "v.html").read_text()
     assert "class=best" not in page
     assert "seconds by the clock" in page
@@ -73,11 +74,11 @@ def test_long_levels_stay_apart_wherever_they_differ(tmp_path: Path):
         assert max(map(len, out.splitlines())) <= width
         named = re.findall(r"^\[.*?…([0-9a-f]{8}) ", out.partition("layers:")[0], re.M)
         assert len(set(named)) == 2, out
-    assert len(doc["sentences"][0]) < 400
-    report(doc, runs, tmp_path / "v.html")
+    assert len(doc.sentences[0]) < 400
+    write_page(doc, runs, tmp_path / "v.html")
     page = (tmp_path / "v.html").read_text()
     assert page.count(f"<code>{text(layers[0], 10_000)}</code>") == 1
-    assert doc["factors"]["layers"]["levels"][0]["level"] == layers[0]
+    assert doc.factors["layers"].levels[0].level == layers[0]
 
 
 def test_brackets_in_levels_are_not_markup():
@@ -96,8 +97,8 @@ def test_every_odd_sweep_can_be_printed_and_drawn(one_factor: Sweep, tmp_path: P
     for i, (runs, factors) in enumerate([(nothing, ["k"]), (alone, []), (one_seed, ["k"]), (many, ["k"])]):
         doc = verdict(runs, factors, "test/acc", smallest_effect=0.0)
         assert max(map(len, printed(doc, 80).splitlines())) <= 80
-        report(doc, runs, tmp_path / f"{i}.html")
-        assert doc["sentences"][0].split(":")[0] in (tmp_path / f"{i}.html").read_text()
+        write_page(doc, runs, tmp_path / f"{i}.html")
+        assert doc.sentences[0].split(":")[0] in (tmp_path / f"{i}.html").read_text()
 
 
 class Outline(HTMLParser):
@@ -137,7 +138,7 @@ def test_the_page_needs_nothing_but_itself(example: Example, tmp_path: Path):
     doc, runs = example
     path = tmp_path / "page" / "verdict.html"
     runs[0].dir = str(tmp_path / "page" / "runs" / "a b")
-    report(doc, runs, path)
+    write_page(doc, runs, path)
     page = path.read_text()
     outline = Outline()
     outline.feed(page)
@@ -149,14 +150,14 @@ def test_the_page_needs_nothing_but_itself(example: Example, tmp_path: Path):
     assert not re.search(r"url\((?!#)", page)
     assert "./runs/a%20b/" in outline.links
     assert "./runs/5-valid-3/" in outline.links
-    assert page.index("Which wins?") < page.index(doc["sentences"][0][:20]) < page.index("<svg")
+    assert page.index("Which wins?") < page.index(doc.sentences[0][:20]) < page.index("<svg")
     assert [left.name for left in path.parent.iterdir()] == ["verdict.html"]
 
 
 def test_the_page_is_the_same_each_time(example: Example, tmp_path: Path):
     doc, runs = example
-    report(doc, runs, tmp_path / "a.html")
-    report(doc, runs, tmp_path / "b.html", figures(doc, runs))
+    write_page(doc, runs, tmp_path / "a.html")
+    write_page(doc, runs, tmp_path / "b.html", figures(doc, runs))
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
 
 
@@ -177,7 +178,7 @@ def test_everything_is_escaped(tmp_path: Path):
     ]
     runs.append(Run({NASTY: NASTY}, 3, {}, status=NASTY))
     doc = verdict(runs, [NASTY], "test/acc", smallest_effect=0.01, experiment=NASTY, question=NASTY)
-    report(doc, runs, tmp_path / "v.html")
+    write_page(doc, runs, tmp_path / "v.html")
     outline = Outline()
     outline.feed((tmp_path / "v.html").read_text())
     assert "script" not in outline.tags
@@ -196,13 +197,13 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(
 
     monkeypatch.setattr("os.fsync", fail)
     with pytest.raises(OSError, match="disk full"):
-        report(doc, runs, path, {})
+        write_page(doc, runs, path, {})
     assert path.read_text() == "old"
     assert [left.name for left in tmp_path.iterdir()] == ["v.html"]
 
 
 def test_columns_stand_under_their_heads(example: Example, tmp_path: Path):
-    report(*example, tmp_path / "v.html", {})
+    write_page(*example, tmp_path / "v.html", {})
     page = re.sub(r"<(t[dh])\b[^>]*>", r"<\1>", (tmp_path / "v.html").read_text())
     tables = re.findall(r"<table>(.*?)</table>", page)
     head, three, five = (re.findall(r"<t[dh]>(.*?)</t[dh]>", row) for row in tables[0].split("</tr>")[:3])
@@ -242,7 +243,7 @@ def test_numbers_in_words():
         "2.50G",
         "–",
     ]
-    assert [listed(x) for x in (["a"], ["a", "b"], ["a", "b", "c"], [])] == ["a", "a and b", "a, b and c", ""]
+    assert [join(x) for x in (["a"], ["a", "b"], ["a", "b", "c"], [])] == ["a", "a and b", "a, b and c", ""]
     assert [text(x) for x in (True, None, 1e-4, [1, [2.0]], {"a": 1})] == [
         "true",
         "null",

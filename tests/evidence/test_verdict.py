@@ -20,7 +20,8 @@ Sweep = Callable[..., list[Run]]
 
 
 def judge(runs: list[Run], factors: list[str] | None = None, **more: Any) -> dict[str, Any]:
-    doc = verdict(runs, [KEY] if factors is None else factors, "test/acc", **{"smallest_effect": 0.005, **more})
+    found = verdict(runs, [KEY] if factors is None else factors, "test/acc", **{"smallest_effect": 0.005, **more})
+    doc = found.to_json()
     json.dumps(doc, allow_nan=False)
     return doc
 

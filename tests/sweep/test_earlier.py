@@ -50,7 +50,7 @@ def test_a_comment_retrains_nothing_and_code_that_computes_says_so(copied):
     sweep = first.document["sweep"]
     began = trained_at(sweep)
 
-    change("evidence/report.py", "import", "# A comment.\nimport")
+    change("evidence/page.py", "import", "# A comment.\nimport")
     change("training/fit.py", "import", "# A comment.\nimport")
     again = train(LINE)
     assert again.document["sweep"] == sweep

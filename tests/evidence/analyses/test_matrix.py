@@ -2,8 +2,9 @@
 
 import pytest
 
-from pipeline.evidence import Run, figures, report, verdict
-from pipeline.evidence.matrix import interval, matrix
+from pipeline.evidence import Run, figures, verdict, write_page
+from pipeline.evidence.analyses import matrix
+from pipeline.evidence.paired import interval
 
 KINDS = ("rotation", "scale", "shift")
 
@@ -35,42 +36,43 @@ def sweep(seeds=(1, 2), factor="augmentation"):
 
 def judged(runs, factor="augmentation"):
     doc = verdict(runs, [factor], "test/acc", smallest_effect=0.01)
-    return doc | {"matrix": matrix(doc, runs)}
+    doc.analyses["matrix"] = matrix.find(doc, runs, {})
+    return doc
 
 
 def test_the_matrix_by_hand():
-    found = judged(sweep())["matrix"]["augmentation"]
+    found = judged(sweep()).analyses["matrix"]["augmentation"]
     assert found["reference"] == "none"
     assert found["columns"] == ["test/acc", "invariance/rotation", "invariance/scale", "gap/acc"]
     none, rotate = found["levels"]
     assert (none["level"], rotate["level"]) == ("none", "rotate")
     cell = rotate["cells"][1]
-    assert cell["n"] == 2
-    assert cell["mean"] == pytest.approx(0.65)
+    assert cell.n == 2
+    assert cell.mean == pytest.approx(0.65)
     # Two seeds: t(0.975, 1) = 12.7062; the mean's standard error is 0.06, the difference's 0.01.
-    assert (cell["low"], cell["high"]) == pytest.approx((0.65 - 12.7062 * 0.06, 0.65 + 12.7062 * 0.06), abs=1e-5)
-    assert cell["difference"] == pytest.approx(0.2)
-    assert (cell["difference_low"], cell["difference_high"]) == pytest.approx((0.072938, 0.327062), abs=1e-5)
-    assert rotate["cells"][3]["difference"] == pytest.approx(-0.05)
-    assert none["cells"][1]["difference"] == 0
+    assert (cell.low, cell.high) == pytest.approx((0.65 - 12.7062 * 0.06, 0.65 + 12.7062 * 0.06), abs=1e-5)
+    assert cell.difference == pytest.approx(0.2)
+    assert (cell.difference_low, cell.difference_high) == pytest.approx((0.072938, 0.327062), abs=1e-5)
+    assert rotate["cells"][3].difference == pytest.approx(-0.05)
+    assert none["cells"][1].difference == 0
 
 
 def test_one_seed_has_no_interval():
     assert interval([0.5]) == (0.5, None, None)
     assert interval([]) == (None, None, None)
-    cell = judged(sweep((1,)))["matrix"]["augmentation"]["levels"][1]["cells"][1]
-    assert (cell["mean"], cell["low"], cell["difference_low"]) == (0.59, None, None)
-    assert cell["difference"] == pytest.approx(0.19)
+    cell = judged(sweep((1,))).analyses["matrix"]["augmentation"]["levels"][1]["cells"][1]
+    assert (cell.mean, cell.low, cell.difference_low) == (0.59, None, None)
+    assert cell.difference == pytest.approx(0.19)
 
 
 def test_the_first_level_is_the_reference_where_there_is_no_none():
     runs = [Run({"k": k}, s, {"test/acc": 0.5, "gap/acc": k / 10}) for k in (3, 5) for s in (1, 2)]
-    assert judged(runs, "k")["matrix"]["k"]["reference"] == 3
+    assert judged(runs, "k").analyses["matrix"]["k"]["reference"] == 3
 
 
 def test_runs_without_it_have_no_matrix():
     runs = [Run({"k": k}, s, {"test/acc": 0.5}) for k in (3, 5) for s in (1, 2)]
-    assert judged(runs, "k")["matrix"] == {}
+    assert judged(runs, "k").analyses["matrix"] == {}
 
 
 def test_a_level_whose_runs_failed_is_shown_empty(tmp_path):
@@ -78,8 +80,8 @@ def test_a_level_whose_runs_failed_is_shown_empty(tmp_path):
     for run in runs[2:]:
         run.status, run.metrics, run.curves = "failed", {}, {}
     doc = judged(runs)
-    assert doc["matrix"]["augmentation"]["levels"][1]["cells"][1]["mean"] is None
-    report(doc, runs, tmp_path / "page.html")
+    assert doc.analyses["matrix"]["augmentation"]["levels"][1]["cells"][1].mean is None
+    write_page(doc, runs, tmp_path / "page.html")
 
 
 def test_the_page_shows_the_matrix_and_the_curves(tmp_path):
@@ -93,7 +95,7 @@ def test_the_page_shows_the_matrix_and_the_curves(tmp_path):
         pytest.approx([0.1, 0.65, 0.1]),
     ]
     assert len(rotation.collections) == 2  # the bands of the seeds
-    report(doc, runs, tmp_path / "page.html", drawn)
+    write_page(doc, runs, tmp_path / "page.html", drawn)
     page = (tmp_path / "page.html").read_text()
     assert "What each level buys" in page
     assert "<span class=v-best>+0.200 ± 0.127</span>" in page

@@ -7,14 +7,14 @@ from typing import Any
 from pipeline import config, data, folders, rundir
 from pipeline.config.metrics import contradiction
 from pipeline.errors import InputError
-from pipeline.evidence.layers import layers
-from pipeline.evidence.matrix import matrix
-from pipeline.evidence.plots import PERTURBATIONS, figures
-from pipeline.evidence.quadrants import quadrants
-from pipeline.evidence.report import report
+from pipeline.evidence.analyses import ANALYSES
+from pipeline.evidence.document import Verdict
+from pipeline.evidence.page import write_page
+from pipeline.evidence.plots import figures
 from pipeline.evidence.run import Run
 from pipeline.evidence.verdict import verdict
 from pipeline.names import shortened
+from pipeline.perturbations import PERTURBATIONS
 
 LONGEST = 120  # characters of a level in the name of its number
 
@@ -36,7 +36,7 @@ def _run(path: Path, job: dict[str, Any]) -> Run:
                 curves.setdefault(name, []).append((row["step"], value))
     if status["status"] == "finished" and (path / "invariance.json").exists():
         measured = rundir.read_invariance(path)
-        curves |= {name: measured[name.removeprefix("invariance/")] for name in PERTURBATIONS}
+        curves |= {f"invariance/{kind}": measured[kind] for kind in PERTURBATIONS if kind in measured}
     return Run(
         levels=job["levels"],
         seed=job["seed"],
@@ -52,8 +52,8 @@ def _run(path: Path, job: dict[str, Any]) -> Run:
     )
 
 
-def conclude(sweep: Path) -> dict[str, Any]:
-    """Compute the verdict of a sweep and write it into its directory; returns the document of `compare`."""
+def conclude(sweep: Path) -> Verdict:
+    """Compute the verdict of a sweep and write it into its directory."""
     asked = rundir.read_sweep(sweep)
     question = asked["experiment"]
     runs = collect(sweep)
@@ -68,15 +68,16 @@ def conclude(sweep: Path) -> dict[str, Any]:
         n_test=_n_test(sweep, runs) if question["metric"].endswith("/acc") else None,
         levels={key: [job["levels"][key] for job in asked["jobs"]] for key in asked["factors"]},
     )
-    found["warnings"] += contradiction(question["metric"], question["mode"])
-    found["matrix"] = matrix(found, runs)
-    # What a design says beyond its factors, where it is one of these.
-    found["layers"] = layers(found, runs)
-    found["quadrants"] = quadrants(found, runs, question.get("quadrants", []))
-    rundir.write_json(sweep / "verdict.json", found)
+    found.warnings += contradiction(question["metric"], question["mode"])
+    found.warnings += asked.get("accepted", [])  # runs of other code
+    for name, analysis in ANALYSES.items():
+        found.analyses[name] = analysis.find(found, runs, question)
+    rundir.write_json(sweep / "verdict.json", found.to_json())
     drawn = figures(found, runs)
-    report(found, runs, sweep / "report.html", drawn=drawn)
+    write_page(found, runs, sweep / "report.html", drawn=drawn)
     folder = sweep / "plots"
+    if folder.is_symlink():  # of a sweep of somebody else's, say
+        raise InputError(f"{folder}: is a link, and plots lie in the sweep's own folder. Take it away.")
     folder.mkdir(exist_ok=True)
     for name, figure in drawn.items():
         with folders.replacing(folder / f"{name}.png") as file:
@@ -107,11 +108,11 @@ def data_card(run: Path) -> Path | None:
         return None
 
 
-def headline(found: dict[str, Any]) -> dict[str, float]:
+def headline(found: Verdict) -> dict[str, float]:
     """The verdict as flat numbers: per factor and level the mean of the metric, for charts and `dvc metrics`."""
     return {
-        f"{factor}.{shortened(str(level['level']).replace(' ', ''), LONGEST)}": level["mean"]
-        for factor, entry in found["factors"].items()
-        for level in entry["levels"]
-        if level["mean"] is not None
+        f"{factor}.{shortened(str(level.level).replace(' ', ''), LONGEST)}": level.mean
+        for factor, entry in found.factors.items()
+        for level in entry.levels
+        if level.mean is not None
     }

@@ -5,9 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
-from pipeline.evidence import Run, report, verdict
+from pipeline.evidence import Run, verdict, write_page
+from pipeline.evidence.analyses import quadrants
+from pipeline.evidence.analyses.quadrants import TABLE
 from pipeline.evidence.plots import figures
-from pipeline.evidence.quadrants import TABLE, quadrants
 
 SIZE, SOURCE = "data.limit_train", "data@transfer.pretrain"
 STRATEGIES = ("head_only", "early_layers", "fine_tune", "retrain")
@@ -23,7 +24,7 @@ def sweep(value, strategies=STRATEGIES, sizes=(50, 600), sources=("digits", "pho
 
 def judged(runs):
     doc = verdict(runs, ["transfer", SIZE, SOURCE], "test/acc", smallest_effect=0.01)
-    doc["quadrants"] = quadrants(doc, runs, [SIZE, SOURCE])
+    doc.analyses["quadrants"] = quadrants.find(doc, runs, {"quadrants": [SIZE, SOURCE]})
     return doc
 
 
@@ -38,24 +39,24 @@ def fine_tune_wins(strategy, size, source, seed):
 
 
 def test_a_table_that_is_right_has_no_regret():
-    found = judged(sweep(as_in_the_table))["quadrants"]
+    found = judged(sweep(as_in_the_table)).analyses["quadrants"]
     assert {(cell["size"], cell["source"]): cell["best"] for cell in found["cells"]} == TABLE
-    assert found["regret"]["table"]["mean"] == 0
+    assert found["regret"]["table"].mean == 0
     # each strategy alone is right in one of four, and 0.05 to 0.051 behind in three
-    assert found["regret"]["always retrain"]["mean"] == pytest.approx(0.75 * 0.0505)
+    assert found["regret"]["always retrain"].mean == pytest.approx(0.75 * 0.0505)
     assert all("which has the best mean here" in cell["sentence"] for cell in found["cells"])
 
 
 def test_the_regret_of_a_table_that_is_wrong_by_hand():
-    found = judged(sweep(fine_tune_wins))["quadrants"]
+    found = judged(sweep(fine_tune_wins)).analyses["quadrants"]
     assert [cell["best"] for cell in found["cells"]] == ["fine_tune"] * 4
     # head_only 0.04, early_layers 0.03, fine_tune 0, retrain 0.1; nine tenths of it at seed 0
     by_seed = np.array([0.9, 1, 1, 1]) * (0.04 + 0.03 + 0.0 + 0.1) / 4
     regret = found["regret"]["table"]
-    assert regret["mean"] == pytest.approx(by_seed.mean())
+    assert regret.mean == pytest.approx(by_seed.mean())
     half = 3.18245 * by_seed.std(ddof=1) / 2
-    assert (regret["low"], regret["high"]) == pytest.approx((by_seed.mean() - half, by_seed.mean() + half), rel=1e-4)
-    assert found["regret"]["always fine_tune"]["mean"] == 0
+    assert (regret.low, regret.high) == pytest.approx((by_seed.mean() - half, by_seed.mean() + half), rel=1e-4)
+    assert found["regret"]["always fine_tune"].mean == 0
     small = found["cells"][0]["sentence"]
     assert small.startswith("small, similar (limit_train=50, pretrain=digits): fine_tune beats early_layers by 0.029")
     assert "The table says head_only: regret 0.039 (95 % interval" in small
@@ -69,9 +70,9 @@ def test_advice_is_measured_and_never_the_best_by_itself():
         return fine_tune_wins("early_layers" if strategy == "auto" and size == 50 else
                               "fine_tune" if strategy == "auto" else strategy, size, source, seed)  # fmt: skip
 
-    found = judged(sweep(value, (*STRATEGIES, "auto")))["quadrants"]
+    found = judged(sweep(value, (*STRATEGIES, "auto"))).analyses["quadrants"]
     assert [cell["best"] for cell in found["cells"]] == ["fine_tune"] * 4
-    assert found["regret"]["auto"]["mean"] == pytest.approx(0.5 * 0.03 * 3.9 / 4)
+    assert found["regret"]["auto"].mean == pytest.approx(0.5 * 0.03 * 3.9 / 4)
     assert "always auto" not in found["regret"]
     assert any(
         said.startswith("Over 4 quadrants the regret of the advisor (auto) is 0.015") for said in found["sentences"]
@@ -79,21 +80,21 @@ def test_advice_is_measured_and_never_the_best_by_itself():
 
 
 def test_quadrants_are_the_ends_of_their_factors():
-    found = judged(sweep(fine_tune_wins, sizes=(50, 200, 600)))["quadrants"]
+    found = judged(sweep(fine_tune_wins, sizes=(50, 200, 600))).analyses["quadrants"]
     assert [cell["levels"][SIZE] for cell in found["cells"]] == [50, 50, 600, 600]
 
 
 def test_without_both_factors_there_are_none():
     runs = sweep(fine_tune_wins, sizes=(50,))
     doc = verdict(runs, ["transfer", SOURCE], "test/acc", smallest_effect=0.01)
-    assert quadrants(doc, runs, [SIZE, SOURCE]) is None
-    assert judged(runs)["quadrants"] is None  # of one level
-    assert quadrants(doc, runs, []) is None
+    assert quadrants.find(doc, runs, {"quadrants": [SIZE, SOURCE]}) is None
+    assert judged(runs).analyses["quadrants"] is None  # of one level
+    assert quadrants.find(doc, runs, {"quadrants": []}) is None
 
 
 def test_a_quadrant_without_results_is_left_out():
     runs = [run for run in sweep(fine_tune_wins) if (run.levels[SIZE], run.levels[SOURCE]) != (50, "photos")]
-    found = judged(runs)["quadrants"]
+    found = judged(runs).analyses["quadrants"]
     assert [(cell["size"], cell["source"]) for cell in found["cells"]] == [
         ("small", "similar"), ("large", "similar"), ("large", "dissimilar"),
     ]  # fmt: skip
@@ -105,7 +106,7 @@ def test_quadrants_on_the_page_and_in_the_figure(tmp_path):
     drawn = figures(doc, runs)
     titles = [axes.get_title(loc="left") for axes in drawn["quadrants"].axes]
     assert titles == ["small, similar", "small, dissimilar", "large, similar", "large, dissimilar"]
-    report(doc, runs, tmp_path / "report.html", drawn=drawn)
+    write_page(doc, runs, tmp_path / "report.html", drawn=drawn)
     page = (tmp_path / "report.html").read_text()
     assert "Which strategy in which quadrant" in page
     assert "Regret of each advice" in page

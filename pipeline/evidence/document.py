@@ -1,0 +1,131 @@
+"""The verdict, which `verdict.json` and `compare output=json` hold under these names and in this order."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pipeline.evidence.paired import interval
+
+
+@dataclass(frozen=True)
+class Point:
+    """A mean over seeds with its plain 95 % t interval; None for what cannot be told."""
+
+    n: int
+    mean: float | None
+    low: float | None
+    high: float | None
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Point":
+        """The point of one value by seed."""
+        return cls(len(values), *interval(values))
+
+
+@dataclass
+class LevelVerdict:
+    """One level of a factor. What cannot be told (an interval of one seed) is None."""
+
+    level: Any  # as in the configuration
+    n: int  # seeds that it was compared at
+    mean: float | None = None
+    sd: float | None = None
+    difference: float | None = None  # level - the one with the best mean
+    low: float | None = None  # the plain 95 % paired t interval of the difference
+    high: float | None = None
+    verdict: str = ""
+    p: float | None = None
+    p_adjusted: float | None = None
+    seeds_needed: int | None = None
+    parameters: float | None = None  # the costs are means over the same runs as the metric
+    macs: float | None = None
+    seconds: float | None = None
+    values: list[float] = field(default_factory=list)  # by seed, the mean over the cells
+
+    @property
+    def distance(self) -> float:
+        """The size of the difference, of a level that was compared."""
+        assert self.difference is not None
+        return abs(self.difference)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Of the difference, of a level that was compared at two seeds or more."""
+        assert self.low is not None
+        assert self.high is not None
+        return self.low, self.high
+
+
+@dataclass
+class FactorVerdict:
+    """What a sweep says about one factor."""
+
+    best: Any  # the level with the best mean, whatever its word; None without results
+    levels: list[LevelVerdict]
+    seeds: list[int]  # at which all levels met
+    cells: int  # combinations of the other factors' levels
+    missing: list[dict[str, Any]]  # {"seed", "cell", "levels"} of what lacks a partner
+    notes: list[str]
+    conclusion: str = ""
+    sentence: str = ""
+
+
+@dataclass
+class Arm:
+    """One combination of levels, described and not judged."""
+
+    levels: dict[str, Any]
+    n: int
+    mean: float | None
+    sd: float | None
+    parameters: float | None
+    macs: float | None
+    seconds: float | None
+
+
+@dataclass
+class Exclusion:
+    """A run that is not compared."""
+
+    levels: dict[str, Any]
+    seed: int
+    dir: str
+    status: str
+    reason: str
+
+
+@dataclass
+class RunCounts:
+    """How many runs there are, and which of them are not compared."""
+
+    total: int
+    finished: int
+    failed: int
+    compared: int
+    excluded: list[Exclusion]
+
+
+@dataclass
+class Verdict:
+    """What a sweep says about its question. `analyses` are what ANALYSES found, by name."""
+
+    experiment: str
+    question: str
+    metric: str
+    mode: str
+    smallest_effect: float
+    confidence: float
+    n_test: int | None
+    seeds: list[int]
+    runs: RunCounts
+    factors: dict[str, FactorVerdict]
+    arms: list[Arm]
+    warnings: list[str]
+    sentences: list[str] = field(default_factory=list)
+    analyses: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data; each analysis stands beside the rest under its own name."""
+        plain = asdict(self)
+        analyses = plain.pop("analyses")
+        return plain | analyses

@@ -1,0 +1,242 @@
+"""The verdict as one HTML page that needs nothing but itself."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline import folders
+from pipeline.evidence import html
+from pipeline.evidence.analyses import findings
+from pipeline.evidence.document import FactorVerdict, Verdict
+from pipeline.evidence.plots import figures
+from pipeline.evidence.run import Run, level_key
+from pipeline.evidence.sentence import count, number, text, whole
+from pipeline.evidence.style import name_of
+from pipeline.evidence.table import CLOCK, basis, difference, mean_sd, seconds, word
+from pipeline.perturbations import PERTURBATIONS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_METRICS = 12  # columns of the list of runs; the run directories have the rest
+
+
+def write_page(
+    doc: Verdict,
+    runs: Sequence[Run],
+    path: str | Path,
+    drawn: "Mapping[str, Figure] | None" = None,
+) -> None:
+    """Write the page of `doc` to `path`, whole or not at all. Links to run directories are relative to it.
+
+    drawn: what `figures(doc, runs)` returned, where the caller has it already: drawing takes the time.
+    The same `doc` and `runs` give the same bytes.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    page = _page(doc, runs, path.parent, figures(doc, runs) if drawn is None else drawn).encode()
+    with folders.replacing(path) as file:
+        file.write(page)
+
+
+def _page(doc: Verdict, runs: Sequence[Run], base: Path, drawn: "Mapping[str, Figure]") -> str:
+    """The page as text: question and verdict first, then the evidence, then every run."""
+    plots = {name: html.svg(figure, name, i) for i, (name, figure) in enumerate(drawn.items())}
+    title = escape(doc.experiment or "verdict")
+    parts = [
+        "<!doctype html>",
+        '<html lang="en"><head><meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>{title}</title><style>{html.CSS}</style></head><body>",
+        f"<h1>{title}</h1>",
+        f'<p class="question">{escape(doc.question)}</p>' if doc.question else "",
+        _facts(doc),
+        _verdicts(doc),
+        *(f'<p class="note">{escape(warning)}</p>' for warning in doc.warnings),
+        *(part for _, analysis, found in findings(doc) for part in analysis.section(found, doc, plots)),
+    ]
+    for factor, entry in doc.factors.items():
+        parts += [
+            f"<h2><code>{escape(factor)}</code></h2>",
+            html.figures(plots, [f"{name_of(factor)}.seeds", f"{name_of(factor)}.difference"]),
+            _levels(doc, entry),
+            *(f'<p class="note">{escape(note)}</p>' for note in entry.notes),
+            html.figures(plots, [f"{name_of(factor)}.examples"]),
+            *(part for _, analysis, found in findings(doc) for part in analysis.factor_section(found, doc, factor)),
+            html.figures(plots, [f"{name_of(factor)}.invariance_{kind}" for kind in PERTURBATIONS]),
+        ]
+        curves = [name for name in plots if name.startswith(f"{name_of(factor)}.curve.")]
+        if curves:
+            parts.append("<p>Learning curves: the mean over seeds, in a band from the lowest seed to the highest.</p>")
+            parts.append(html.figures(plots, curves))
+    curves = [name for name in plots if name.startswith("curve.")]
+    if curves:
+        parts += ["<h2>Learning curves</h2>", html.figures(plots, curves)]
+    curves = [f"invariance_{kind}" for kind in PERTURBATIONS if f"invariance_{kind}" in plots]
+    if curves:
+        parts += ["<h2>Invariance</h2>", html.figures(plots, curves)]
+    costs = [name for name in plots if name.startswith("cost.")]
+    if costs:
+        parts += ["<h2>What it costs</h2>", html.figures(plots, costs)]
+    if doc.factors:
+        parts += ["<h2>Every combination</h2>", _arms(doc)]
+    parts += ["<h2>Every run</h2>", _runs(doc, runs, base), "<h2>How this was made</h2>", _method(doc)]
+    return "\n".join(part for part in parts if part) + "\n</body></html>\n"
+
+
+def _facts(doc: Verdict) -> str:
+    better = "more" if doc.mode == "max" else "less"
+    counted = doc.runs
+    facts = [
+        f"<code>{escape(doc.metric)}</code>, {better} is better",
+        f"smallest effect of interest {doc.smallest_effect:g}",
+        f"{len(doc.seeds)} seed{'' if len(doc.seeds) == 1 else 's'}",
+        f"{counted.total} runs, {counted.compared} compared",
+        *([f"{doc.n_test} test examples"] if doc.n_test else []),
+    ]
+    return f'<p class="facts">{" · ".join(facts)}</p>'
+
+
+def _verdicts(doc: Verdict) -> str:
+    """The sentences, coloured by what they conclude."""
+    colours = {
+        "better": "better",
+        "better than some": "some",
+        "no difference shown": "none",
+        "too few seeds": "few",
+    }
+    conclusions = [entry.conclusion for entry in doc.factors.values()] or [""]
+    items = [
+        f'<li class="{colours.get(conclusion, "")}">{html.prose(said)}</li>'
+        for conclusion, said in zip(conclusions, doc.sentences, strict=True)
+    ]
+    return f'<ul class="verdicts">{"".join(items)}</ul>'
+
+
+def _levels(doc: Verdict, entry: FactorVerdict) -> str:
+    """The table of one factor, as on the terminal, with p-values."""
+    classes = {
+        "best": "v-best",
+        "leads": "v-leads",
+        "worse": "v-worse",
+        "no difference shown": "v-none",
+        "too few seeds": "v-few",
+    }
+    rows = []
+    for level in entry.levels:
+        p = level.p_adjusted
+        cells = {
+            "level": escape(text(level.level)),
+            "verdict": f'<span class="{classes.get(level.verdict, "")}">{escape(word(level))}</span>',
+            "n": str(level.n),
+            "mean ± sd": mean_sd(level, doc),
+            "difference [95 %]": difference(level, doc),
+            "adjusted p": "–" if p is None else f"{p:.2g}",
+            "params": count(level.parameters),
+            "MACs": count(level.macs),
+            "s/run": seconds(level.seconds),
+        }
+        rows.append((level.verdict if level.verdict in ("best", "leads") else "", list(cells.values())))
+    head = list(cells)
+    known = f'<p class="facts">{basis(entry)}</p>' + html.table(head, rows, words=2)
+    return f'{known}<p class="facts">s/run: {CLOCK}</p>' + _in_full([level.level for level in entry.levels])
+
+
+def _in_full(levels: Sequence[Any]) -> str:
+    """The levels that are too long for a table, by what stands there of them."""
+    cut = [level for level in levels if text(level) != whole(level)]
+    rows = [f"<dt>{escape(text(level))}</dt><dd><code>{escape(whole(level))}</code></dd>" for level in cut]
+    return f"<details><summary>Long levels in full</summary><dl>{''.join(rows)}</dl></details>" if rows else ""
+
+
+def _arms(doc: Verdict) -> str:
+    """All arms, best first."""
+    sign = -1 if doc.mode == "max" else 1
+    arms = sorted(doc.arms, key=lambda arm: (arm.mean is None, sign * (arm.mean or 0)))
+    rows = [
+        (
+            "",
+            [
+                *(escape(text(arm.levels[factor])) for factor in doc.factors),
+                str(arm.n),
+                mean_sd(arm, doc),
+                count(arm.parameters),
+                count(arm.macs),
+                seconds(arm.seconds),
+            ],
+        )
+        for arm in arms
+    ]
+    head = [*html.short_names(list(doc.factors)), "n", "mean ± sd", "params", "MACs", "s/run"]
+    said = (
+        "<p>Best mean first. These are described, not judged: the first of many is there by luck too, and a "
+        "rerun with new seeds will on average find it lower.</p>"
+        if len(arms) > 1
+        else ""
+    )
+    return said + html.table(head, rows, words=len(doc.factors))
+
+
+def _runs(doc: Verdict, runs: Sequence[Run], base: Path) -> str:
+    """Every run with its levels, seed, metrics, status and folder."""
+    factors = list(doc.factors)
+    names = sorted({name for run in runs for name in run.metrics} - {doc.metric})
+    metrics = [doc.metric, *names][:MOST_METRICS]
+    order = {
+        (factor, level_key(level.level)): i
+        for factor, entry in doc.factors.items()
+        for i, level in enumerate(entry.levels)
+    }
+
+    def place(run: Run) -> tuple[list[int], int, str]:
+        return [order[factor, level_key(run.levels[factor])] for factor in factors], run.seed, run.dir
+
+    rows = []
+    for run in sorted(runs, key=place):
+        values = [f"{run.metrics[name]:.5g}" if name in run.metrics else "–" for name in metrics]
+        cells = [*(text(run.levels[factor]) for factor in factors), run.status, str(run.seed), *values]
+        kind = "" if run.status == "finished" else "failed"
+        rows.append((kind, [html.link(run.dir, base), *map(escape, cells), seconds(_or_none(run.seconds))]))
+    head = ["run", *html.short_names(factors), "status", "seed", *map(escape, metrics), "seconds"]
+    return html.table(head, rows, words=len(factors) + 2)
+
+
+def _or_none(value: float) -> float | None:
+    return value if value == value else None
+
+
+def _method(doc: Verdict) -> str:
+    """What a reviewer asks for."""
+    grid = (
+        f" An accuracy over {doc.n_test} examples moves in steps of {1 / doc.n_test:.2g}; no "
+        "difference is credited with less spread than this rounding brings."
+        if doc.n_test
+        else ""
+    )
+    effect = number(doc.smallest_effect, doc.smallest_effect)
+    notes = [
+        "The replicate is the seed. It fixes the split, the initial weights, the order of the data and the "
+        "augmentation, the same for every arm, so levels are compared in pairs: seed by seed, within each "
+        "combination of the other factors, averaged over these combinations. What lacks a partner is left "
+        "out.",
+        "Intervals are plain 95 % paired t intervals of the mean difference over seeds (Student 1908). They "
+        f"take the differences to scatter about their mean as a normal distribution does.{grid}",
+        "“Best” is a level that each of the others is shown to be worse than; where that is not shown, the level with "
+        "the best mean “leads”, which another set of seeds may turn round.",
+        "“Worse” is decided by p-values adjusted after Holm (1979) over all pairs of levels of a factor, "
+        "because the best level is picked from the same data: among equal levels, at most one comparison in "
+        "twenty names a loser. The intervals are not adjusted, so one may leave out zero while the verdict "
+        "stays open. Each factor is judged on its own.",
+        f"“No difference shown” means that the whole interval lies within ±{effect}, the smallest effect of "
+        "interest: whatever difference there is does not matter. It does not mean that there is none.",
+        "“Too few seeds” comes with the number at which the interval would be narrow enough, planned from "
+        "the spread so far (Stein 1945). With three seeds that spread is itself rough. Adding seeds until a "
+        "verdict pleases raises the rate of false alarms: fix the number, then look.",
+        "There is one test split per seed. A data set with a test split of its own has the same test images "
+        "for every seed, and then the intervals cover the chance of training, not that of having drawn these "
+        "images.",
+        "Parameters, MACs and seconds are means over the same runs as the metric. Seconds depend on the "
+        "machine and on what else it did.",
+    ]
+    return "<ul>" + "".join(f"<li><p>{html.prose(note)}</p></li>" for note in notes) + "</ul>"
