@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from pipeline import cli, config, rundir
-from pipeline.errors import one_of
+from pipeline import cli, config, rundir, terminal
+from pipeline.errors import InputError, one_of
 
 if TYPE_CHECKING:
     from pipeline.evidence.document import Verdict
@@ -44,11 +44,18 @@ def job(cfg: DictConfig) -> int:
     from pipeline.evidence import conclude as evidence
     from pipeline.evidence import print_verdict
     from pipeline.tracking import live
+    from pipeline.tracking.state import tracking_of
+    from pipeline.tracking.trust import check_trust
 
     asked = config.typed(cfg, Compare)
     sweep = rundir.find_sweep(asked.sweep, Path(asked.runs_dir))
     found = evidence.conclude(sweep)
-    live.attach(sweep, evidence.artifacts(sweep), evidence.headline(found))
+    try:
+        if (tracking := tracking_of(sweep)).uri is not None:
+            check_trust(tracking)
+            live.attach(sweep, evidence.artifacts(sweep), evidence.headline(found))
+    except InputError as error:
+        terminal.say(f"not shown on MLflow: {error}")
     if asked.out:
         publish(sweep, found, Path(asked.out))
     cli.emit(asked.output, found.to_json(), lambda: print_verdict(sweep, found))

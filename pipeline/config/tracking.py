@@ -1,5 +1,6 @@
 """The `tracking` section."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,11 @@ class Tracking:
         if self.uri is not None and not self.uri.startswith(("sqlite:///", "http://", "https://")):
             raise InputError(
                 f"tracking.uri={self.uri}: must start with sqlite:///, http:// or https://, or be null for no tracking."
+            )
+        if self.uri is not None and self.uri.startswith("http") and not re.fullmatch(r"https?://[^\s\\@]+", self.uri):
+            raise InputError(
+                f"tracking.uri={self.uri}: must be http(s)://HOST:PORT without '@' and spaces. A name and password "
+                "go into MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
             )
         # Absolute from here on: a run directory names the place where it is shown, whoever reads it from wherever.
         if self.uri is not None and self.uri.startswith("sqlite:///"):

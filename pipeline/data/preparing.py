@@ -55,7 +55,8 @@ def _folder_name(config: Data, files: list[Path]) -> str:
         except OSError:  # a link to nothing is told apart as well; that it cannot be used is found when it is read
             key.update(json.dumps([folder, path.name]).encode())
         else:
-            key.update(json.dumps([folder, path.name, stat.st_size, stat.st_mtime_ns]).encode())
+            times = [stat.st_mtime_ns, stat.st_ctime_ns]  # the second one nobody sets back
+            key.update(json.dumps([folder, path.name, stat.st_size, *times]).encode())
     policy = f"{config.resize}-messy{config.messy:g}" if config.messy else config.resize
     return f"{config.name}-{config.size}-{policy}-{key.hexdigest()[:8]}"
 

@@ -24,9 +24,9 @@ def load(run: Path, checkpoint: str = "best") -> Classifier:
     The file is read without unpickling code (weights_only). Raises InputError where it is missing or damaged.
     """
     path = run / "checkpoints" / f"{checkpoint}.ckpt"
+    weights = checkpoints.read(path)["state_dict"]
     if checkpoint == "best":
         rundir.check_sealed(run, "checkpoints/best.ckpt")
-    weights = checkpoints.read(path)["state_dict"]
     if missing := {"mean", "std"} - weights.keys():
         raise InputError(f"{path}: is not a checkpoint of a run; it lacks {min(missing)}.")
     asked = rundir.read_run(run)

@@ -1,7 +1,5 @@
 """What MLflow lacks of the runs and sweeps under a folder: found by looking at each directory, and sent."""
 
-import os
-import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +12,7 @@ from pipeline.errors import InputError
 from pipeline.tracking.connect import is_away, reason, set_up
 from pipeline.tracking.send import LostError, is_lost, send
 from pipeline.tracking.state import FILE, find_end, is_behind, read_run_id, tracking_of
+from pipeline.tracking.trust import check_trust
 
 
 class Tracked(NamedTuple):
@@ -64,28 +63,6 @@ def find_backlog(root: Path, other: Tracking | None, again: bool = False) -> Bac
         except InputError as error:
             found.unread.append(Outcome(str(path), uri, error=str(error), mlflow_run_id=read_run_id(path)))
     return found
-
-
-def check_trust(tracking: Tracking) -> None:
-    """Raise InputError unless a directory may name this MLflow by itself: it may be somebody else's directory.
-
-    What is sent is the directory's own, so a stranger's server learns nothing new of it; but our name and password go
-    along with every call, and a database or a folder on this machine would be written to, wherever it lies.
-    """
-    assert tracking.uri
-    say = f"uri={tracking.uri} on the command line says that it may be"
-    secrets = [f"MLFLOW_TRACKING_{kind}" for kind in ("USERNAME", "PASSWORD", "TOKEN")]
-    if tracking.remote:
-        here = urllib.parse.urlsplit(tracking.uri).hostname in ("127.0.0.1", "localhost", "::1")
-        if not here and any(os.environ.get(name) for name in secrets):
-            raise InputError(f"{tracking.uri}: would be told your MLFLOW_TRACKING_USERNAME or TOKEN; {say}.")
-        return
-    database = Path(tracking.uri.removeprefix("sqlite:///")).resolve()
-    if not database.exists() and not database.is_relative_to(Path.cwd()):
-        raise InputError(f"{tracking.uri}: is no database that is there, nor one in this folder; {say}.")
-    artifacts = Path(tracking.artifacts or database.parent).resolve()
-    if not any(artifacts.is_relative_to(place) for place in (Path.cwd(), database.parent)):
-        raise InputError(f"artifacts={artifacts}: lie neither in this folder nor beside {tracking.uri}; {say}.")
 
 
 def send_all(behind: list[Tracked], again: bool) -> Iterator[Outcome]:

@@ -112,6 +112,8 @@ def lock(path: Path) -> "BaseFileLock":
     """To be held by whoever sends the directory: no two processes make its MLflow run."""
     from filelock import FileLock
 
+    if (path / "tracking.lock").is_symlink():  # of somebody else's making
+        raise InputError(f"{path / 'tracking.lock'}: is a link. Take it away.")
     return FileLock(path / "tracking.lock", timeout=5)
 
 

@@ -178,7 +178,8 @@ def test_a_run_that_asks_for_it_leaves_its_curves(command, workdir):
     # Measured again from the checkpoint, they are the same.
     document = command("evaluate", "run=run output=json").document
     assert document["metrics"] == metrics
-    assert {"checkpoint": "best"} | document["invariance"] == curves
+    key = rundir.read_run(run)["key"]
+    assert {"checkpoint": "best", "key": key} | document["invariance"] == curves
 
 
 def test_a_run_that_does_not_ask_has_none_until_it_is_evaluated(command, workdir):

@@ -15,11 +15,12 @@ import pytest
 from running import REPOSITORY, Done, call, left_in
 from servers import kill_server, recorded, rows_of
 
-from pipeline import artifacts, config, earlier, rundir
+from pipeline import artifacts, config, rundir
+from pipeline.run import finish
+from pipeline.sweep import earlier
 from pipeline.tracking import live
 from pipeline.tracking.send import send
 from pipeline.tracking.state import read_run_id
-from pipeline.training import fit
 
 LINE = "data.limit_train=64 trainer.max_epochs=2 trainer.threads=1 architecture.filters=[4,8]"
 SWEEP = f"-m {LINE} experiment.name=tracked 'experiment.question=Which?' architecture.kernel_size=2,3 seed=0,1"
@@ -210,7 +211,7 @@ def test_an_entry_in_the_table_is_all_that_a_new_file_of_a_run_needs(
     assert Path(client.download_artifacts(shown_by, name)).read_bytes() == b"seen"
 
     settings = dataclasses.replace(config.of_run(run), runs_dir=str(tmp_path / "runs"), resume=True)
-    job = SimpleNamespace(settings=settings, known_key=SimpleNamespace(digest=record["key"]), arm="")
+    job = SimpleNamespace(settings=settings, key=SimpleNamespace(digest=record["key"]), arm="")
     place = tmp_path / "runs" / "e" / "sweep" / "000"
     assert earlier.serve(place.parent, [job], [place]) == {place: run}
     assert (place / name).samefile(run / name)
@@ -287,11 +288,11 @@ def test_a_run_that_was_never_shown_is_made_by_a_push(home, client, local, comma
 
 @pytest.mark.slow
 def test_a_failed_run_is_failed(client, local, command, monkeypatch):
-    def broken(path):
+    def broken(path, gpu=None):
         rundir.append_metrics(path, 1, {"train/loss": 2.5})
         raise RuntimeError("no more memory")
 
-    monkeypatch.setattr(fit, "fit", broken)
+    monkeypatch.setattr(finish, "fit", broken)
     assert command("train", f"{LINE} {local} experiment.name=failing dir=run").code == 1
     (run,) = client.search_runs([client.get_experiment_by_name("failing").experiment_id])
     assert run.info.status == "FAILED"
@@ -301,10 +302,10 @@ def test_a_failed_run_is_failed(client, local, command, monkeypatch):
 
 @pytest.mark.slow
 def test_an_interrupted_run_is_killed(client, local, command, monkeypatch):
-    def stopped(path):
+    def stopped(path, gpu=None):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fit, "fit", stopped)
+    monkeypatch.setattr(finish, "fit", stopped)
     assert command("train", f"{LINE} {local} experiment.name=stopping dir=run").code == 75
     (run,) = client.search_runs([client.get_experiment_by_name("stopping").experiment_id])
     assert run.info.status == "KILLED"
@@ -324,10 +325,10 @@ def test_a_sweep_with_a_failed_run_is_failed(client, local, command):
 
 @pytest.mark.slow
 def test_an_interrupted_sweep_does_not_stay_running(client, local, command, monkeypatch):
-    def stopped(path):
+    def stopped(path, gpu=None):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fit, "fit", stopped)
+    monkeypatch.setattr(finish, "fit", stopped)
     assert command("train", f"-m {LINE} {local} experiment.name=cut seed=0,1 dir=sweep").code == 75
     parent, children = runs_of(client, "cut")
     assert [run.info.status for run in children] == ["KILLED"]

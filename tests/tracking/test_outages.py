@@ -18,9 +18,9 @@ from servers import free_port, http_answer, kill_server, listening, recorded, ro
 
 from pipeline import config, rundir
 from pipeline.config.tracking import Tracking
+from pipeline.run import finish
 from pipeline.tracking import connect, live
 from pipeline.tracking.send import send
-from pipeline.training import fit
 
 pytestmark = pytest.mark.slow  # each trains networks, sources first
 
@@ -31,14 +31,14 @@ HERE = TINY.replace("tracking=none", "tracking=server")
 def trained(monkeypatch):
     """Training takes no time: what is left is the bookkeeping."""
 
-    def done(path):
+    def done(path, gpu=None):
         rundir.append_metrics(path, 1, {"val/acc": 0.5})
         counts = {"total": 1, "trainable": 1}
         rundir.set_status(
             path, "finished", ended=time.time(), metrics={"test/acc": 0.5}, parameters=counts, seconds=0.0
         )
 
-    monkeypatch.setattr(fit, "fit", done)
+    monkeypatch.setattr(finish, "fit", done)
 
 
 # ---- before training
@@ -222,7 +222,7 @@ def test_training_takes_as_long_on_a_server_that_comes_and_goes(endurance, postg
         rundir.start(run, rundir.read_json(workdir / "first" / "run.json") | {"config": config.to_dict(settings)})
         began = time.perf_counter()
         with rundir.locked(run), live.show_run(run, settings.tracking):
-            fit.fit(run)
+            finish.train_here(run)
             trained = time.perf_counter() - began
         return trained, time.perf_counter() - began - trained
 

@@ -11,7 +11,7 @@ from running import TINY, left_in
 
 from pipeline import rundir
 from pipeline.config.trainer import Optimizer
-from pipeline.training import fit
+from pipeline.run import finish
 from pipeline.training.module import Classifier
 
 TWO_EPOCHS = TINY.replace("max_epochs=1", "max_epochs=2")
@@ -269,10 +269,10 @@ def test_a_diverging_run_fails(command, workdir):
 
 
 def test_a_failing_run_says_why_and_where(command, workdir, monkeypatch):
-    def broken(path):
+    def broken(path, gpu=None):
         raise RuntimeError("no more memory")
 
-    monkeypatch.setattr(fit, "fit", broken)
+    monkeypatch.setattr(finish, "fit", broken)
     done = command("train", f"{TINY} dir=run")
     assert done.code == 1
     assert "failed: RuntimeError: no more memory" in done.err
@@ -282,10 +282,10 @@ def test_a_failing_run_says_why_and_where(command, workdir, monkeypatch):
 
 
 def test_an_interrupted_run_says_so(command, workdir, monkeypatch):
-    def stopped(path):
+    def stopped(path, gpu=None):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fit, "fit", stopped)
+    monkeypatch.setattr(finish, "fit", stopped)
     done = command("train", f"{TINY} dir=run")
     assert done.code == 75
     assert rundir.get_status(workdir / "run")["status"] == "interrupted"
