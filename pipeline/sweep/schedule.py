@@ -210,6 +210,8 @@ def _conclude(path: Path, runs: list[_Run], stopped: bool) -> SweepResult:
     else:
         status = "interrupted" if kinds & {"interrupted", "missing", "running"} else "finished"
     _end(path, runs, status, shown="interrupted" if verdict is None else "ended")
+    for run, outcome in zip(runs, outcomes, strict=True):  # runs that were taken from elsewhere are shown only now
+        outcome["mlflow_run_id"] = read_run_id(run.dir)
     if verdict is None:
         terminal.say("stopped; the same command goes on from there")
     record = {

@@ -1,7 +1,7 @@
 """The road, walked once for all tests."""
 
 import pytest
-from road import LINE, SWEEP
+from road import SINGLE, SWEEP
 from running import call
 
 
@@ -12,7 +12,7 @@ def road(tmp_path_factory):
     said = {}
     for name, module, line in (
         ("prepare", "prepare", "data=digits output=json"),
-        ("train", "train", f"{LINE} output=json"),
+        ("train", "train", f"{SINGLE} output=json"),
         ("sweep", "train", f"{SWEEP} output=json"),
         ("compare", "compare", "sweep=latest output=json"),
     ):

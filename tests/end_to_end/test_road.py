@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from road import LINE, SWEEP
+from road import SINGLE, SWEEP
 from running import REPOSITORY, call, left_in, strict_json
 from torch.nn import functional as F
 
@@ -163,7 +163,7 @@ def test_the_mean_and_spread_are_those_of_the_training_images(road, documents):
 
 def test_the_same_command_gives_the_same_numbers(road, documents):
     folder, _ = road
-    again = call(folder, "train", f"{LINE} output=json").document
+    again = call(folder, "train", f"{SINGLE} output=json").document
     assert again["run"] != documents["train"]["run"]
     assert again["metrics"] == documents["train"]["metrics"]
 

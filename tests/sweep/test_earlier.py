@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 from running import REPOSITORY, TINY, call, refused
 
 from pipeline import rundir
@@ -18,6 +19,7 @@ def copied(tmp_path, monkeypatch):
     """The package in a folder of its own: `train(line)` runs its command, `change(name, old, new)` edits a module."""
     for name in ("pipeline", "conf", "hydra_plugins"):
         shutil.copytree(REPOSITORY / name, tmp_path / "code" / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(REPOSITORY / "pyproject.toml", tmp_path / "code")  # --version, and names of extras
     folder = tmp_path / "work"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -50,8 +52,8 @@ def test_a_comment_retrains_nothing_and_code_that_computes_says_so(copied):
     sweep = first.document["sweep"]
     began = trained_at(sweep)
 
-    change("evidence/page.py", "import", "# A comment.\nimport")
-    change("training/fit.py", "import", "# A comment.\nimport")
+    change("evidence/page.py", "\nfrom ", "\n# A comment.\nfrom ")
+    change("training/fit.py", "\nimport ", "\n# A comment.\nimport ")
     again = train(LINE)
     assert again.document["sweep"] == sweep
     assert trained_at(sweep) == began
@@ -121,6 +123,21 @@ def test_a_single_run_serves_a_sweep_and_another_experiment_is_served(command, w
     assert record["config"]["experiment"]["name"] == "other"
     assert record["arm"] == "kernel_size=3"
     assert record["uid"] != rundir.read_json(Path(single["run"]) / "run.json")["uid"]
+
+
+def test_what_was_taken_is_shown_on_mlflow_like_the_rest(command, workdir):
+    line = LINE.replace("tracking=none", "tracking=local tracking.push_every_s=0.2")
+    wide = command("train", line).document
+    narrow = command("train", line.replace("seed=0,1", "seed=1")).document
+    shown = [run["mlflow_run_id"] for run in narrow["runs"]]
+    assert None not in shown
+    assert not {*shown} & {run["mlflow_run_id"] for run in wide["runs"]}
+    client = MlflowClient(f"sqlite:///{workdir}/mlruns/mlflow.db")
+    for number, run_id in enumerate(shown):
+        run = client.get_run(run_id)
+        assert run.info.status == "FINISHED"
+        assert run.data.tags["mlflow.parentRunId"] == narrow["mlflow_run_id"]
+        assert run.data.metrics["test/acc"] == narrow["runs"][number]["metrics"]["test/acc"]
 
 
 def test_resume_false_takes_nothing(command, workdir):
