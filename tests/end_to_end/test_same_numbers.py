@@ -168,7 +168,8 @@ def of_run(run):
         "metrics": json.loads((run / "status.json").read_text())["metrics"],
     }
     if (run / "invariance.json").exists():
-        found["invariance"] = json.loads((run / "invariance.json").read_text())
+        measured = json.loads((run / "invariance.json").read_text())
+        found["invariance"] = {name: value for name, value in measured.items() if name != "key"}  # which run, no number
     return found
 
 
