@@ -33,6 +33,7 @@ FULL = "trainer.precision=32-true"  # the same on machines with and without bflo
 FEW = f"data.limit_train=64 {BASE}"
 SMALL = "architecture.filters=[4,8]"
 SOURCE = f"{FEW} {FULL} {SMALL} architecture.block=CNAP dir=source"
+AROUND = ("key", "checksum")  # which run, and that no byte was changed: no numbers
 ON_A = "data.class_half=b data@transfer.pretrain=digits transfer.pretrain.class_half=a transfer.pretrain.limit_train=64"
 
 # Name -> the lines of `train`, one after the other in one folder; every run and verdict that they leave is compared.
@@ -169,7 +170,7 @@ def of_run(run):
     }
     if (run / "invariance.json").exists():
         measured = json.loads((run / "invariance.json").read_text())
-        found["invariance"] = {name: value for name, value in measured.items() if name != "key"}  # which run, no number
+        found["invariance"] = {name: value for name, value in measured.items() if name not in AROUND}
     return found
 
 
