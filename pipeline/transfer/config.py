@@ -82,8 +82,9 @@ class Transfer:
         one_of("transfer.network", self.network, NETWORKS)
         for name in ("source", "pretrain"):
             if (value := getattr(self, name)) is not None:
+                given = f".name={value.name}" if isinstance(value, Data) else f"={value}"
                 raise InputError(
-                    f"transfer.{name}={value}: has no effect with transfer={self.strategy}, which trains its own "
+                    f"transfer.{name}{given}: has no effect with transfer={self.strategy}, which trains its own "
                     "sources: networks on halves of the run's classes."
                 )
 

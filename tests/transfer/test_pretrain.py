@@ -105,7 +105,7 @@ def test_the_key_says_what_the_source_is_trained_on(command):
         ("transfer=first_layers data.class_half=a", "data.class_half=a: transfer.network=AnB is a network for half B"),
         ("transfer=first_layers transfer.network=BnA data.class_half=b", "transfer.network=BnA: must be one of AnB"),
         ("transfer=first_layers transfer.depth=9 data.class_half=b", "transfer.depth=9: the source has 3 stages"),
-        (f"transfer=first_layers data.class_half=b {ON_A}", "transfer.pretrain: has no effect"),
+        (f"transfer=first_layers data.class_half=b {ON_A}", "transfer.pretrain.name=digits: has no effect"),
         ("transfer=head_only", "data@transfer.pretrain=NAME"),
         ("data@transfer.pretrain=digitz transfer=head_only", "digitz"),
         (f"transfer=head_only {ON_A} transfer.pretrain.size=0", "data.size=0"),
