@@ -105,3 +105,21 @@ def test_a_run_that_is_a_link_is_not_written_through(sweep, command, workdir):
     shutil.move(sweep[0], workdir / "elsewhere")
     sweep[0].symlink_to(workdir / "elsewhere")
     refused(command("compare", "sweep=sweep"), "is no folder of its own")
+
+
+def test_comparing_a_sweep_tells_no_stranger_a_password(sweep, command, workdir, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret")
+    record = rundir.read_json(workdir / "sweep/sweep.json")
+    record["tracking"] = {"uri": "http://stranger.invalid", "artifacts": None}
+    rundir.write_record(workdir / "sweep/sweep.json", record)
+    done = command("compare", "sweep=sweep output=json")
+    assert done.code == 0
+    assert "not shown on MLflow: http://stranger.invalid: would be told your MLflow user name" in done.err
+
+
+def test_plots_are_not_drawn_through_a_link(sweep, command, workdir):
+    (workdir / "victim").mkdir()
+    shutil.rmtree(workdir / "sweep/plots")
+    (workdir / "sweep/plots").symlink_to(workdir / "victim")
+    refused(command("compare", "sweep=sweep"), "plots: is a link")
+    assert list((workdir / "victim").iterdir()) == []

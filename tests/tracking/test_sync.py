@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -355,7 +356,22 @@ def test_a_directory_cannot_choose_where_names_passwords_and_files_go(run, comma
         return done.document["runs"][0]["error"]
 
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "me")
-    assert "would be told your MLFLOW_TRACKING_USERNAME" in told(uri="http://stranger.invalid", artifacts=None)
+    assert "would be told your MLflow user name" in told(uri="http://stranger.invalid", artifacts=None)
+    assert "without '@'" in told(uri="http://stranger.invalid\\@127.0.0.1/x", artifacts=None)
+    monkeypatch.delenv("MLFLOW_TRACKING_USERNAME")
+    monkeypatch.setenv("MLFLOW_TRACKING_AUTH", "a-plugin")
+    assert "would be told your MLflow user name" in told(uri="http://stranger.invalid", artifacts=None)
+    monkeypatch.delenv("MLFLOW_TRACKING_AUTH")
+    (tmp_path / ".mlflow").mkdir()
+    (tmp_path / ".mlflow/credentials").write_text("[mlflow]\nmlflow_tracking_username = me\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert "would be told your MLflow user name" in told(uri="http://stranger.invalid", artifacts=None)
+    mine = tmp_path / "mine.db"
+    with contextlib.closing(sqlite3.connect(mine)) as other:
+        other.execute("CREATE TABLE people (name TEXT)")
+    before = mine.read_bytes()
+    assert "is no database of MLflow's" in told(uri=f"sqlite:///{mine}", artifacts=None)
+    assert mine.read_bytes() == before
     assert f"uri=sqlite:///{database} on the command line" in told(uri=f"sqlite:///{database}", artifacts=None)
     assert "lie neither" in told(uri=f"sqlite:///{tmp_path}/work/x.db", artifacts=str(database.parent))
     assert "must start with" in told(uri="file:///etc", artifacts=None)
