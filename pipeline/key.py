@@ -71,7 +71,7 @@ class Key:
     source: str
     code: str
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         """The key in one word."""
         return digest(dataclasses.asdict(self))
@@ -122,6 +122,12 @@ def code(package: Path = PACKAGE) -> dict[str, str]:
             if module not in ASIDE:
                 found[module] = _tree_digest(path)
     return found
+
+
+@functools.cache
+def code_digest() -> str:
+    """The code's part of a key."""
+    return digest(code())
 
 
 def _tree_digest(path: Path) -> str:

@@ -9,7 +9,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline import config, data, environment, rundir, transfer
+from pipeline import config, data, environment, transfer
 from pipeline import key as keys
 from pipeline.config import Config
 from pipeline.key import Key
@@ -85,7 +85,7 @@ def resolve(planned: PlannedRun, prepared: data.Prepared) -> ResolvedRun:
     else:
         begins = transfer.record(outline, source)
     definite = dataclasses.replace(config.settled(settings, outline.plan.macs), architecture=outline.section)
-    key = keys.of(definite, prepared.digest, rundir.digest(keys.code()), transfer.deciding(begins))
+    key = keys.of(definite, prepared.digest, keys.code_digest(), transfer.deciding(begins))
     return ResolvedRun(planned, prepared, definite, key)
 
 

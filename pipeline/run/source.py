@@ -104,7 +104,7 @@ def _key(values: str) -> Key:
     shape, classes = prepared.input_shape, len(prepared.classes)
     outline = transfer.outline(settings.architecture, settings.transfer, shape, classes, None)
     definite = replace(config.settled(settings, outline.plan.macs), architecture=outline.section)
-    return keys.of(definite, prepared.digest, rundir.digest(keys.code()), [])
+    return keys.of(definite, prepared.digest, keys.code_digest(), [])
 
 
 def source_run(settings: Config) -> SourceRun | None:

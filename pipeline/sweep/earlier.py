@@ -33,17 +33,17 @@ def serve(sweep: Path, jobs: Sequence[Job], places: Sequence[Path]) -> dict[Path
     if settings is None or not settings.resume:
         return {}
     open_ = {place: job for place, job in zip(places, jobs, strict=True) if not (place / "run.json").exists()}
+    by_key = {job.key.digest: place for place, job in open_.items()}
     taken: dict[Path, Path] = {}
     for record, run in _finished(Path(settings.runs_dir), sweep) if open_ else ():
-        by_key = {job.key.digest: place for place, job in open_.items()}
-        place = by_key.get(record.get("key", ""))
+        place = by_key.get(record["key"])
         if place is None and settings.accept:
             place = next((p for p, job in open_.items() if key.same(record, job.key, settings.accept)), None)
         if place and not rundir.damage(run):
             with contextlib.suppress(OSError):  # it is trained then
                 _copy(run, place, record, open_[place])
                 taken[place] = run
-                del open_[place]
+                by_key.pop(open_.pop(place).key.digest, None)  # arms that are the same have one key
         if not open_:
             break
     return taken
@@ -113,12 +113,12 @@ def reasons(sweep: Path, jobs: Sequence[Job]) -> list[str]:
     wanted = {_cell(job.levels, job.seed): job for job in jobs}
     told: Counter[tuple[str, str]] = Counter()
     for document, path in _sweeps(runs_dir / jobs[0].settings.experiment.name, sweep):
-        for before in document.get("jobs", ()):
+        same = _said(document.get("command", ())) == _said(sys.argv[1:])
+        for before in document["jobs"]:
             with contextlib.suppress(*UNREADABLE):
                 cell = _cell(before["levels"], before["seed"])
                 run = path / before["dir"]
                 record = _record(run) if cell in wanted else None
-                same = _said(document.get("command", ())) == _said(sys.argv[1:])
                 if record and (why := reason(record, wanted[cell], same_command=same)):
                     told[why, str(path)] += 1
                     del wanted[cell]
@@ -139,7 +139,7 @@ def _cell(levels: dict[str, Any], seed: int) -> str:
 
 
 def _sweeps(folder: Path, own: Path) -> Iterator[tuple[dict[str, Any], Path]]:
-    """(sweep.json, directory) of the sweeps in `folder`, the newest first; `own` among them only if it is there."""
+    """(sweep.json, directory) of the sweeps in `folder` but `own`, the newest first."""
     for file in sorted(folder.glob("*/sweep.json"), reverse=True):
         with contextlib.suppress(*UNREADABLE):
             if file.parent.resolve() != own.resolve():
@@ -171,10 +171,9 @@ def _differences(record: dict[str, Any], settings: Config) -> str:
 def other_code(runs: Sequence[Path]) -> list[str]:
     """What a reviewer has to know where a sweep holds runs that other code trained."""
     told: Counter[str] = Counter()
-    ours = rundir.digest(key.code())
     for run in runs:
         with contextlib.suppress(*UNREADABLE):
             record = rundir.read_run(run)
-            if record.get("code_digest") != ours:
+            if record.get("code_digest") != key.code_digest():
                 told[key.other_modules(record)] += 1
     return [f"{n} of {len(runs)} runs were trained by other code (accept=code): {names}" for names, n in told.items()]
