@@ -1,11 +1,10 @@
 """A convolution: the same filters at every position."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline.architecture import geometry
 from pipeline.architecture.kinds.kind import Before, BlockOptions, Entry, Kind, Options
-from pipeline.architecture.kinds.window import CONV_OPTIONS, conv_options, slide
+from pipeline.architecture.kinds.window import CONV_OPTIONS, conv_options, place_filters
 from pipeline.architecture.plans import Layer
 
 if TYPE_CHECKING:
@@ -13,17 +12,10 @@ if TYPE_CHECKING:
 
 
 def _place(entry: Entry, before: Before) -> Layer:
-    depth, _, _ = before.map_for(entry)
-    filters, kernel = entry.options["filters"], entry.options["kernel_size"]
-    layer = slide(entry, before, "conv", "kernel_size", filters)
-    _, height, width = layer.output_shape
-    return replace(
-        layer,
-        params=geometry.conv_params(filters, kernel, depth),
-        macs=geometry.conv_macs(height * width, filters, kernel, depth),
-        formula=f"{filters}*({kernel}*{kernel}*{depth}+1)",
-        options={"filters": filters, **layer.options},
-    )
+    def params(_positions: int, filters: int, kernel: int, depth: int) -> int:
+        return geometry.conv_params(filters, kernel, depth)
+
+    return place_filters(entry, before, "conv", params, "{filters}*({kernel}*{kernel}*{depth}+1)")
 
 
 def _module(layer: Layer, input_shape: tuple[int, ...]) -> "nn.Module":

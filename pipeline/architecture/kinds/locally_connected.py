@@ -1,11 +1,10 @@
 """A convolution without weight sharing: filters of its own at every position. In blocks: weight_sharing=false."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline.architecture import geometry
 from pipeline.architecture.kinds.kind import Before, Entry, Kind
-from pipeline.architecture.kinds.window import CONV_OPTIONS, slide
+from pipeline.architecture.kinds.window import CONV_OPTIONS, place_filters
 from pipeline.architecture.plans import Layer
 
 if TYPE_CHECKING:
@@ -13,17 +12,8 @@ if TYPE_CHECKING:
 
 
 def _place(entry: Entry, before: Before) -> Layer:
-    depth, _, _ = before.map_for(entry)
-    filters, kernel = entry.options["filters"], entry.options["kernel_size"]
-    layer = slide(entry, before, "locally_connected", "kernel_size", filters)
-    _, height, width = layer.output_shape
-    return replace(
-        layer,
-        params=geometry.locally_connected_params(height * width, filters, kernel, depth),
-        macs=geometry.conv_macs(height * width, filters, kernel, depth),
-        formula=f"{height}*{width}*{filters}*({kernel}*{kernel}*{depth}+1)",
-        options={"filters": filters, **layer.options},
-    )
+    formula = "{height}*{width}*{filters}*({kernel}*{kernel}*{depth}+1)"
+    return place_filters(entry, before, "locally_connected", geometry.locally_connected_params, formula)
 
 
 def _module(layer: Layer, input_shape: tuple[int, ...]) -> "nn.Module":

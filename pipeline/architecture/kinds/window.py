@@ -1,5 +1,6 @@
 """What slides a window over a map: the shape, the pads and the receptive field of its output."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from pipeline.architecture import checks, geometry
@@ -51,6 +52,23 @@ def slide(entry: Entry, before: Before, layer_type: str, size_option: str, chann
     layer = bare(entry, layer_type, (channels, height, width), seen.size, seen.jump)
     window = {"kernel_size": kernel, "stride": stride, "padding": padding, "pads": (vertical, horizontal)}
     return replace(layer, options=window)
+
+
+def place_filters(
+    entry: Entry, before: Before, layer_type: str, params: Callable[[int, int, int, int], int], formula: str
+) -> Layer:
+    """The planned layer of filters that slide. `params` counts the weights of (positions, filters, kernel, depth)."""
+    depth, _, _ = before.map_for(entry)
+    filters, kernel = entry.options["filters"], entry.options["kernel_size"]
+    layer = slide(entry, before, layer_type, "kernel_size", filters)
+    _, height, width = layer.output_shape
+    return replace(
+        layer,
+        params=params(height * width, filters, kernel, depth),
+        macs=geometry.conv_macs(height * width, filters, kernel, depth),
+        formula=formula.format(height=height, width=width, filters=filters, kernel=kernel, depth=depth),
+        options={"filters": filters, **layer.options},
+    )
 
 
 def conv_options(section: BlockOptions, filters: int) -> Options:
