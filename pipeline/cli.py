@@ -104,16 +104,16 @@ def main(
     except SystemExit as ended:  # of Hydra, after --package=nosuch, say
         sys.exit(BAD_INPUT if ended.code else DONE)
     except (KeyboardInterrupt, Stopped):
-        print("Interrupted.", file=sys.stderr)
+        terminal.say("Interrupted.")
         sys.exit(INTERRUPTED)
     except UnprintedError as error:
-        print(f"error: {error}", file=sys.stderr)
+        terminal.say(f"error: {error}")
         sys.exit(FAILED)
     except Exception as error:
         message = explain(error, config_name)
         if found := of_machine(error):
             said = f"{message} {machine_said(found, os.getcwd())}" if message else machine_said(found, os.getcwd())
-            print(f"interrupted: {said} Once that is mended, the same command goes on.", file=sys.stderr)
+            terminal.say(f"interrupted: {said} Once that is mended, the same command goes on.")
             sys.exit(INTERRUPTED)
         if message is None:
             raise

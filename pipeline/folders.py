@@ -1,6 +1,7 @@
 """Folders that are made and, where nothing came of it, taken away again; files that are replaced whole."""
 
 import contextlib
+import hashlib
 import os
 import secrets
 import zipfile
@@ -43,6 +44,12 @@ def check_parts(path: Path) -> None:
     with zipfile.ZipFile(path) as parts:
         if damaged := parts.testzip():
             raise ValueError(f"{damaged} is damaged")
+
+
+def sha256(path: Path) -> str:
+    """A file's, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def missing(folder: Path) -> list[Path]:

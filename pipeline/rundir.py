@@ -19,7 +19,6 @@ import os
 import secrets
 import shutil
 import socket
-import sys
 import time
 import traceback
 from collections.abc import Iterator
@@ -27,7 +26,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline import artifacts, folders, records
+from pipeline import artifacts, folders, records, terminal
 from pipeline.directories import find_directories
 from pipeline.errors import NO_ROOM, InputError, machine_said, of_machine
 
@@ -170,19 +169,14 @@ def damage(run: Path, key: str | None = None) -> str | None:
 
 def seals(run: Path) -> dict[str, str]:
     """File -> digest of what a run ends with, for status.json: another run's file would be as whole as its own."""
-    return {name: _seal(run / name) for name in artifacts.sealed_names() if (run / name).exists()}
-
-
-def _seal(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {name: folders.sha256(run / name) for name in artifacts.sealed_names() if (run / name).exists()}
 
 
 def check_sealed(run: Path, name: str) -> None:
     """Raise DamagedError where a file of a finished run is not the one that it ended with."""
     status = get_status(run)
     wanted = status.get("files", {}).get(name) if status["status"] == "finished" else None
-    if wanted and (not (run / name).is_file() or _seal(run / name) != wanted):
+    if wanted and (not (run / name).is_file() or folders.sha256(run / name) != wanted):
         raise DamagedError(f"{run / name}: is not what the run ended with.")
 
 
@@ -377,7 +371,7 @@ def end(path: Path, status: str, **facts: Any) -> None:
             raise
         found = found or error  # there was not even room for its folder
         _unwritten[path.absolute()] = (_on_disk(path), {"status": status, **facts})
-        print(f"{path}: {status}, and that cannot be written down: {machine_said(found, path)}", file=sys.stderr)
+        terminal.say(f"{path}: {status}, and that cannot be written down: {machine_said(found, path)}")
 
 
 _unwritten: dict[Path, tuple[dict[str, Any], dict[str, Any]]] = {}  # what stands there, what should
@@ -507,7 +501,7 @@ def find_sweep(path: str, runs_dir: Path) -> Path:
         try:
             begun[sweep] = read_sweep(sweep).get("started", 0)
         except InputError as error:
-            print(f"left out: {error}", file=sys.stderr)
+            terminal.say(f"left out: {error}")
     if not begun:
         raise InputError(f"sweep=latest: no sweep under runs_dir={runs_dir}. Run `python -m pipeline.train -m ...`.")
     return max(begun, key=lambda sweep: begun[sweep])

@@ -7,6 +7,7 @@ Importing this package imports no torch.
 from pipeline.config.run import (
     Config,
     Experiment,
+    card_of_run,
     flat,
     from_dict,
     from_hydra,
@@ -25,6 +26,7 @@ __all__ = [
     "Optimizer",
     "Tracking",
     "Trainer",
+    "card_of_run",
     "flat",
     "from_dict",
     "from_hydra",

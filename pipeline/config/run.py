@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline import architecture, environment, rundir
+from pipeline import architecture, data, environment, rundir
 from pipeline.augmentation import Augmentation
 from pipeline.config.metrics import METRICS
 from pipeline.config.tracking import Tracking
@@ -197,6 +197,15 @@ def of_run(path: Path) -> Config:
         return from_dict(asked["config"])
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path / 'run.json'}: was written by another version of the code ({error}).") from None
+
+
+def card_of_run(run: Path) -> Path | None:
+    """The page that describes the data of the run at `run`; None where that set is gone, or the run damaged."""
+    try:
+        dataset, settings = rundir.read_run(run)["dataset"], of_run(run)
+        return data.card_of(dataset["dir"], dataset["digest"], settings.data, settings.seed)
+    except (InputError, OSError):
+        return None
 
 
 def settled(settings: Config, macs: int) -> Config:

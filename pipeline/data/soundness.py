@@ -14,6 +14,7 @@ from typing import Any
 
 from pipeline import folders, terminal
 from pipeline.data.prepared import FORMAT
+from pipeline.folders import sha256
 
 
 def is_whole(directory: Path) -> bool:
@@ -86,9 +87,3 @@ def _damaged(directory: Path, manifest: dict[str, Any]) -> str | None:
 def seal(manifest: dict[str, Any]) -> str:
     """A hash of the manifest, as it is without one."""
     return hashlib.sha256(json.dumps(manifest).encode()).hexdigest()
-
-
-def sha256(path: Path) -> str:
-    """A file's, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

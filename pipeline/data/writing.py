@@ -19,8 +19,9 @@ from pipeline.data.prepared import FORMAT, per_class
 from pipeline.data.progress import progress
 from pipeline.data.raw import SPLITS, Photo, Raw, Refused, printable
 from pipeline.data.resize import fit, fit_box
-from pipeline.data.soundness import seal, sha256
+from pipeline.data.soundness import seal
 from pipeline.errors import InputError
+from pipeline.folders import sha256
 
 
 @dataclass(frozen=True)

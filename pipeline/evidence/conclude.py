@@ -4,7 +4,7 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-from pipeline import config, data, folders, rundir
+from pipeline import config, folders, rundir
 from pipeline.config.metrics import contradiction
 from pipeline.errors import InputError
 from pipeline.evidence.analyses import ANALYSES
@@ -95,17 +95,8 @@ def artifacts(sweep: Path) -> list[Path]:
     """The files that say what a sweep found, and on what data."""
     names = ("sweep.json", "verdict.json", "report.html")
     found = [sweep / n for n in names if (sweep / n).exists()] + sorted((sweep / "plots").glob("*.png"))
-    cards = (card for run in sorted(sweep.glob("*/run.json")) if (card := data_card(run.parent)))
+    cards = (card for run in sorted(sweep.glob("*/run.json")) if (card := config.card_of_run(run.parent)))
     return found + list(itertools.islice(cards, 1))
-
-
-def data_card(run: Path) -> Path | None:
-    """The page that describes the data set of a run; None where the prepared set is gone, or the run damaged."""
-    try:
-        dataset, settings = rundir.read_run(run)["dataset"], config.of_run(run)
-        return data.card_of(dataset["dir"], dataset["digest"], settings.data, settings.seed)
-    except InputError:
-        return None
 
 
 def headline(found: Verdict) -> dict[str, float]:

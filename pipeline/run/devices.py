@@ -7,7 +7,6 @@ GPU's UUID: within its own job, SLURM numbers every GPU 0.
 import contextlib
 import os
 import random
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from pipeline import terminal
 from pipeline.config.trainer import Trainer
 from pipeline.errors import InputError
 
@@ -73,7 +73,7 @@ def dealt(count: int, gpus: list[str] | None = None) -> Iterator[list[int]]:
                     return
         if not waited:
             waited = True
-            print(f"waiting for {count} of {len(gpus)} GPUs: other runs hold them", file=sys.stderr, flush=True)
+            terminal.say(f"waiting for {count} of {len(gpus)} GPUs: other runs hold them")
         time.sleep(POLL_S * random.uniform(0.5, 1.5))  # two that each want all would take some and give them back
 
 

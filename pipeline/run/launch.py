@@ -286,7 +286,7 @@ def _wait_for(address: Any) -> None:
                 raise LostProcessError(f"trainer.rdzv_endpoint={where}: nobody there in {HOSTS_S} s") from error
         if not said:
             said = True
-            print(f"waiting for the host at {address[0]}:{address[1]}", file=sys.stderr, flush=True)
+            terminal.say(f"waiting for the host at {address[0]}:{address[1]}")
         time.sleep(0.5)
 
 

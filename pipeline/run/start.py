@@ -1,6 +1,5 @@
 """Begin a run, or go on with it, in its directory."""
 
-import sys
 import time
 from pathlib import Path
 
@@ -66,7 +65,7 @@ def train_run(settings: Config, run: Path, resolved: ResolvedRun | None = None, 
             rundir.start(run, record)
             if advice := record["transfer"].get("advice"):
                 rundir.append_metrics(run, 0, transfer.numbers(advice))
-                print(*transfer.sentences(advice), sep="\n  ", file=sys.stderr)
+                terminal.say("\n  ".join(transfer.sentences(advice)))
         with live.show_run(run, settings.tracking):
             launch.train(run)
 

@@ -6,10 +6,11 @@ minutes after its end, and then that there is none such.
 """
 
 import subprocess
-import sys
 import time
 
 from submitit.slurm.slurm import SlurmInfoWatcher, SlurmJob
+
+from pipeline import terminal
 
 LOOK_S = 60  # between two looks at most; a job that ends well is seen at once, by its result's file
 ANSWER_S = 60
@@ -42,7 +43,7 @@ class Watcher(SlurmInfoWatcher):
                 self._info_dict.update(_queued(open_))
         except OSError as error:
             if str(error) != self.said:
-                print(f"mind: SLURM does not say how its jobs are: {error}", file=sys.stderr)
+                terminal.mind([f"SLURM does not say how its jobs are: {error}"])
             self.said = str(error)
         self._last_status_check = time.time()
         self._finished |= {job for job in open_ if self.is_done(job, mode="cache")}

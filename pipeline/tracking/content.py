@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline import artifacts, config, data, rundir, transfer
-from pipeline.errors import InputError
+from pipeline import artifacts, config, rundir, transfer
 from pipeline.names import shortened
 from pipeline.tracking.state import read_state
 
@@ -88,7 +87,7 @@ def _read_run(run: Path) -> Content:
         params={
             k: str(v) for k, v in flat.items() if k.split(".")[0] not in ("tracking", "experiment", "dir", "output")
         },
-        first=[*_files(run, "first"), *(_find_card(run, dataset) if alone else ())],
+        first=[*_files(run, "first"), *([File(card)] if alone and (card := config.card_of_run(run)) else [])],
         last=_files(run, "last"),
         dataset={
             "name": dataset["name"],
@@ -114,16 +113,6 @@ def _transfer_tags(record: dict[str, Any]) -> dict[str, str]:
         chosen = {"transfer_quadrant": advice["quadrant"], "transfer_strategy": advice["strategy"]}
         tags |= chosen | {"transfer_reasons": "\n".join(transfer.sentences(advice))}
     return tags
-
-
-def _find_card(run: Path, dataset: dict[str, Any]) -> list[File]:
-    """The page that describes the data; nothing where the prepared set is gone by now."""
-    try:
-        settings = config.of_run(run)
-        card = data.card_of(dataset["dir"], dataset["digest"], settings.data, settings.seed)
-    except (InputError, OSError):
-        return []
-    return [File(card)] if card else []
 
 
 def _read_sweep(sweep: Path) -> Content:

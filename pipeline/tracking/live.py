@@ -5,13 +5,12 @@ Nothing here stops a run, or holds up its end for longer than `tracking.wait_s` 
 
 import contextlib
 import logging
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline import rundir
+from pipeline import rundir, terminal
 from pipeline.bounded import within
 from pipeline.config.tracking import Tracking
 from pipeline.tracking import unsent
@@ -180,4 +179,4 @@ def send_missed(runs_dir: Path, tracking: Tracking, seconds: float = 10.0) -> No
     with contextlib.suppress(TimeoutError):
         within(seconds + tracking.wait_s / 2, send_all)
     if done:
-        print(f"tracking: sent what {len(done)} earlier runs under {runs_dir} had missed", file=sys.stderr)
+        terminal.say(f"tracking: sent what {len(done)} earlier runs under {runs_dir} had missed")
