@@ -40,6 +40,14 @@ def test_weights_of_another_run_are_not_evaluated(sweep, command):
     refused(command("evaluate", f"run={sweep[0]} invariance=false"), "best.ckpt: is not what the run ended with")
 
 
+def test_weights_of_another_run_are_not_started_from(sweep, command):
+    shutil.copy(sweep[1] / "checkpoints/best.ckpt", sweep[0] / "checkpoints/best.ckpt")
+    line = f"{TINY} transfer=head_only transfer.source={sweep[0]} data=photo_patches data.size=8 dir=run"
+    line = line.replace("architecture.filters=[4,8]", "")  # the source's own
+    refused(command("train", line), "best.ckpt: is not what the run ended with")
+    assert not Path("run").exists()
+
+
 def test_the_last_checkpoint_does_not_replace_the_curves_of_the_best(command, workdir):
     assert command("train", f"{TINY} experiment.invariance=true dir=run").code == 0
     before = (workdir / "run/invariance.json").read_bytes()

@@ -14,7 +14,7 @@ from pipeline import key as keys
 from pipeline.config import Config
 from pipeline.key import Key
 from pipeline.run.source import SourceRun, find_source, input_of, source_run
-from pipeline.transfer import Outline
+from pipeline.transfer import Outline, Source
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class ResolvedRun:
 
     planned: PlannedRun
     prepared: data.Prepared
+    source: Source | None  # found with its weights, unless it is a source run, which may not be trained yet
     definite: Config  # the settings, with what was left open and decides bits settled
     key: Key
 
@@ -86,13 +87,13 @@ def resolve(planned: PlannedRun, prepared: data.Prepared) -> ResolvedRun:
         begins = transfer.record(outline, source)
     definite = dataclasses.replace(config.settled(settings, outline.plan.macs), architecture=outline.section)
     key = keys.of(definite, prepared.digest, keys.code_digest(), transfer.deciding(begins))
-    return ResolvedRun(planned, prepared, definite, key)
+    return ResolvedRun(planned, prepared, source, definite, key)
 
 
 def make_record(resolved: ResolvedRun, arm: str) -> dict[str, Any]:
     """What run.json says of a new run: what was left open is settled, for whoever takes it up on another machine."""
     settings, prepared, trained = resolved.settings, resolved.prepared, resolved.planned.source_run
-    source = find_source(settings, trained)
+    source = find_source(settings, trained) if trained else resolved.source
     outline = transfer.settle(settings.architecture, settings.transfer, prepared, settings.data, settings.seed, source)
     begins = transfer.record(outline, source)
     if trained:

@@ -22,8 +22,7 @@ def check_trust(tracking: Tracking) -> None:
     assert tracking.uri
     say = f"uri={tracking.uri} on the command line of pipeline.sync says that it may be"
     if tracking.remote:
-        here = urllib.parse.urlsplit(tracking.uri).hostname in ("127.0.0.1", "localhost", "::1")
-        if not here and os.environ.get("MLFLOW_TRACKING_URI") != tracking.uri and _has_credentials():
+        if os.environ.get("MLFLOW_TRACKING_URI") != tracking.uri and _has_credentials():
             raise InputError(f"{tracking.uri}: would be told your MLflow user name and password or token; {say}.")
         return
     database = Path(tracking.uri.removeprefix("sqlite:///")).resolve()

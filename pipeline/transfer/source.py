@@ -47,6 +47,8 @@ def of_run(run: Path, named: str, weights: bool = True) -> Source:
     if weights and not file.exists():
         status = rundir.get_status(run)["status"]
         raise InputError(f"transfer.source={named}: holds no checkpoints/best.ckpt (its status is {status}).")
+    if weights:
+        rundir.check_sealed(run, "checkpoints/best.ckpt")
     try:
         shape, classes = tuple(record["dataset"]["input_shape"]), len(record["dataset"]["classes"])
         section = concrete(architecture.section(record["config"]["architecture"]), shape, classes)

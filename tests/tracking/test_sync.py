@@ -357,6 +357,7 @@ def test_a_directory_cannot_choose_where_names_passwords_and_files_go(run, comma
 
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "me")
     assert "would be told your MLflow user name" in told(uri="http://stranger.invalid", artifacts=None)
+    assert "would be told your MLflow user name" in told(uri="http://127.0.0.1:9", artifacts=None)  # whose is the port?
     assert "without '@'" in told(uri="http://stranger.invalid\\@127.0.0.1/x", artifacts=None)
     monkeypatch.delenv("MLFLOW_TRACKING_USERNAME")
     monkeypatch.setenv("MLFLOW_TRACKING_AUTH", "a-plugin")
