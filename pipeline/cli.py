@@ -55,57 +55,28 @@ def main(
     `schema` is the dataclass of a command that has a configuration of its own, conf/<config_name>.yaml.
     Nothing is written before the configuration is known to be good.
     """
-    import hydra
-    from hydra.core.config_store import ConfigStore
-    from hydra.core.hydra_config import HydraConfig
-
-    from pipeline import config
-    from pipeline import no_code as hostile
-
     global _multirun
     _multirun = sweep
     # OpenMP's threads wait by spinning, for as long as they like where they are no more than the cores. Beside any
     # other process that costs 5 to 50 times the time (two runs of two threads on two cores: 230 images/s each of the
     # notes' CNN, 2,400 with this); alone the same speed. No bits depend on it. Read when torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+    # These take away threads that a run asks for: with one of two missing, oneDNN waits for it for ever in the backward
+    # pass of a convolution, where no signal is heard.
+    for name in ("OMP_THREAD_LIMIT", "OMP_DYNAMIC", "OMP_MAX_ACTIVE_LEVELS"):
+        os.environ.pop(name, None)
     # Hydra would print its own report and exit with 1; we word the message and choose the code.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-
-    def task(cfg: DictConfig) -> None:
-        global _exit_code, _error
-        try:
-            # A launcher's process may stand elsewhere; relative paths mean what they mean where the command was given.
-            # As it was put there: a folder may be called ${x}, which would be looked up.
-            os.chdir(OmegaConf.to_container(HydraConfig.get().runtime, resolve=False)["cwd"])  # type: ignore
-            _exit_code = job(cfg)
-        except Exception as error:  # kept from Hydra, which would print a line of its own about it
-            _error = error
-
-    # Hydra finds "module of the task" by it; the function must be importable for launchers that pickle it.
-    task.__module__ = job.__module__
     try:
-        check_folder()
-        hostile.refuse_code()
-        config.register()
-        if schema:
-            ConfigStore.instance().store(name=f"{config_name}_schema", node=schema)
-        flags = check_arguments(sys.argv[1:])
-        if flags.hydra_help and not flags.help:
-            print(hydra_help())
-            sys.exit(DONE)
-        if not flags.info:  # which Hydra prints by a logger
-            log = logging.StreamHandler(sys.stderr)
-            log.setFormatter(terminal.Formatter("%(levelname)s %(name)s: %(message)s"))
-            logging.basicConfig(handlers=[log], level=logging.WARNING)
-        with interruptible():
-            hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(task)()
-        if _error:
-            raise _error
+        _compose(config_name, job, schema)
     except SystemExit as ended:  # of Hydra, after --package=nosuch, say
         sys.exit(BAD_INPUT if ended.code else DONE)
     except (KeyboardInterrupt, Stopped):
         terminal.say("Interrupted.")
         sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # `--help | head` has read enough
+        _to_nowhere()
+        sys.exit(DONE)
     except UnprintedError as error:
         terminal.say(f"error: {error}")
         sys.exit(FAILED)
@@ -120,6 +91,45 @@ def main(
         terminal.say(f"error: {message}")
         sys.exit(BAD_INPUT)
     sys.exit(_exit_code)
+
+
+def _compose(config_name: str, job: Callable[[DictConfig], int], schema: type | None) -> None:
+    """Have Hydra compose what the command line asks for, and do `job` with it, or the sweep."""
+    import hydra
+    from hydra.core.config_store import ConfigStore
+    from hydra.core.hydra_config import HydraConfig
+
+    from pipeline import config, no_code
+
+    def task(cfg: DictConfig) -> None:
+        global _exit_code, _error
+        try:
+            # A launcher's process may stand elsewhere; relative paths mean what they mean where the command was given.
+            # As it was put there: a folder may be called ${x}, which would be looked up.
+            os.chdir(OmegaConf.to_container(HydraConfig.get().runtime, resolve=False)["cwd"])  # type: ignore
+            _exit_code = job(cfg)
+        except Exception as error:  # kept from Hydra, which would print a line of its own about it
+            _error = error
+
+    # Hydra finds "module of the task" by it; the function must be importable for launchers that pickle it.
+    task.__module__ = job.__module__
+    check_folder()
+    no_code.refuse_code()
+    config.register()
+    if schema:
+        ConfigStore.instance().store(name=f"{config_name}_schema", node=schema)
+    flags = check_arguments(sys.argv[1:])
+    if flags.hydra_help and not flags.help:
+        print(hydra_help())
+        return
+    if not flags.info:  # which Hydra prints by a logger
+        log = logging.StreamHandler(sys.stderr)
+        log.setFormatter(terminal.Formatter("%(levelname)s %(name)s: %(message)s"))
+        logging.basicConfig(handlers=[log], level=logging.WARNING)
+    with interruptible():
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(task)()
+    if _error:
+        raise _error
 
 
 def emit(output: str, document: dict[str, Any], table: Callable[[], None]) -> None:
@@ -159,7 +169,7 @@ def check_folder() -> None:
 def check_arguments(arguments: list[str]) -> argparse.Namespace:
     """Hydra's flags and the overrides, as it will read them. Raises InputError for what is not for us.
 
-    That is what would let a command line name code to run (see hostile.py for files), and what Hydra fails over.
+    That is what would let a command line name code to run (see no_code.py for files), and what Hydra fails over.
     """
     flags = _parser().parse_args(arguments)
     for flag, why in REFUSED.items():

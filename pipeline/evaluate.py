@@ -67,7 +67,7 @@ def job(cfg: DictConfig) -> int:
 
 def predictions_are_bad(run: Path) -> bool:
     """Whether the run finished, and has no predictions that can be read and are its own."""
-    if rundir.get_status(run)["status"] != "finished":
+    if rundir.get_status(run).status != "finished":
         return False
     try:
         rundir.read_predictions(run)

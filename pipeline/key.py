@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.records import RunRecord
 from pipeline.rundir import digest
 
 ACCEPT = "accept=code takes what was trained before as it is"
@@ -44,6 +45,7 @@ ASIDE = frozenset(
         "data/fetch.py",
         "data/findings.py",
         "data/leaks.py",
+        "data/overlap.py",
         "data/progress.py",
         "data/sheet.py",
         "evaluation/plots.py",
@@ -81,17 +83,16 @@ class Key:
         return dataclasses.replace(self, code=code).digest
 
 
-def same(record: dict[str, Any], wanted: Key, accept: str | None) -> bool:
+def same(record: RunRecord, wanted: Key, accept: str | None) -> bool:
     """Whether the run of this run.json is the wanted one; with accept=code, whatever code trained it."""
     if accept is None:
-        return record.get("key") == wanted.digest
+        return record.key == wanted.digest
     return not set(changed(record, wanted)) - {"code"}
 
 
-def changed(record: dict[str, Any], wanted: Key) -> list[str]:
+def changed(record: RunRecord, wanted: Key) -> list[str]:
     """The parts of the key that differ between the run of this run.json and the wanted one."""
-    parts = record.get("key_parts", {})
-    return [name for name, value in dataclasses.asdict(wanted).items() if parts.get(name) != value]
+    return [name for name, value in dataclasses.asdict(wanted).items() if record.key_parts.get(name) != value]
 
 
 def of(config: Any, data: str, code: str, source: Any) -> Key:
@@ -167,9 +168,9 @@ def _written(node: Any, out: list[str]) -> None:
         out.append(repr(node))
 
 
-def other_modules(record: dict[str, Any]) -> str:
+def other_modules(record: RunRecord) -> str:
     """The modules that are others than when the run of this run.json was begun, three of them at most by name."""
-    then, now = record.get("code", {}), code()
+    then, now = record.code, code()
     return listed([name for name in sorted({*then, *now}) if then.get(name) != now.get(name)])
 
 

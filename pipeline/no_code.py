@@ -112,7 +112,12 @@ def _environment(*arguments: Any, _node_: Any) -> Any:
     return oc.env(*arguments)
 
 
-SECTION = object()  # the value of what has children
+class _Section:
+    def __repr__(self) -> str:
+        return "{...}"
+
+
+SECTION = _Section()  # the value of what has children
 
 
 def _is_below(key: str, place: str) -> bool:

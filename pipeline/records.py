@@ -1,119 +1,249 @@
-"""What the documents of a run and a sweep hold. They are checked where they are read, so that nobody else has to ask.
+"""The documents of a run and a sweep, typed. They are checked where they are read, so that nobody else has to ask.
 
-A shape says as much as our own code relies on; there may be more. {"name": shape}: an object with that field, "name?":
-where it is there; {str: shape}: an object with any fields; [shape]: a list; a set: one of these words; else types.
+A field with a default need not be there, and is not written where it has that value. What is there besides is left
+alone: another version may have more to say.
 """
 
-from typing import Any
+import dataclasses
+import functools
+import types
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from pipeline.perturbations import PERTURBATIONS
+T = TypeVar("T")
 
-NUMBER = (int, float)
-TEXT_OR_NONE = (str, type(None))
-
-STATUS = {
-    "status": {"running", "finished", "failed", "interrupted"},
-    "pid?": int,
-    "host?": str,
-    "started?": NUMBER,
-    "ended?": NUMBER,
-    "error?": str,
-    "resumed?": int,
-    "spent?": NUMBER,
-    "metrics?": {str: NUMBER},
-    "parameters?": {"total": int, "trainable": int},
-    "seconds?": NUMBER,
-    "key?": str,
-    "files?": {str: str},
-}
-
-# What status.json says besides of a run that finished
-FINISHED = {"metrics": {str: NUMBER}, "parameters": {"total": int, "trainable": int}, "seconds": NUMBER}
-
-RUN = {
-    "config": {
-        "seed": int,
-        "runs_dir": str,
-        "architecture": {str: object},
-        "tracking": {"uri": TEXT_OR_NONE},
-        "experiment": {"name": str},
-    },
-    "key": str,
-    "key_parts?": {str: str},
-    "code?": {str: str},
-    "code_digest?": str,
-    "uid?": str,
-    "arm": str,
-    "dataset": {
-        "name": str,
-        "dir": str,
-        "digest": str,
-        "input_shape": [int],
-        "classes": [object],
-        "counts": {"train": int, "test": int, str: int},
-    },
-    "transfer?": {str: object},
-    "parameters": int,
-    "macs": int,
-    "git_sha?": TEXT_OR_NONE,
-}
-
-SWEEP = {
-    "experiment": {"name": str, "question": str, "metric": str, "mode": str, "smallest_effect": NUMBER},
-    "factors": [str],
-    "accepted?": [str],
-    "jobs": [{"levels": {str: object}, "seed": int, "dir": str, "key": str}],
-    "started?": NUMBER,
-    "uid?": str,
-    "tracking?": {"uri": TEXT_OR_NONE},
-    "git_sha?": TEXT_OR_NONE,
-}
-
-ROW = {"step": NUMBER, "time_ms": NUMBER, "metrics": {str: NUMBER}}
-
-CURVE = [[NUMBER]]
-# A kind that is newer than the run is not there.
-CURVES = {"rotation": CURVE, "scale": CURVE, "shift": CURVE} | {f"{kind}?": CURVE for kind in PERTURBATIONS}
-INVARIANCE = CURVES | {"agreement": CURVES, "key?": str}
-
-TRACKING = {
-    "tracking": {"uri": TEXT_OR_NONE, "artifacts?": TEXT_OR_NONE, "wait_s?": NUMBER, "push_every_s?": NUMBER},
-    "mlflow_run_id": TEXT_OR_NONE,
-    "tries": int,
-    "begun": bool,
-    "rows": int,
-    "files": {str: int},
-    "status": str,
-    "ended": (list, type(None)),
-    "last_row?": str,
-    "attached?": {"files": [str], "metrics": {str: NUMBER}},
-}
+VERSION = 1  # of the documents; one that says none is of the first. A higher one is refused
 
 
-def misfit(value: Any, shape: Any, name: str = "") -> str | None:
-    """Where `value` is not of `shape`, in a few words; None where it is."""
-    if isinstance(shape, set):
-        return None if isinstance(value, str) and value in shape else f"{name} is none of {', '.join(sorted(shape))}"
-    if isinstance(shape, list):
+@dataclass(frozen=True)
+class Parameters:
+    """How many numbers a network has."""
+
+    total: int
+    trainable: int
+
+
+Word = Literal["running", "finished", "failed", "interrupted", "missing", "damaged"]  # the last two on no disk
+
+
+@dataclass(frozen=True)
+class Status:
+    """status.json: what became of a run or a sweep, as far as it has come."""
+
+    status: Word
+    pid: int | None = None
+    host: str | None = None
+    started: float | None = None  # seconds since 1970, as `ended`
+    ended: float | None = None
+    error: str | None = None
+    resumed: int = 0  # how often it was taken up
+    spent: float = 0.0  # seconds of training before it was taken up the last time
+    metrics: dict[str, float] = field(default_factory=dict)  # of a run that finished, as all that follows
+    parameters: Parameters | None = None
+    seconds: float | None = None  # of training, over all attempts
+    key: str | None = None  # that of run.json
+    files: dict[str, str] = field(default_factory=dict)  # name -> SHA-256 of the sealed ones
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Examples of each split."""
+
+    train: int
+    val: int
+    test: int
+
+    @property
+    def total(self) -> int:
+        """Of all three."""
+        return self.train + self.val + self.test
+
+
+@dataclass(frozen=True)
+class DatasetRecord:
+    """The data of a run."""
+
+    name: str
+    dir: str
+    digest: str
+    input_shape: tuple[int, ...]  # (C, H, W)
+    classes: list[Any]
+    counts: Counts
+    group: str | None = None  # the column whose groups no split divides
+
+
+@dataclass(frozen=True)
+class _Experiment:
+    name: str
+
+
+@dataclass(frozen=True)
+class _Tracking:
+    uri: str | None
+
+
+@dataclass(frozen=True)
+class _Config:
+    """What of a run's configuration is read where the whole is not made a Config."""
+
+    seed: int
+    runs_dir: str
+    architecture: dict[str, Any]
+    tracking: _Tracking
+    experiment: _Experiment
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """run.json: what was asked, and all that decides a run's numbers. Written once."""
+
+    config: dict[str, Any]  # as `config.to_dict` gives it
+    key: str
+    arm: str  # its levels in a sweep, in words
+    dataset: DatasetRecord
+    parameters: int
+    macs: int  # of one input
+    uid: str = ""  # by which MLflow's run is found again
+    key_parts: dict[str, str] = field(default_factory=dict)
+    transfer: dict[str, Any] = field(default_factory=dict)  # as transfer/record.py gives it
+    code_digest: str = ""
+    code: dict[str, str] = field(default_factory=dict)  # module -> digest
+    git_sha: str | None = None
+    environment: dict[str, Any] = field(default_factory=dict)
+    taken_from: str | None = None  # the directory of the run that this one is a copy of
+
+    def __post_init__(self) -> None:
+        _parsed(_Config, self.config, "config")
+
+
+@dataclass(frozen=True)
+class _Question:
+    name: str
+    question: str
+    metric: str
+    mode: str
+    smallest_effect: float
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """A run of a sweep, and where it lies."""
+
+    levels: dict[str, Any]
+    seed: int
+    dir: str  # in the sweep's
+    key: str
+    overrides: list[str] = field(default_factory=list)
+    work: str = ""  # its key without the code
+
+
+@dataclass(frozen=True)
+class SweepRecord:
+    """sweep.json: the question and the runs."""
+
+    experiment: dict[str, Any]  # that section of the configuration
+    factors: list[str]
+    jobs: list[JobRecord]
+    warnings: list[str] = field(default_factory=list)
+    accepted: list[str] = field(default_factory=list)  # what the verdict says of runs that other code trained
+    started: float = 0.0
+    command: list[str] = field(default_factory=list)
+    git_sha: str | None = None
+    uid: str = ""
+    tracking: dict[str, Any] = field(default_factory=dict)  # anybody's: `tracking_of` checks it
+
+    def __post_init__(self) -> None:
+        _parsed(_Question, self.experiment, "experiment")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of metrics.jsonl."""
+
+    step: int
+    time_ms: int
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Invariance:
+    """What invariance.json says: by perturbation, [amount, share] over its grid."""
+
+    accuracy: dict[str, list[tuple[float, float]]]
+    agreement: dict[str, list[tuple[float, float]]]
+    key: str | None = None
+
+
+def to_json(record: Any) -> dict[str, Any]:
+    """A record as its document, with the version of its format."""
+    plain = dataclasses.asdict(record)
+    defaults = {f.name: _default(f) for f in dataclasses.fields(record)}
+    return {"version": VERSION} | {name: value for name, value in plain.items() if value != defaults[name]}
+
+
+def _default(one: dataclasses.Field[Any]) -> Any:
+    return one.default_factory() if one.default_factory is not dataclasses.MISSING else one.default
+
+
+def parse(kind: type[T], document: Any) -> T:
+    """The record of `kind` that a document is. Raises ValueError that says where it is none, in a few words."""
+    version = document.get("version", 1) if isinstance(document, dict) else 1
+    if type(version) is not int or version > VERSION:
+        raise ValueError(f"its format is {version}, and this version of convtrial knows those up to {VERSION}")
+    return _parsed(kind, document, "")
+
+
+def _parsed(kind: Any, value: Any, name: str) -> Any:
+    """`value` as JSON gives it, as the type `kind`; `name` is where it stands."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if dataclasses.is_dataclass(kind):
+        return _record(kind, value, name)
+    if origin is Literal:
+        if value not in inner:
+            raise ValueError(f"{name} is none of {', '.join(sorted(inner))}")
+        return value
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in inner:
+            return None
+        return _parsed(next(one for one in inner if one is not type(None)), value, name)
+    if hasattr(kind, "_fields"):  # a NamedTuple
+        return kind(*_each(tuple(get_type_hints(kind).values()), value, name))
+    if origin is tuple and Ellipsis not in inner:
+        return _each(inner, value, name)
+    if origin in (list, tuple):
         if not isinstance(value, list):
-            return f"{name} is no list"
-        return next((said for one in value if (said := misfit(one, shape[0], f"an item of {name}"))), None)
-    if not isinstance(shape, dict):
-        kinds = shape if isinstance(shape, tuple) else (shape,)
-        fits = isinstance(value, kinds) and not (isinstance(value, bool) and int in kinds)
-        return None if fits else f"{name} is of the wrong kind"
+            raise ValueError(f"{name} is no list")
+        return origin(_parsed(inner[0], one, f"an item of {name}") for one in value)
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise ValueError(f"{name or 'it'} is no object")
+        return {key: _parsed(inner[1], one, f"{name}.{key}") for key, one in value.items()}
+    fits = kind is Any or isinstance(value, (int, float) if kind is float else kind)
+    if not fits or (isinstance(value, bool) and kind in (int, float)):
+        raise ValueError(f"{name} is of the wrong kind")
+    return value
+
+
+def _each(kinds: tuple[Any, ...], value: Any, name: str) -> tuple[Any, ...]:
+    if not isinstance(value, list) or len(value) != len(kinds):
+        raise ValueError(f"{name} is of the wrong kind")
+    return tuple(_parsed(kind, one, name) for kind, one in zip(kinds, value, strict=True))
+
+
+def _record(kind: Any, value: Any, name: str) -> Any:
     if not isinstance(value, dict):
-        return f"{name or 'it'} is no object"
-    for key, inner in shape.items():
-        if key is str:
-            fields = {f"{name}.{field}": one for field, one in value.items()}
-        elif key.removesuffix("?") in value:
-            fields = {f"{name}.{key}".strip(".?"): value[key.removesuffix("?")]}
-        elif key.endswith("?"):
-            continue
-        else:
-            return f"it lacks {f'{name}.{key}'.strip('.')}"
-        for field, one in fields.items():
-            if said := misfit(one, inner, field):
-                return said
-    return None
+        raise ValueError(f"{name or 'it'} is no object")
+    found = {}
+    for one, of_type in _fields(kind):
+        inside = f"{name}.{one.name}".strip(".")
+        if one.name in value:
+            found[one.name] = _parsed(of_type, value[one.name], inside)
+        elif one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING:
+            raise ValueError(f"it lacks {inside}")
+    return kind(**found)
+
+
+@functools.cache
+def _fields(kind: type) -> list[tuple[dataclasses.Field[Any], Any]]:
+    hints = get_type_hints(kind)
+    return [(one, hints[one.name]) for one in dataclasses.fields(kind)]

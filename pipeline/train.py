@@ -17,7 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from pipeline import cli, config, data, rundir, stopping, terminal
+from pipeline import cli, config, data, rundir, stopping, terminal, transfer
 from pipeline.config import Config
 from pipeline.errors import InputError
 from pipeline.evidence import print_verdict
@@ -70,12 +70,13 @@ def _train(settings: Config) -> Path:
         prepared = prepare_data([settings, *([source.settings] if source else [])])
         planned = planned or plan_run(settings, advise=False)
         resolved = resolve(planned, prepared[0])
+        terminal.mind(transfer.seen_sentences([resolved.seen.get("test", 0)]))
         run = choose_directory(resolved, fresh)
         try:
             if first := planned.first:
                 with progress.shown([(first.label, first.dir)]):
                     train_source(first)
-            if rundir.get_status(run)["status"] != "finished" or rundir.damage(run):
+            if rundir.get_status(run).status != "finished" or rundir.damage(run):
                 with progress.shown([(run.name, run)]):
                     train_run(settings, run, resolved)
         except stopping.Stopped:

@@ -19,7 +19,7 @@ def state(run):
         "callbacks": str(found["callbacks"]),
         "steps": found["global_step"],
         "rows": decided(run),
-        "metrics": rundir.get_status(run)["metrics"],
+        "metrics": rundir.get_status(run).metrics,
         "logits": np.load(run / "predictions.npz")["logits"].tolist(),
     }
 
@@ -27,7 +27,7 @@ def state(run):
 def decided(run):
     """Its metric rows, without what the clock and the machine had to do with them."""
     return [
-        (row["step"], {k: v for k, v in row["metrics"].items() if not k.startswith(("time/", "system/"))})
+        (row.step, {k: v for k, v in row.metrics.items() if not k.startswith(("time/", "system/"))})
         for row in rundir.metric_rows(run)
     ]
 
@@ -39,7 +39,7 @@ def states(sweep):
 
 def ledger(sweep):
     """What became of each run of a sweep, by its directory's name."""
-    return {run.parent.name: rundir.get_status(run.parent)["status"] for run in sorted(sweep.glob("*/run.json"))}
+    return {run.parent.name: rundir.get_status(run.parent).status for run in sorted(sweep.glob("*/run.json"))}
 
 
 def tracked(folder, experiment="train"):

@@ -99,7 +99,7 @@ def test_a_closed_terminal_is_a_request_to_stop(line, runs, workdir):
     os.close(end)
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 75
-    found = [rundir.get_status(run)["status"] for run in sorted((workdir / "sweep").glob("*")) if run.is_dir()]
+    found = [rundir.get_status(run).status for run in sorted((workdir / "sweep").glob("*")) if run.is_dir()]
     assert found == ["interrupted"] * runs
 
 
@@ -171,7 +171,7 @@ def test_outputs_that_are_closed(shell):
 @pytest.mark.slow
 def test_training_with_outputs_that_are_closed(shell, workdir):
     assert shell("train", f"{TINY} dir=run <&- >&- 2>&-") == (0, "", "")
-    assert rundir.get_status(workdir / "run")["status"] == "finished"
+    assert rundir.get_status(workdir / "run").status == "finished"
     code, out, _ = shell("train", f"{TINY} dir=again output=json 2>&-")
     assert (code, out[0], out[-2:]) == (0, "{", "}\n")  # nothing but the document
 
@@ -218,6 +218,15 @@ def test_what_is_written_is_as_open_as_the_user_says(umask, command, workdir):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+@pytest.mark.parametrize("variable", ["OMP_THREAD_LIMIT=1", "OMP_DYNAMIC=true", "OMP_MAX_ACTIVE_LEVELS=0"])
+def test_threads_are_not_taken_away_by_the_environment(variable, process, monkeypatch):
+    """oneDNN waited for the missing one of two for ever."""
+    monkeypatch.setenv(*variable.split("="))
+    done = process("train", f"{TINY} trainer.threads=2 tracking=none dir=run", timeout_s=120)
+    assert done.code == 0, done.err
+
+
 def test_so_is_what_a_sweep_of_several_processes_writes(umask, process, workdir):
     line = f"-m {TINY.replace('tracking=none', 'tracking=local')} seed=0,1 dir=sweep trainer=ddp_cpu"
     done = process("train", line)  # in one of its own: torch's agent leaves its files open

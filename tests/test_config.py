@@ -209,8 +209,8 @@ def step(tmp_path, built, prepared_dir):
 def learned(run):
     """Whether the run finished, with numbers, and moved its weights."""
     status = rundir.get_status(run)
-    assert status["status"] == "finished", status
-    assert all(torch.tensor(value).isfinite() for value in status["metrics"].values())
+    assert status.status == "finished", status
+    assert all(torch.tensor(value).isfinite() for value in status.metrics.values())
     state = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     assert state["global_step"] >= 2
     asked = rundir.read_json(run / "run.json")

@@ -246,9 +246,13 @@ def test_a_number_that_was_changed_by_a_bit_is_found_out(tmp_path):
     rundir.set_status(tmp_path, "finished", seconds=2.5, metrics={"test/acc": 0.75})
     text = (tmp_path / "status.json").read_text()
     (tmp_path / "status.json").write_text(text.replace("0.75", "0.95"))
-    assert rundir.get_status(tmp_path)["status"] == "damaged"
+    assert rundir.get_status(tmp_path).status == "damaged"
+    lines = text.splitlines()
+    unchecked = [line for line in lines if "checksum" not in line]
+    (tmp_path / "status.json").write_text("\n".join(unchecked).replace(",\n}", "\n}"))
+    assert "its checksum is gone" in rundir.get_status(tmp_path).error
     (tmp_path / "status.json").write_text(" " + text)
-    assert rundir.get_status(tmp_path)["metrics"] == {"test/acc": 0.75}
+    assert rundir.get_status(tmp_path).metrics == {"test/acc": 0.75}
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")

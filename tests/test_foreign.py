@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from running import TINY, refused
 
-from pipeline import environment, rundir
+from pipeline import data, environment, rundir
+from pipeline.rundir.documents import write_checked
 
 LINE = f"-m {TINY} architecture.kernel_size=1,3 seed=0,1 output=json"
 
@@ -32,12 +33,26 @@ def test_a_metric_that_was_changed_is_noticed(sweep, command):
     rows = (sweep[0] / "metrics.jsonl").read_text()
     assert '"val/acc": 0.' in rows
     (sweep[0] / "metrics.jsonl").write_text(rows.replace('"val/acc": 0.', '"val/acc": 0.9', 1))
-    assert "metrics.jsonl: is not what the run ended with" in (rundir.damage(sweep[0]) or "")
+    assert "metrics.jsonl, line 1: is no row of metrics: its checksum is another" in (rundir.damage(sweep[0]) or "")
 
 
 def test_weights_of_another_run_are_not_evaluated(sweep, command):
     shutil.copy(sweep[1] / "checkpoints/best.ckpt", sweep[0] / "checkpoints/best.ckpt")
-    refused(command("evaluate", f"run={sweep[0]} invariance=false"), "best.ckpt: is not what the run ended with")
+    refused(command("evaluate", f"run={sweep[0]} invariance=false"), "best.ckpt: is a checkpoint of another run")
+
+
+@pytest.mark.parametrize("name", ["run.json", "checkpoints/last.ckpt"])
+def test_a_run_is_evaluated_by_what_is_its_own(name, sweep, command):
+    shutil.copy(sweep[1] / name, sweep[0] / name)
+    done = command("evaluate", f"run={sweep[0]} checkpoint=last invariance=false")
+    refused(done, f"{name}: is ", "of another run")
+
+
+def test_a_finished_run_that_lost_its_status_is_not_trained_again_without_a_word(sweep, command):
+    (sweep[0] / "status.json").unlink()
+    done = command("train", f"{LINE} dir=sweep")
+    assert (done.code, done.document["runs"][0]["status"]) == (1, "damaged")
+    assert "status.json: no such file" in done.document["runs"][0]["error"]
 
 
 def test_weights_of_another_run_are_not_started_from(sweep, command):
@@ -46,6 +61,30 @@ def test_weights_of_another_run_are_not_started_from(sweep, command):
     line = line.replace("architecture.filters=[4,8]", "")  # the source's own
     refused(command("train", line), "best.ckpt: is not what the run ended with")
     assert not Path("run").exists()
+
+
+def test_tests_on_what_the_source_was_trained_on_are_said(command, workdir):
+    """README's own line, on one data set: each seed has a split of its own."""
+    line = TINY.replace("architecture.filters=[4,8]", "")
+    assert command("train", f"{TINY} seed=0 dir=source").code == 0
+    strategies = f"-m {line} transfer=head_only,retrain transfer.source=source output=json"
+    done = command("train", f"{strategies} seed=1,2 dir=seen")
+    said = "2 of 4 runs are tested on images that their source was trained on (up to "
+    assert said in " ".join(done.err.split())
+    assert any(said in warning for warning in done.document["verdict"]["warnings"])
+    seen = rundir.read_run(Path(done.document["runs"][0]["run"])).transfer["source"]["seen"]
+    source, mine = (_split(seed) for seed in (0, 1))
+    assert seen["test"] == len(set(mine["test"]) & {*source["train"], *source["val"]}) > 0
+    larger = command("train", f"{line} transfer=head_only transfer.source=source data.size=16 seed=1 dir=larger")
+    assert "1 of 1 runs are tested on images" in " ".join(larger.err.split())
+    done = command("train", f"{strategies} seed=1,2 data.split_seed=0 dir=new")
+    assert "was trained on (" not in done.err
+    assert done.document["verdict"]["warnings"] == []
+
+
+def _split(seed):
+    settings = data.Data(limit_train=64)
+    return {name: part.tolist() for name, part in data.split(data.prepare(settings, seed), settings, seed).items()}
 
 
 def test_the_last_checkpoint_does_not_replace_the_curves_of_the_best(command, workdir):
@@ -89,7 +128,7 @@ def test_another_precision_is_another_run_and_said(command, workdir, monkeypatch
     assert done.code == 0, done.err
     assert ": finished before" not in done.err
     assert "the configuration has changed (trainer.precision: bf16-mixed -> 32-true)" in done.err
-    told = {rundir.read_run(Path(run["run"]))["config"]["trainer"]["precision"] for run in done.document["runs"]}
+    told = {rundir.read_run(Path(run["run"])).config["trainer"]["precision"] for run in done.document["runs"]}
     assert told == {"32-true"}
 
 
@@ -102,24 +141,29 @@ def test_a_sweep_whose_runs_lie_elsewhere_is_put_aside(place, sweep, command, wo
     (victim / "status.json").write_text("{}")
     record = rundir.read_json(workdir / "sweep/sweep.json")
     record["jobs"][0]["dir"] = place
-    rundir.write_record(workdir / "sweep/sweep.json", record)
+    write_checked(workdir / "sweep/sweep.json", record)
     refused(command("compare", "sweep=sweep"), "sweep.json: is damaged", "is no folder of its own")
     refused(command("train", f"{LINE} retry=true dir=sweep"), "is no folder of its own")
     assert (victim / "checkpoints/thesis.ckpt").read_text() == "mine"
     assert sorted(path.name for path in victim.iterdir()) == ["checkpoints", "run.json", "status.json"]
 
 
-def test_a_run_that_is_a_link_is_not_written_through(sweep, command, workdir):
+def test_a_linked_run_takes_itself_alone_out_of_the_verdict_and_is_not_written_through(sweep, command, workdir):
     shutil.move(sweep[0], workdir / "elsewhere")
     sweep[0].symlink_to(workdir / "elsewhere")
-    refused(command("compare", "sweep=sweep"), "is no folder of its own")
+    before = {path: path.stat().st_mtime_ns for path in (workdir / "elsewhere").rglob("*")}
+    found = command("compare", "sweep=sweep output=json").document
+    assert "is a link" in found["runs"]["excluded"][0]["reason"]
+    done = command("train", f"{LINE} dir=sweep retry=true")
+    assert [run["status"] for run in done.document["runs"]] == ["damaged", "finished", "finished", "finished"]
+    assert {path: path.stat().st_mtime_ns for path in (workdir / "elsewhere").rglob("*")} == before
 
 
 def test_comparing_a_sweep_tells_no_stranger_a_password(sweep, command, workdir, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret")
     record = rundir.read_json(workdir / "sweep/sweep.json")
     record["tracking"] = {"uri": "http://stranger.invalid", "artifacts": None}
-    rundir.write_record(workdir / "sweep/sweep.json", record)
+    write_checked(workdir / "sweep/sweep.json", record)
     done = command("compare", "sweep=sweep output=json")
     assert done.code == 0
     assert "not shown on MLflow: http://stranger.invalid: would be told your MLflow user name" in done.err

@@ -194,7 +194,7 @@ def of_run(path: Path) -> Config:
     """The configuration of the run at `path`. Raises InputError where run.json holds none that fits this code."""
     asked = rundir.read_run(path)
     try:
-        return from_dict(asked["config"])
+        return from_dict(asked.config)
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path / 'run.json'}: was written by another version of the code ({error}).") from None
 
@@ -202,8 +202,8 @@ def of_run(path: Path) -> Config:
 def card_of_run(run: Path) -> Path | None:
     """The page that describes the data of the run at `run`; None where that set is gone, or the run damaged."""
     try:
-        dataset, settings = rundir.read_run(run)["dataset"], of_run(run)
-        return data.card_of(dataset["dir"], dataset["digest"], settings.data, settings.seed)
+        dataset, settings = rundir.read_run(run).dataset, of_run(run)
+        return data.card_of(dataset.dir, dataset.digest, settings.data, settings.seed)
     except (InputError, OSError):
         return None
 

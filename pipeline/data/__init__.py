@@ -12,6 +12,8 @@ from pipeline.data.card import Description, card_of, class_counts, describe, is_
 from pipeline.data.config import Data
 from pipeline.data.findings import sentences
 from pipeline.data.grouping import column_of
+from pipeline.data.opening import open_prepared
+from pipeline.data.overlap import overlap
 from pipeline.data.prepared import Prepared
 from pipeline.data.preparing import prepare
 from pipeline.data.reading import declared
@@ -28,6 +30,8 @@ __all__ = [
     "declared",
     "describe",
     "is_card",
+    "open_prepared",
+    "overlap",
     "prepare",
     "sentences",
     "split",

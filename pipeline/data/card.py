@@ -20,7 +20,7 @@ from pipeline import folders
 from pipeline.data import grouping
 from pipeline.data.config import Data
 from pipeline.data.findings import Findings, examine, kept_sentence, kinds_of_reasons, sentences
-from pipeline.data.leaks import Copies, Leaks
+from pipeline.data.leaks import Copies, Leaks, divided_column, parts_of
 from pipeline.data.opening import open_prepared
 from pipeline.data.prepared import Prepared, per_class
 from pipeline.data.raw import VAL
@@ -148,7 +148,7 @@ def page(prepared: Prepared, config: Data, seed: int) -> str:
     parts += ["<h2>Contact sheet</h2>", _sheet(prepared), "<h2>Images per class</h2>", _counts(counts)]
     parts += ["<h2>Sizes before resizing</h2>", _sizes(manifest["sizes"])]
     if prepared.columns:
-        parts += ["<h2>Groups</h2>", _groups(prepared, found.leaks)]
+        parts += ["<h2>Groups</h2>", _groups(prepared, found.leaks, splits)]
     parts += ["<h2>Put aside</h2>", _quarantine(found.quarantined)]
     parts += ["<h2>The same image in more than one split</h2>", _duplicates(found.leaks.duplicates, prepared)]
     parts.append("</body></html>")
@@ -216,16 +216,13 @@ def _sizes(sizes: dict[str, Any]) -> str:
     )
 
 
-def _groups(prepared: Prepared, leaks: Leaks) -> str:
+def _groups(prepared: Prepared, leaks: Leaks, splits: dict[str, np.ndarray]) -> str:
     bad = {leak.column: leak for leak in leaks.groups}
-    kept, looked_at = leaks.group and leaks.group.column, grouping.usual_columns(prepared)
     rows = []
     for column in prepared.columns:
-        leak = bad.get(column)
-        divided = "none" if column == kept or column in looked_at else ""
-        if leak:
-            divided = f"{leak.groups:,} groups, {leak.examples:,} examples"
-            divided += " by the set's own split, which is not used" if leak.mended else ""
+        leak = bad.get(column) or divided_column(column, grouping.codes(prepared, column), parts_of(prepared, splits))
+        divided = f"{leak.groups:,} groups, {leak.examples:,} examples" if leak.groups else "none"
+        divided += " by the set's own split, which is not used" if leak.mended else ""
         rows.append([column, f"{len(np.unique(grouping.codes(prepared, column))):,}", divided])
     return "<p>Any of these can be data.group.</p>" + _table(["column", "values", "divided by the splits"], rows)
 

@@ -15,8 +15,14 @@ from pipeline.data.raw import TEST, TRAIN, VAL
 from pipeline.errors import InputError, nearest
 
 USUAL = (
-    "group", "patient", "subject", "person", "participant", "case", "lesion", "family", "author", "writer",
-    "speaker", "user", "track", "video", "scene", "site",
+    "group", "patient", "pid", "subject", "person", "participant", "volunteer", "individual", "identity", "donor",
+    "animal", "mouse", "specimen", "case", "lesion", "slide", "study", "series", "session", "family", "household",
+    "author", "writer", "speaker", "user", "owner", "track", "video", "clip", "sequence", "scene", "site", "location",
+    "camera",
+)  # fmt: skip
+# What such a word stands beside: Patient ID, subject_no, StudyInstanceUID, id_track.
+BESIDE = (
+    "id", "ids", "uid", "uuid", "guid", "no", "nr", "num", "number", "name", "code", "key", "index", "instance", "hash",
 )  # fmt: skip
 
 ROUNDS = 20
@@ -25,8 +31,15 @@ ENOUGH_EACH = 3
 
 
 def is_usual(column: str) -> bool:
-    """Whether a column's name says that it groups: patient, patient_id, PatientID."""
-    return column.lower().removesuffix("id").removesuffix("_") in USUAL
+    """Whether a column's name says that it groups: patient, Patient ID, patients, subject_no."""
+    return _is_group("".join(c for c in column.lower() if c.isalnum()))
+
+
+def _is_group(word: str) -> bool:
+    if word in USUAL or word.removesuffix("s") in USUAL:
+        return True
+    shorter = {word.removesuffix(one) for one in BESIDE} | {word.removeprefix(one) for one in BESIDE}
+    return any(_is_group(one) for one in shorter - {word} if one)
 
 
 def usual_columns(prepared: Prepared) -> list[str]:

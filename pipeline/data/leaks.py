@@ -89,21 +89,24 @@ def find_leaks(prepared: Prepared, config: Data, splits: dict[str, np.ndarray]) 
 
 def _divided_columns(prepared: Prepared, config: Data, splits: dict[str, np.ndarray]) -> list[DividedColumn]:
     """Those that the set's own split or the seed's divides, or that the former did and is mended."""
-    parts = _parts(prepared, splits)
+    parts = parts_of(prepared, splits)
     own, anew = prepared.own_split, split_anew(prepared, config)
     named = [] if config.group in (None, NO_GROUP) else [str(config.group)]
     found = []
     for column in dict.fromkeys([*named, *grouping.usual_columns(prepared)]):
         groups = grouping.codes(prepared, column)
         if anew and column == config.group and own is not None:
-            found.append(_divided_column(column, groups, np.where(prepared.labels < 0, -1, own), "set", mended=True))
+            found.append(divided_column(column, groups, np.where(prepared.labels < 0, -1, own), "set", mended=True))
         elif grouping.is_divided(groups, parts).any():
             by_set = own is not None and not anew and grouping.is_divided(groups, np.where(parts < 0, -1, own)).any()
-            found.append(_divided_column(column, groups, parts, "set" if by_set else "seed", mended=False))
+            found.append(divided_column(column, groups, parts, "set" if by_set else "seed", mended=False))
     return found
 
 
-def _divided_column(column: str, groups: np.ndarray, parts: np.ndarray, by: str, mended: bool) -> DividedColumn:
+def divided_column(
+    column: str, groups: np.ndarray, parts: np.ndarray, by: str = "seed", mended: bool = False
+) -> DividedColumn:
+    """What the split of `parts` [N] does to the groups [N] of a column."""
     bad = grouping.is_divided(groups, parts)
     return DividedColumn(
         column=column,
@@ -116,7 +119,7 @@ def _divided_column(column: str, groups: np.ndarray, parts: np.ndarray, by: str,
     )
 
 
-def _parts(prepared: Prepared, splits: dict[str, np.ndarray]) -> np.ndarray:
+def parts_of(prepared: Prepared, splits: dict[str, np.ndarray]) -> np.ndarray:
     """int64 [N]: the position of each example's split, -1 where it lies in none."""
     parts = np.full(len(prepared.labels), -1, np.int64)
     for code, indices in enumerate(splits.values()):
@@ -126,7 +129,7 @@ def _parts(prepared: Prepared, splits: dict[str, np.ndarray]) -> np.ndarray:
 
 def _across(prepared: Prepared, copies: list[Copies], splits: dict[str, np.ndarray]) -> list[Copies]:
     """Those that lie in more than one split; of each only the examples that lie in one."""
-    parts, names = _parts(prepared, splits), list(splits)
+    parts, names = parts_of(prepared, splits), list(splits)
     found = []
     for one in copies:
         used = [k for k, i in enumerate(one.indices) if parts[i] >= 0]

@@ -13,8 +13,8 @@ def draw(run: Path) -> Path:
 
     curves: dict[str, list[tuple[int, float]]] = {}
     for row in rundir.metric_rows(run):
-        for name, value in row["metrics"].items():
-            curves.setdefault(name, []).append((row["step"], value))
+        for name, value in row.metrics.items():
+            curves.setdefault(name, []).append((row.step, value))
     figure = Figure(figsize=(12, 3.8), layout="constrained")
     loss, acc, confusion = figure.subplots(1, 3)
     for axes, names in ((loss, ("train/loss", "val/loss")), (acc, ("val/acc",))):

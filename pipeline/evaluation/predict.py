@@ -24,14 +24,14 @@ def load(run: Path, checkpoint: str = "best") -> Classifier:
     The file is read without unpickling code (weights_only). Raises InputError where it is missing or damaged.
     """
     path = run / "checkpoints" / f"{checkpoint}.ckpt"
-    weights = checkpoints.read(path)["state_dict"]
+    weights = checkpoints.read(run, checkpoint)["state_dict"]
     if checkpoint == "best":
         rundir.check_sealed(run, "checkpoints/best.ckpt")
     if missing := {"mean", "std"} - weights.keys():
         raise InputError(f"{path}: is not a checkpoint of a run; it lacks {min(missing)}.")
     asked = rundir.read_run(run)
     config.of_run(run)  # refuses what another version of the code wrote
-    module = Classifier(networks.of_run(asked), weights["mean"], weights["std"], len(asked["dataset"]["classes"]))
+    module = Classifier(networks.of_run(asked), weights["mean"], weights["std"], len(asked.dataset.classes))
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:
@@ -66,9 +66,9 @@ def evaluate(run: Path, checkpoint: str = "best", save: bool = False, invariant:
     asked = rundir.read_run(run)
     settings = config.of_run(run)
     prepared = data.prepare(settings.data, settings.seed)
-    if prepared.digest != asked["dataset"]["digest"]:
+    if prepared.digest != asked.dataset.digest:
         raise InputError(
-            f"run={run}: was trained on data of digest {asked['dataset']['digest'][:12]}, "
+            f"run={run}: was trained on data of digest {asked.dataset.digest[:12]}, "
             f"but what is there now has {prepared.digest[:12]}."
         )
     splits = data.split(prepared, settings.data, settings.seed)
@@ -92,7 +92,7 @@ def evaluate(run: Path, checkpoint: str = "best", save: bool = False, invariant:
         curves = invariance.measure(module, prepared.images, prepared.labels, splits["test"])
         found |= invariance.areas(curves)
         if checkpoint == "best":  # what the sweep's page shows
-            rundir.write_record(run / "invariance.json", {"checkpoint": checkpoint, "key": asked["key"]} | curves)
+            rundir.write_invariance(run, curves, checkpoint, asked.key)
             invariance.draw(curves, run / "invariance.png")
         document["invariance"] = curves
     return document

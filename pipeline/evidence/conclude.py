@@ -2,9 +2,8 @@
 
 import itertools
 from pathlib import Path
-from typing import Any
 
-from pipeline import config, folders, rundir
+from pipeline import config, folders, records, rundir, transfer
 from pipeline.config.metrics import contradiction
 from pipeline.errors import InputError
 from pipeline.evidence.analyses import ANALYSES
@@ -14,62 +13,64 @@ from pipeline.evidence.plots import figures
 from pipeline.evidence.run import Run
 from pipeline.evidence.verdict import verdict
 from pipeline.names import shortened
-from pipeline.perturbations import PERTURBATIONS
+from pipeline.records import JobRecord
 
 LONGEST = 120  # characters of a level in the name of its number
 
 
 def collect(sweep: Path) -> list[Run]:
     """The runs of a sweep, in its order, with what each left in its directory."""
-    return [_run(sweep / job["dir"], job) for job in rundir.read_sweep(sweep)["jobs"]]
+    return [_run(sweep / job.dir, job) for job in rundir.read_sweep(sweep).jobs]
 
 
-def _run(path: Path, job: dict[str, Any]) -> Run:
-    if said := rundir.damage(path, job["key"]):
-        return Run(job["levels"], job["seed"], status="damaged", dir=job["dir"], damage=said)
+def _run(path: Path, job: JobRecord) -> Run:
+    if said := rundir.damage(path, job.key):
+        return Run(job.levels, job.seed, status="damaged", dir=job.dir, damage=said)
     status = rundir.get_status(path)
-    asked = rundir.read_run(path) if (path / "run.json").exists() else {}
+    asked = rundir.read_run(path) if (path / "run.json").exists() else None
+    source = asked.transfer.get("source", {}) if asked else {}
     curves: dict[str, list[tuple[float, float]]] = {}
     for row in rundir.metric_rows(path):
-        for name, value in row["metrics"].items():
+        for name, value in row.metrics.items():
             if name in ("train/loss", "val/loss", "val/acc"):
-                curves.setdefault(name, []).append((row["step"], value))
-    if status["status"] == "finished" and (path / "invariance.json").exists():
-        measured = rundir.read_invariance(path)
-        curves |= {f"invariance/{kind}": measured[kind] for kind in PERTURBATIONS if kind in measured}
+                curves.setdefault(name, []).append((row.step, value))
+    if status.status == "finished" and (path / "invariance.json").exists():
+        curves |= {f"invariance/{kind}": curve for kind, curve in rundir.read_invariance(path).accuracy.items()}
     return Run(
-        levels=job["levels"],
-        seed=job["seed"],
-        metrics=status.get("metrics", {}),
-        parameters=asked.get("parameters", 0),
-        macs=asked.get("macs", 0),
-        seconds=status.get("seconds", float("nan")),
-        status=status["status"],
-        dir=job["dir"],
+        levels=job.levels,
+        seed=job.seed,
+        metrics=status.metrics,
+        parameters=asked.parameters if asked else 0,
+        macs=asked.macs if asked else 0,
+        seconds=float("nan") if status.seconds is None else status.seconds,
+        status=status.status,
+        dir=job.dir,
         curves=curves,
-        examples=asked["dataset"]["counts"]["train"] if asked else 0,
-        base=asked.get("transfer", {}).get("source", {}).get("metrics", {}),
+        examples=asked.dataset.counts.train if asked else 0,
+        base=source.get("metrics", {}),
+        seen=source.get("seen", {}).get("test", 0),
     )
 
 
 def conclude(sweep: Path) -> Verdict:
     """Compute the verdict of a sweep and write it into its directory."""
     asked = rundir.read_sweep(sweep)
-    question = asked["experiment"]
+    question, mode = records.parse(config.Experiment, asked.experiment), asked.experiment["mode"]
     runs = collect(sweep)
     found = verdict(
         runs,
-        asked["factors"],
-        question["metric"],
-        smallest_effect=question["smallest_effect"],
-        mode=question["mode"],
-        experiment=question["name"],
-        question=question["question"],
-        n_test=_n_test(sweep, runs) if question["metric"].endswith("/acc") else None,
-        levels={key: [job["levels"][key] for job in asked["jobs"]] for key in asked["factors"]},
+        asked.factors,
+        question.metric,
+        smallest_effect=question.smallest_effect,
+        mode=mode,
+        experiment=question.name,
+        question=question.question,
+        n_test=_n_test(sweep, runs) if question.metric.endswith("/acc") else None,
+        levels={key: [job.levels[key] for job in asked.jobs] for key in asked.factors},
     )
-    found.warnings += contradiction(question["metric"], question["mode"])
-    found.warnings += asked.get("accepted", [])  # runs of other code
+    found.warnings += contradiction(question.metric, mode)
+    found.warnings += asked.accepted  # runs of other code
+    found.warnings += transfer.seen_sentences([run.seen for run in runs if run.status == "finished"])
     for name, analysis in ANALYSES.items():
         found.analyses[name] = analysis.find(found, runs, question)
     rundir.write_json(sweep / "verdict.json", found.to_json())
@@ -88,7 +89,7 @@ def conclude(sweep: Path) -> Verdict:
 def _n_test(sweep: Path, runs: list[Run]) -> int | None:
     """How many examples an accuracy is a share of; the least over the runs, where they differ."""
     finished = [sweep / run.dir for run in runs if run.status == "finished"]
-    return min((rundir.read_run(run)["dataset"]["counts"]["test"] for run in finished), default=None)
+    return min((rundir.read_run(run).dataset.counts.test for run in finished), default=None)
 
 
 def artifacts(sweep: Path) -> list[Path]:

@@ -17,7 +17,8 @@ class Run:
     status: "finished" or anything else; what is not finished is reported and not compared.
     dir: the run directory, absolute or relative to the sweep's. curves: metric name to [(epoch, value), ...], and
     invariance/KIND to [(amount, accuracy), ...]. examples: how many it trained on. base: the metrics of the source that
-    was trained for it. damage: of a run whose status is "damaged", what cannot be read, and what mends it.
+    was trained for it. damage: of a run whose status is "damaged", what cannot be read, and what mends it. seen: how
+    many of its test images its source was trained on.
     """
 
     levels: dict[str, Any]
@@ -32,6 +33,7 @@ class Run:
     examples: int = 0
     base: dict[str, float] = field(default_factory=dict)
     damage: str = ""
+    seen: int = 0
 
 
 def level_key(level: object) -> str:

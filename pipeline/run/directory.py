@@ -16,7 +16,7 @@ def choose_directory(resolved: ResolvedRun, fresh: Path) -> Path:
     Raises InputError where `fresh` was named by the user and holds another run, or one that failed.
     """
     settings = resolved.settings
-    if os.path.lexists(fresh / "run.json") or rundir.get_status(fresh)["status"] == "finished":
+    if os.path.lexists(fresh / "run.json") or rundir.get_status(fresh).status == "finished":
         _check(resolved, fresh)
         return fresh
     open_ = ("interrupted", "failed") if settings.retry else ("interrupted",)
@@ -24,7 +24,7 @@ def choose_directory(resolved: ResolvedRun, fresh: Path) -> Path:
         if run == fresh or not (run / "run.json").exists():
             continue
         rundir.left_behind(run)
-        status = rundir.get_status(run)["status"]
+        status = rundir.get_status(run).status
         if status not in (*open_, "finished", "damaged"):
             continue
         if damage := rundir.damage(run):
@@ -61,7 +61,7 @@ def _check(resolved: ResolvedRun, run: Path) -> None:
         if not settings.retry:
             raise InputError(f"dir={run}: {damage}")
         return
-    status = rundir.get_status(run)["status"]
+    status = rundir.get_status(run).status
     if status == "failed" and not settings.retry:
         raise InputError(f"dir={run}: the run there failed. Say retry=true to try it again.")
     terminal.say(f"{run}: {'finished before' if status == 'finished' else 'goes on'}")

@@ -33,7 +33,7 @@ def train_here(path: Path, gpu: int | None = None) -> None:
         ended=time.time(),
         metrics=metrics,
         parameters=fitted.parameters,
-        key=rundir.read_run(path)["key"],
+        key=rundir.read_run(path).key,
         files=rundir.seals(path),
-        seconds=rundir.get_status(path).get("spent", 0.0) + time.perf_counter() - began,
+        seconds=rundir.get_status(path).spent + time.perf_counter() - began,
     )

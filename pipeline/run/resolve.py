@@ -9,10 +9,14 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline import config, data, environment, transfer
+import numpy as np
+
+from pipeline import config, data, environment, rundir, transfer
 from pipeline import key as keys
 from pipeline.config import Config
+from pipeline.errors import InputError
 from pipeline.key import Key
+from pipeline.records import Counts, DatasetRecord, RunRecord
 from pipeline.run.source import SourceRun, find_source, input_of, source_run
 from pipeline.transfer import Outline, Source
 
@@ -40,6 +44,7 @@ class ResolvedRun:
     source: Source | None  # found with its weights, unless it is a source run, which may not be trained yet
     definite: Config  # the settings, with what was left open and decides bits settled
     key: Key
+    seen: dict[str, int]  # split -> how many of its images the source was trained on, where there are some
 
     @property
     def settings(self) -> Config:
@@ -87,10 +92,36 @@ def resolve(planned: PlannedRun, prepared: data.Prepared) -> ResolvedRun:
         begins = transfer.record(outline, source)
     definite = dataclasses.replace(config.settled(settings, outline.plan.macs), architecture=outline.section)
     key = keys.of(definite, prepared.digest, keys.code_digest(), transfer.deciding(begins))
-    return ResolvedRun(planned, prepared, source, definite, key)
+    seen = _seen(planned, prepared, source) if outline.loads else {}
+    return ResolvedRun(planned, prepared, source, definite, key, seen)
 
 
-def make_record(resolved: ResolvedRun, arm: str) -> dict[str, Any]:
+def _seen(planned: PlannedRun, prepared: data.Prepared, source: Source | None) -> dict[str, int]:
+    """split -> how many of its images the source was trained on, or chosen by; none where that cannot be told.
+
+    On what a network has seen it does better than on what is new, whatever it has learnt.
+    """
+    settings, trained = planned.settings, planned.source_run
+    if source is None or not source.is_run:
+        return {}
+    if trained:
+        theirs, their = data.prepare(trained.settings.data, settings.seed), trained.settings
+    else:
+        assert source.file is not None
+        try:
+            run = source.file.parents[1]
+            their = config.of_run(run)
+            theirs = data.open_prepared(rundir.read_run(run).dataset.dir, their.data, their.seed)
+        except InputError:  # its data is not here
+            return {}
+    used = data.split(theirs, their.data, their.seed)
+    trained_on = np.concatenate([used["train"], used["val"]])
+    splits = data.split(prepared, settings.data, settings.seed)
+    counts = {name: data.overlap(prepared, splits[name], theirs, trained_on) for name in ("val", "test")}
+    return {name: count for name, count in counts.items() if count}
+
+
+def make_record(resolved: ResolvedRun, arm: str) -> RunRecord:
     """What run.json says of a new run: what was left open is settled, for whoever takes it up on another machine."""
     settings, prepared, trained = resolved.settings, resolved.prepared, resolved.planned.source_run
     source = find_source(settings, trained) if trained else resolved.source
@@ -98,30 +129,33 @@ def make_record(resolved: ResolvedRun, arm: str) -> dict[str, Any]:
     begins = transfer.record(outline, source)
     if trained:
         begins["source"]["metrics"] = trained.metrics
+    if resolved.seen:
+        begins["source"]["seen"] = resolved.seen
     splits = data.split(prepared, settings.data, settings.seed)
     settings = dataclasses.replace(config.settled(settings, outline.plan.macs), architecture=outline.section)
-    return {
-        "config": config.to_dict(settings),
-        "key": resolved.key.digest,
-        "key_parts": dataclasses.asdict(resolved.key),
-        "arm": arm,
-        "dataset": {
-            "name": settings.data.name,
-            "dir": str(prepared.dir),
-            "digest": prepared.digest,
-            "input_shape": list(prepared.input_shape),
-            "classes": list(prepared.classes),
-            "counts": {name: len(indices) for name, indices in splits.items()},
-            "group": data.column_of(prepared, settings.data),
-        },
-        "transfer": begins,
-        "parameters": outline.plan.params,
-        "macs": outline.plan.macs,
-        "code_digest": resolved.key.code,
-        "code": keys.code(),
-        "git_sha": environment.git_sha(),
-        "environment": environment.describe(),
-    }
+    dataset = DatasetRecord(
+        name=settings.data.name,
+        dir=str(prepared.dir),
+        digest=prepared.digest,
+        input_shape=prepared.input_shape,
+        classes=list(prepared.classes),
+        counts=Counts(**{name: len(indices) for name, indices in splits.items()}),
+        group=data.column_of(prepared, settings.data),
+    )
+    return RunRecord(
+        config=config.to_dict(settings),
+        key=resolved.key.digest,
+        key_parts=dataclasses.asdict(resolved.key),
+        arm=arm,
+        dataset=dataset,
+        transfer=begins,
+        parameters=outline.plan.params,
+        macs=outline.plan.macs,
+        code_digest=resolved.key.code,
+        code=keys.code(),
+        git_sha=environment.git_sha(),
+        environment=environment.describe(),
+    )
 
 
 def describe_transfer(planned: PlannedRun) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """What came of a run: the document of `train`, and its table."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 from pipeline import rundir, terminal
+from pipeline.records import Status
 from pipeline.tracking.state import read_run_id
 
 
@@ -11,9 +13,10 @@ def document(run: Path, key: str | None = None) -> dict[str, Any]:
     """The result document of one run, which has to be the one of `key` where that is given."""
     status = rundir.get_status(run)
     if damage := rundir.damage(run, key):
-        status = {"status": "damaged", "error": damage}
-    document = {"run": str(run), "mlflow_run_id": read_run_id(run), "status": status["status"]}
-    return document | {k: status[k] for k in ("metrics", "parameters", "seconds", "error") if k in status}
+        status = Status("damaged", error=damage)
+    document = {"run": str(run), "mlflow_run_id": read_run_id(run), "status": status.status}
+    said = dataclasses.asdict(status)
+    return document | {name: said[name] for name in ("metrics", "parameters", "seconds", "error") if said[name]}
 
 
 def print_result(result: dict[str, Any]) -> None:

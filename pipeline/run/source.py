@@ -38,9 +38,9 @@ class SourceRun:
         """Its directory; with accept=code, one that other code trained, where our own has not."""
         folder = Path(self.settings.runs_dir) / self.settings.experiment.name / "sources"
         own = folder / self.key.digest[:16]
-        if self.settings.accept and rundir.get_status(own)["status"] != "finished":
+        if self.settings.accept and rundir.get_status(own).status != "finished":
             for file in sorted(folder.glob("*/run.json")):
-                finished = rundir.get_status(file.parent)["status"] == "finished"
+                finished = rundir.get_status(file.parent).status == "finished"
                 if finished and keys.same(rundir.read_run(file.parent), self.key, self.settings.accept):
                     return file.parent
         return own
@@ -48,7 +48,7 @@ class SourceRun:
     @property
     def is_trained(self) -> bool:
         """Whether it is there whole."""
-        return rundir.get_status(self.dir)["status"] == "finished"
+        return rundir.get_status(self.dir).status == "finished"
 
     @property
     def damage(self) -> str | None:
@@ -81,8 +81,8 @@ class SourceRun:
     def trained(self) -> Source:
         """Its network as it was trained. Raises InputError where it was not."""
         path = self.dir
-        if "error" in (status := rundir.get_status(path)):
-            raise InputError(f"{self.label}: {status['status']}: {status['error']} (see {path}).")
+        if (status := rundir.get_status(path)).error:
+            raise InputError(f"{self.label}: {status.status}: {status.error} (see {path}).")
         if damage := self.damage:
             raise InputError(f"{self.label}: {damage}")
         return replace(transfer.of_run(path, self._named), key=self.key.digest)
@@ -90,7 +90,7 @@ class SourceRun:
     @property
     def metrics(self) -> dict[str, float]:
         """What it reached, as far as it did."""
-        return rundir.get_status(self.dir).get("metrics", {})
+        return rundir.get_status(self.dir).metrics
 
     @property
     def _named(self) -> str:

@@ -11,7 +11,7 @@ from pipeline.run import launch
 from pipeline.run.devices import check_devices
 from pipeline.run.resolve import ResolvedRun, make_record, plan_run, resolve
 from pipeline.run.source import SourceRun
-from pipeline.tracking import connect, live
+from pipeline.tracking import connect, live, trust
 
 WAIT_S = 1.0  # for another process that trains the source
 
@@ -22,6 +22,7 @@ def prepare_data(runs: list[Config]) -> list[data.Prepared]:
     A server is asked first, which leaves nothing here; a database is made last, when all else was found good.
     """
     tracking, experiment = runs[0].tracking, runs[0].experiment.name
+    trust.check_named(tracking)
     reached = tracking.remote and connect.check(tracking, experiment)
     names = [str((one.data, one.seed)) for one in runs]
     prepared = {name: data.prepare(one.data, one.seed) for name, one in dict(zip(names, runs, strict=True)).items()}
@@ -46,11 +47,11 @@ def train_run(settings: Config, run: Path, resolved: ResolvedRun | None = None, 
             launch.follow(run)
             return
         job = rundir.job_of(run)
-        key = job["key"] if job else key
+        key = job.key if job else key
         damage = rundir.damage(run, key)
         if damage and not settings.retry:
             raise InputError(damage)
-        if not damage and rundir.get_status(run)["status"] == "finished":  # by another process, a moment ago
+        if not damage and rundir.get_status(run).status == "finished":  # by another process, a moment ago
             return
         if damage:
             terminal.say(f"{run}: begins anew. {damage}")
@@ -61,9 +62,9 @@ def train_run(settings: Config, run: Path, resolved: ResolvedRun | None = None, 
             check_devices(settings.trainer)  # a launcher's machine may be another than that of the command
             if resolved is None:
                 resolved = resolve(plan_run(settings, advise=False), data.prepare(settings.data, settings.seed))
-            record = make_record(resolved, arm(job["levels"]) if job else "")
+            record = make_record(resolved, arm(job.levels) if job else "")
             rundir.start(run, record)
-            if advice := record["transfer"].get("advice"):
+            if advice := record.transfer.get("advice"):
                 rundir.append_metrics(run, 0, transfer.numbers(advice))
                 terminal.say("\n  ".join(transfer.sentences(advice)))
         with live.show_run(run, settings.tracking):
@@ -85,7 +86,7 @@ def train_source(source: SourceRun) -> None:
         rundir.clear(path, key)
     failed = ("failed",) if not settings.retry else ()
     waits = False
-    while rundir.get_status(path)["status"] not in ("finished", *failed):
+    while rundir.get_status(path).status not in ("finished", *failed):
         try:
             train_run(settings, path, key=key)
             return

@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from pipeline.config import Config
 from pipeline.errors import InputError
 from pipeline.key import Key
 from pipeline.names import arm
+from pipeline.records import JobRecord
 from pipeline.run.resolve import PlannedRun, ResolvedRun, plan_run
 from pipeline.run.source import SourceRun, find_source
 from pipeline.transfer import Outline
@@ -66,10 +67,10 @@ class Job:
         assert self.resolved is not None
         return self.resolved.definite
 
-    def is_that(self, was: Mapping[str, Any]) -> bool:
+    def is_that(self, was: JobRecord) -> bool:
         """Whether this is the job `was` of a sweep.json; with accept=code, whatever code it was for."""
-        accepted = self.settings.accept == "code" and was.get("work") == self.key.under("")
-        return accepted or was["key"] == self.key.digest
+        accepted = self.settings.accept == "code" and was.work == self.key.under("")
+        return accepted or was.key == self.key.digest
 
 
 def expand(multirun: Multirun) -> tuple[list[str], list[Job]]:

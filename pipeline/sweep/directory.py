@@ -46,25 +46,25 @@ def continues(path: Path, settings: Config, factors: list[str], jobs: list[Job])
         terminal.say(f"left out: {error}")
         return False
     known = {(json.dumps(job_.levels, default=str), job_.seed): job_ for job_ in jobs}
-    if before.get("factors") != factors:
+    if before.factors != factors:
         return False
-    for was in before["jobs"]:
-        job_ = known.get((json.dumps(was["levels"], default=str), was["seed"]))
+    for was in before.jobs:
+        job_ = known.get((json.dumps(was.levels, default=str), was.seed))
         if job_ is None or not job_.is_that(was):
             return False
-    return before.get("tracking", {}).get("uri") == settings.tracking.uri
+    return before.tracking.get("uri") == settings.tracking.uri
 
 
 def run_directories(path: Path, jobs: list[Job]) -> list[Path]:
     """Each job's directory: the one it had before, or the next number and its name."""
-    before = rundir.read_sweep(path)["jobs"] if (path / "sweep.json").exists() else []
-    known = {json.dumps([j["levels"], j["seed"]], default=str): j for j in before}
+    before = rundir.read_sweep(path).jobs if (path / "sweep.json").exists() else []
+    known = {json.dumps([j.levels, j.seed], default=str): j for j in before}
     numbers = itertools.count(len(before))
     directories = []
     for job_ in jobs:
         was = known.get(json.dumps([job_.levels, job_.seed], default=str))
         kept = was is not None and job_.is_that(was)
-        directories.append(path / (was["dir"] if was and kept else f"{next(numbers):03d}_{_folder(job_)}"))
+        directories.append(path / (was.dir if was and kept else f"{next(numbers):03d}_{_folder(job_)}"))
     return directories
 
 
@@ -80,5 +80,5 @@ def state_before(run: Path, key: str | None = None) -> str:
     rundir.left_behind(run)
     if rundir.damage(run, key):
         return "damaged"
-    status = rundir.get_status(run)["status"]
+    status = rundir.get_status(run).status
     return status if (run / "run.json").exists() and status != "missing" else "new"

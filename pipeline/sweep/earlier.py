@@ -19,6 +19,7 @@ from pipeline import artifacts, config, key, rundir
 from pipeline.config import Config
 from pipeline.directories import find_directories
 from pipeline.errors import InputError
+from pipeline.records import RunRecord, SweepRecord
 from pipeline.sweep.design import Job
 
 UNREADABLE = (InputError, OSError, KeyError, TypeError, AttributeError)  # of a directory that is not what it seems
@@ -36,7 +37,7 @@ def serve(sweep: Path, jobs: Sequence[Job], places: Sequence[Path]) -> dict[Path
     by_key = {job.key.digest: place for place, job in open_.items()}
     taken: dict[Path, Path] = {}
     for record, run in _finished(Path(settings.runs_dir), sweep) if open_ else ():
-        place = by_key.get(record["key"])
+        place = by_key.get(record.key)
         if place is None and settings.accept:
             place = next((p for p, job in open_.items() if key.same(record, job.key, settings.accept)), None)
         if place and not rundir.damage(run):
@@ -55,26 +56,26 @@ def key_there(run: Path, job: Job) -> str:
         with contextlib.suppress(rundir.DamagedError):
             record = rundir.read_run(run)
             if key.same(record, job.key, job.settings.accept):
-                return record["key"]
+                return record.key
     return job.key.digest
 
 
-def _finished(runs_dir: Path, own: Path) -> Iterator[tuple[dict[str, Any], Path]]:
+def _finished(runs_dir: Path, own: Path) -> Iterator[tuple[RunRecord, Path]]:
     """(run.json, directory) of every finished run under `runs_dir`, but those of the sweep `own`; newest first."""
     for path in find_directories(runs_dir, newest_first=True, but=own):
         if record := _record(path):
             yield record, path
 
 
-def _record(run: Path) -> dict[str, Any] | None:
+def _record(run: Path) -> RunRecord | None:
     """run.json of a finished run; None of any other, or of what cannot be read."""
     with contextlib.suppress(*UNREADABLE):
-        if rundir.get_status(run)["status"] == "finished":
+        if rundir.get_status(run).status == "finished":
             return rundir.read_run(run)
     return None
 
 
-def _copy(run: Path, place: Path, record: dict[str, Any], job: Job) -> None:
+def _copy(run: Path, place: Path, record: RunRecord, job: Job) -> None:
     """The run's directory at `place`, as if it had been trained there; whole, or not there."""
     beside = place.with_name(f".{place.name}.{os.getpid()}")
     shutil.rmtree(beside, ignore_errors=True)
@@ -82,11 +83,17 @@ def _copy(run: Path, place: Path, record: dict[str, Any], job: Job) -> None:
     # What does not decide is this sweep's: under which name it is shown, and where.
     shown = {f.name: asked[f.name] for f in dataclasses.fields(Config) if not f.metadata.get("decides", True)}
     shown["experiment"] = asked["experiment"]
-    uid = {"uid": rundir.uid(place / "run.json"), "arm": job.arm, "taken_from": str(run)}
+    own = dataclasses.replace(
+        record,
+        config=record.config | shown,
+        uid=rundir.uid(place / "run.json"),
+        arm=job.arm,
+        taken_from=str(run),
+    )
     try:
         left = shutil.ignore_patterns(*artifacts.kept_names(), ".*")
         shutil.copytree(run, beside, symlinks=True, copy_function=_link, ignore=left)
-        rundir.write_record(beside / "run.json", record | uid | {"config": record["config"] | shown})
+        rundir.write_record(beside / "run.json", own)
         place.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
             place.rmdir()
@@ -113,11 +120,11 @@ def reasons(sweep: Path, jobs: Sequence[Job]) -> list[str]:
     wanted = {_cell(job.levels, job.seed): job for job in jobs}
     told: Counter[tuple[str, str]] = Counter()
     for document, path in _sweeps(runs_dir / jobs[0].settings.experiment.name, sweep):
-        same = _said(document.get("command", ())) == _said(sys.argv[1:])
-        for before in document["jobs"]:
+        same = _said(document.command) == _said(sys.argv[1:])
+        for before in document.jobs:
             with contextlib.suppress(*UNREADABLE):
-                cell = _cell(before["levels"], before["seed"])
-                run = path / before["dir"]
+                cell = _cell(before.levels, before.seed)
+                run = path / before.dir
                 record = _record(run) if cell in wanted else None
                 if record and (why := reason(record, wanted[cell], same_command=same)):
                     told[why, str(path)] += 1
@@ -138,7 +145,7 @@ def _cell(levels: dict[str, Any], seed: int) -> str:
     return json.dumps([levels, seed], sort_keys=True, default=str)
 
 
-def _sweeps(folder: Path, own: Path) -> Iterator[tuple[dict[str, Any], Path]]:
+def _sweeps(folder: Path, own: Path) -> Iterator[tuple[SweepRecord, Path]]:
     """(sweep.json, directory) of the sweeps in `folder` but `own`, the newest first."""
     for file in sorted(folder.glob("*/sweep.json"), reverse=True):
         with contextlib.suppress(*UNREADABLE):
@@ -146,7 +153,7 @@ def _sweeps(folder: Path, own: Path) -> Iterator[tuple[dict[str, Any], Path]]:
                 yield rundir.read_sweep(file.parent), file.parent
 
 
-def reason(record: dict[str, Any], job: Job, same_command: bool) -> str:
+def reason(record: RunRecord, job: Job, same_command: bool) -> str:
     """Why the finished run of this run.json does not serve `job`; "" where it does, or is meant to be another."""
     wanted = job.key
     parts = key.changed(record, wanted)
@@ -161,8 +168,8 @@ def reason(record: dict[str, Any], job: Job, same_command: bool) -> str:
     return "; ".join(said) + (f". {key.ACCEPT}" if parts == ["code"] else "")
 
 
-def _differences(record: dict[str, Any], settings: Config) -> str:
-    then, now = config.flat(record["config"]), config.flat(config.to_dict(settings))
+def _differences(record: RunRecord, settings: Config) -> str:
+    then, now = config.flat(record.config), config.flat(config.to_dict(settings))
     free = {one.name for one in dataclasses.fields(Config) if not one.metadata.get("decides", True)} | {"experiment"}
     names = [name for name in now if then.get(name) != now[name] and name.split(".")[0] not in free]
     return key.listed([f"{name}: {then.get(name)} -> {now[name]}" for name in names])
@@ -174,6 +181,6 @@ def other_code(runs: Sequence[Path]) -> list[str]:
     for run in runs:
         with contextlib.suppress(*UNREADABLE):
             record = rundir.read_run(run)
-            if record.get("code_digest") != key.code_digest():
+            if record.code_digest != key.code_digest():
                 told[key.other_modules(record)] += 1
     return [f"{n} of {len(runs)} runs were trained by other code (accept=code): {names}" for names, n in told.items()]

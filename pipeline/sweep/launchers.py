@@ -96,5 +96,5 @@ def _wait_for(runs: Sequence[Path]) -> None:
     # Two looks, since a run may be between its look at the file and its first status.
     while quiet < 2 and time.monotonic() - began < PATIENCE_S:
         time.sleep(POLL_S)
-        busy = any(rundir.get_status(run)["status"] == "running" and rundir.alive(run) for run in runs)
+        busy = any(rundir.get_status(run).status == "running" and rundir.alive(run) for run in runs)
         quiet = 0 if busy else quiet + 1

@@ -5,10 +5,10 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from pipeline import rundir, terminal
 from pipeline.errors import InputError
+from pipeline.records import Status
 
 POLL_S = 0.5
 LAST_LINE_S = 10.0  # nothing but lines depends on it
@@ -28,7 +28,7 @@ def shown(runs: Sequence[tuple[str, Path]]) -> Iterator[None]:
         thread.join(LAST_LINE_S)
 
 
-def _watch(runs: list[tuple[str, Path]], before: list[dict[str, Any]], stop: threading.Event) -> None:
+def _watch(runs: list[tuple[str, Path]], before: list[Status], stop: threading.Event) -> None:
     from rich.progress import BarColumn, Progress, TextColumn
 
     began, open_runs, done = time.monotonic(), dict(enumerate(runs)), 0
@@ -42,9 +42,9 @@ def _watch(runs: list[tuple[str, Path]], before: list[dict[str, Any]], stop: thr
             part, newest = 0.0, ""
             for number, (label, path) in list(open_runs.items()):
                 status = rundir.get_status(path)
-                if status == before[number] or status["status"] == "missing":
+                if status == before[number] or status.status == "missing":
                     continue
-                if status["status"] != "running":
+                if status.status != "running":
                     done += 1
                     del open_runs[number]
                     count = f"[{done:>{len(str(len(runs)))}}/{len(runs)}]"
@@ -60,10 +60,10 @@ def _watch(runs: list[tuple[str, Path]], before: list[dict[str, Any]], stop: thr
             stop.wait(POLL_S)
 
 
-def _result(status: dict) -> str:
-    if status["status"] != "finished":
-        return f"{status['status']}: {status.get('error', '')}"
-    return f"test/acc {status['metrics']['test/acc']:.4f}  {status['seconds']:.1f} s"
+def _result(status: Status) -> str:
+    if status.status != "finished":
+        return f"{status.status}: {status.error or ''}"
+    return f"test/acc {status.metrics['test/acc']:.4f}  {status.seconds:.1f} s"
 
 
 def _latest(label: str, path: Path) -> str:
@@ -73,8 +73,8 @@ def _latest(label: str, path: Path) -> str:
         rows = []
     if not rows:
         return label
-    return f"{label} epoch {rows[-1]['step']} " + " ".join(
-        f"{k} {v:.3f}" for k, v in rows[-1]["metrics"].items() if k in ("train/loss", "val/acc")
+    return f"{label} epoch {rows[-1].step} " + " ".join(
+        f"{k} {v:.3f}" for k, v in rows[-1].metrics.items() if k in ("train/loss", "val/acc")
     )
 
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import config, environment, rundir, stopping, terminal
+from pipeline import config, environment, rundir, stopping, terminal, transfer
 from pipeline.errors import InputError, machine_said, of_machine
 from pipeline.evidence import conclude as evidence
 from pipeline.evidence.document import Verdict
+from pipeline.records import JobRecord, SweepRecord, Word
 from pipeline.run.devices import check_devices
 from pipeline.run.resolve import resolve
 from pipeline.run.result import document
@@ -43,7 +44,7 @@ class SweepResult:
 
     dir: Path
     document: dict[str, Any]
-    status: str  # finished | failed | interrupted
+    status: Word  # finished | failed | interrupted
     output: str  # table | json
     verdict: Verdict | None  # None where the sweep was stopped
 
@@ -64,7 +65,7 @@ class _Run:
     @property
     def is_open(self) -> bool:
         done = ("finished",) if self.job.settings.retry else ("finished", "failed", "damaged")
-        return self.before not in done
+        return self.before not in done and not self.dir.is_symlink()
 
 
 def run_sweep(multirun: Multirun) -> SweepResult:
@@ -112,35 +113,30 @@ def _begin(path: Path, factors: list[str], jobs: list[Job]) -> list[_Run]:
     taken = earlier.serve(path, jobs, dirs)
     keys = [earlier.key_there(directory, job) for directory, job in zip(dirs, jobs, strict=True)]
     warnings, accepted = fairness.warnings(factors, jobs), earlier.other_code(dirs)
-    record = {
-        "experiment": config.to_dict(first)["experiment"],
-        "factors": factors,
-        "jobs": [
-            {
-                "levels": job.levels,
-                "seed": job.seed,
-                "overrides": job.overrides,
-                "dir": directory.name,
-                "key": key,
-                "work": job.key.under(""),
-            }
+    asked = config.to_dict(first)
+    record = SweepRecord(
+        experiment=asked["experiment"],
+        factors=factors,
+        jobs=[
+            JobRecord(job.levels, job.seed, directory.name, key, job.overrides, job.key.under(""))
             for job, directory, key in zip(jobs, dirs, keys, strict=True)
         ],
-        "warnings": [*warnings, *accepted],
-        "accepted": accepted,  # the verdict says it too
-        "started": time.time(),
-        "command": sys.argv[1:],
-        "git_sha": environment.git_sha(),
-        "uid": rundir.uid(path / "sweep.json"),
-        "tracking": config.to_dict(first)["tracking"],
-    }
+        warnings=[*warnings, *accepted],
+        accepted=accepted,
+        started=time.time(),
+        command=sys.argv[1:],
+        git_sha=environment.git_sha(),
+        uid=rundir.uid(path / "sweep.json"),
+        tracking=asked["tracking"],
+    )
     rundir.write_record(path / "sweep.json", record)
     rundir.set_status(path, "running", pid=os.getpid(), host=socket.gethostname(), started=time.time())
     live.begin_sweep(path, first.tracking, Path(first.runs_dir))
     runs = [_Run(j, d, k, state_before(d, k)) for j, d, k in zip(jobs, dirs, keys, strict=True)]
     counts = f"{len(arms(jobs))} arms x {len({job.seed for job in jobs})} seeds"
     terminal.say(f"{first.experiment.name}: {len(jobs)} runs: {counts}, in {path}")
-    terminal.mind([*warnings, *accepted])
+    seen = transfer.seen_sentences([job.resolved.seen.get("test", 0) for job in jobs if job.resolved])
+    terminal.mind([*warnings, *accepted, *seen])
     terminal.mind(earlier.reasons(path, [run.job for run in runs if run.before == "new"]))
     for run in runs:
         if run.before != "new":
@@ -203,6 +199,7 @@ def _conclude(path: Path, runs: list[_Run], stopped: bool) -> SweepResult:
                 raise
             terminal.say(f"no verdict: {machine_said(found, path)}")
     kinds = {outcome["status"] for outcome in outcomes}
+    status: Word
     if verdict is None:
         status = "interrupted"
     elif kinds & {"failed", "damaged"}:
@@ -223,7 +220,7 @@ def _conclude(path: Path, runs: list[_Run], stopped: bool) -> SweepResult:
     return SweepResult(path, record, status, runs[0].job.settings.output, verdict)
 
 
-def _end(path: Path, runs: list[_Run], status: str, shown: str = "interrupted") -> None:
+def _end(path: Path, runs: list[_Run], status: Word, shown: str = "interrupted") -> None:
     rundir.end(path, status, ended=time.time())
     live.end_sweep(path, runs[0].job.settings.tracking, shown)
 

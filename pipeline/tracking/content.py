@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from pipeline import artifacts, config, rundir, transfer
 from pipeline.names import shortened
+from pipeline.records import RunRecord
 from pipeline.tracking.state import read_state
 
 # MLflow 3.17 refuses longer keys, and cuts values at 6000 and 8000 so that nobody sees it. By these, a batch of 100
@@ -64,25 +65,25 @@ def read_content(path: Path) -> Content:
 
 def _read_run(run: Path) -> Content:
     record = rundir.read_run(run)
-    flat = config.flat(record["config"])
-    dataset = record["dataset"]
-    profile = {"num_examples": sum(dataset["counts"].values()), "classes": len(dataset["classes"])}
+    flat = config.flat(record.config)
+    dataset = record.dataset
+    profile = {"num_examples": dataset.counts.total, "classes": len(dataset.classes)}
     alone = not (run.parent / "sweep.json").exists()  # the runs of a sweep share its card, which the parent has
     return Content(
-        uid=record.get("uid") or rundir.digest([record["key"], run.name])[:16],
-        experiment=record["config"]["experiment"]["name"],
-        started=rundir.get_status(run).get("started", (run / "run.json").stat().st_mtime),
+        uid=record.uid or rundir.digest([record.key, run.name])[:16],
+        experiment=record.config["experiment"]["name"],
+        started=rundir.get_status(run).started or (run / "run.json").stat().st_mtime,
         tags={
-            "seed": str(record["config"]["seed"]),
-            "arm": record["arm"],
+            "seed": str(record.config["seed"]),
+            "arm": record.arm,
             "run_dir": str(run),
-            "run_key": record["key"],
-            "data_digest": dataset["digest"],
-            "parameters": str(record["parameters"]),
-            "macs": str(record["macs"]),
+            "run_key": record.key,
+            "data_digest": dataset.digest,
+            "parameters": str(record.parameters),
+            "macs": str(record.macs),
             **_transfer_tags(record),
             "mlflow.source.name": "pipeline.train",
-            "mlflow.source.git.commit": record["git_sha"] or "",
+            "mlflow.source.git.commit": record.git_sha or "",
         },
         params={
             k: str(v) for k, v in flat.items() if k.split(".")[0] not in ("tracking", "experiment", "dir", "output")
@@ -90,10 +91,10 @@ def _read_run(run: Path) -> Content:
         first=[*_files(run, "first"), *([File(card)] if alone and (card := config.card_of_run(run)) else [])],
         last=_files(run, "last"),
         dataset={
-            "name": dataset["name"],
-            "digest": dataset["digest"][:12],
+            "name": dataset.name,
+            "digest": dataset.digest[:12],
             "source_type": "local",
-            "source": dataset["dir"],
+            "source": dataset.dir,
             "profile": json.dumps(profile),
         },
     )
@@ -103,9 +104,9 @@ def _files(run: Path, when: artifacts.When) -> list[File]:
     return [File(run / artifact.path, artifact.folder) for artifact in artifacts.sent(when)]
 
 
-def _transfer_tags(record: dict[str, Any]) -> dict[str, str]:
+def _transfer_tags(record: RunRecord) -> dict[str, str]:
     """What the run began with."""
-    if not (begins := record.get("transfer")):
+    if not (begins := record.transfer):
         return {}
     counts = {f"parameters_{name}": str(n) for name, n in begins["parameters"].items()}
     tags = counts | {"transfer_source_digest": begins["source"]["digest"] or "none"}
@@ -118,26 +119,26 @@ def _transfer_tags(record: dict[str, Any]) -> dict[str, str]:
 def _read_sweep(sweep: Path) -> Content:
     record = rundir.read_sweep(sweep)
     levels = {
-        f"levels.{k}": ", ".join(dict.fromkeys(shortened(str(j["levels"].get(k)), MOST_LEVEL) for j in record["jobs"]))
-        for k in record["factors"]
+        f"levels.{k}": ", ".join(dict.fromkeys(shortened(str(j.levels.get(k)), MOST_LEVEL) for j in record.jobs))
+        for k in record.factors
     }
     state = read_state(sweep)
     findings = state.attached if state else None
     return Content(
-        uid=record.get("uid") or rundir.digest([sweep.name, record["started"]])[:16],
-        experiment=record["experiment"]["name"],
-        started=record["started"],
+        uid=record.uid or rundir.digest([sweep.name, record.started])[:16],
+        experiment=record.experiment["name"],
+        started=record.started,
         tags={
             "sweep": sweep.name,
-            "factors": ", ".join(record["factors"]),
+            "factors": ", ".join(record.factors),
             **levels,  # no parameters, which could never change: a sweep may be given more levels later
-            "runs": str(len(record["jobs"])),
-            "mlflow.note.content": record["experiment"]["question"],
-            "mlflow.source.git.commit": record["git_sha"] or "",
+            "runs": str(len(record.jobs)),
+            "mlflow.note.content": record.experiment["question"],
+            "mlflow.source.git.commit": record.git_sha or "",
         },
         params={},
         first=[],
         last=[File(sweep / name) for name in findings.files] if findings else [],
         metrics=findings.metrics if findings else {},
-        metrics_ms=(findings.time_ms if findings else 0) or int(record["started"] * 1000),
+        metrics_ms=(findings.time_ms if findings else 0) or int(record.started * 1000),
     )

@@ -38,7 +38,7 @@ def show_run(run: Path, tracking: Tracking) -> Iterator[None]:
         return
     set_up(tracking)
     record = rundir.read_run(run)
-    unsent.add(run, record["uid"], Path(record["config"]["runs_dir"]), tracking.uri)
+    unsent.add(run, record.uid, Path(record.config["runs_dir"]), tracking.uri)
     ended, enough = threading.Event(), threading.Event()
     problem: list[Exception] = []
 
@@ -111,8 +111,8 @@ def end_sweep(sweep: Path, tracking: Tracking, status: str) -> None:
     """Send the end of the sweep, and what its runs have missed."""
     if tracking.uri is None:
         return
-    dirs = [sweep / job["dir"] for job in rundir.read_sweep(sweep)["jobs"]]
-    runs = [run for run in dirs if (run / "run.json").exists()]
+    dirs = [sweep / job.dir for job in rundir.read_sweep(sweep).jobs]
+    runs = [run for run in dirs if (run / "run.json").exists() and not run.is_symlink()]
     seconds = STOP_WAIT_S if status == "interrupted" else max(SWEEP_WAIT_S, _patience_s(tracking))
     _send_within(seconds, [*runs, sweep], tracking, sweep, "the sweep")
 

@@ -9,7 +9,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -260,15 +260,15 @@ def _send_rows(delivery: Delivery) -> int:
     known = state.rows
     # The last row that was sent is read as well: where it is another one now, the file was begun anew.
     rows = list(rundir.metric_rows(path, skip=max(0, known - 1)))
-    if known and state.last_row is not None and (not rows or rundir.digest(rows[0]) != state.last_row):
+    if known and state.last_row is not None and (not rows or rundir.digest(asdict(rows[0])) != state.last_row):
         known, rows = 0, list(rundir.metric_rows(path))
     elif known:
         rows = rows[1:]
-    metrics = [Metric(k, v, row["time_ms"], row["step"]) for row in rows for k, v in row["metrics"].items()]
+    metrics = [Metric(k, v, row.time_ms, row.step) for row in rows for k, v in row.metrics.items()]
     for batch in _batches(metrics, MOST_METRICS):
         delivery.client.log_batch(delivery.run_id, metrics=batch)
     if rows:
-        state.rows, state.last_row = known + len(rows), rundir.digest(rows[-1])
+        state.rows, state.last_row = known + len(rows), rundir.digest(asdict(rows[-1]))
         state.save(path)
     return len(rows)
 

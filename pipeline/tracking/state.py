@@ -5,11 +5,11 @@ is as good as none.
 """
 
 import time
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pipeline import records, rundir
+from pipeline import rundir
 from pipeline.config.tracking import Tracking
 from pipeline.errors import InputError
 
@@ -51,27 +51,21 @@ class TrackingState:
     ended: End | None = None  # the end that it shows, with all that belongs to it
     attached: Findings | None = None  # what it has to show of a sweep
 
-    def to_json(self) -> dict[str, Any]:
-        """As tracking.json has it."""
-        absent = {name for name in ("last_row", "attached") if getattr(self, name) is None}
-        return {name: value for name, value in asdict(self).items() if name not in absent}
+    def __post_init__(self) -> None:
+        if not isinstance(self.tracking.get("uri", 0), str | None):
+            raise ValueError("it names no MLflow")
 
     def save(self, path: Path) -> None:
         """Write it down in the run or sweep directory `path`."""
-        rundir.write_record(path / FILE, self.to_json())
+        rundir.write_record(path / FILE, self)
 
 
 def read_state(path: Path) -> TrackingState | None:
     """What tracking.json in `path` says; None where there is none, or it is damaged."""
     try:
-        known = rundir.read_record(path / FILE, records.TRACKING)
+        return rundir.read_record(path / FILE, TrackingState)
     except InputError:
         return None
-    ended, attached = known["ended"], known.get("attached")
-    known["ended"] = End(*ended) if ended and len(ended) == 2 else None
-    if attached:
-        known["attached"] = Findings(attached["files"], attached["metrics"], attached.get("time_ms", 0))
-    return TrackingState(**{one.name: known[one.name] for one in fields(TrackingState) if one.name in known})
 
 
 def load_state(path: Path, tracking: Tracking, again: bool = False) -> TrackingState:
@@ -99,9 +93,9 @@ def tracking_of(path: Path) -> Tracking:
     if known := read_state(path):
         section = known.tracking
     elif (path / "sweep.json").exists():
-        section = rundir.read_sweep(path).get("tracking", {"uri": None})
+        section = rundir.read_sweep(path).tracking
     else:
-        section = rundir.read_run(path)["config"]["tracking"]
+        section = rundir.read_run(path).config["tracking"]
     try:
         return Tracking(**section)
     except TypeError:
@@ -120,9 +114,9 @@ def lock(path: Path) -> "BaseFileLock":
 def find_end(path: Path, mine: bool = False) -> End | None:
     """The end that MLflow has to show; None while the run or sweep is under way, in this process if it is `mine`."""
     found = rundir.get_status(path)
-    status = found["status"]
+    status = found.status
     if status == "damaged":
-        raise InputError(found["error"])
+        raise InputError(found.error)
     if status == "missing" and (path / "verdict.json").exists():  # a sweep from before they had a status.json
         return End("FINISHED", int((path / "verdict.json").stat().st_mtime * 1000))
     if status in ("running", "missing"):
@@ -131,7 +125,7 @@ def find_end(path: Path, mine: bool = False) -> End | None:
         # Killed where it stood: what it wrote last tells when.
         marks = [path / name for name in ("heartbeat", "metrics.jsonl", "status.json", "run.json", "sweep.json")]
         return End("KILLED", int(max(f.stat().st_mtime for f in marks if f.exists()) * 1000))
-    return End(STATUS[status], int(found.get("ended", time.time()) * 1000))
+    return End(STATUS[status], int((found.ended or time.time()) * 1000))
 
 
 def is_behind(path: Path, tracking: Tracking) -> bool:

@@ -3,9 +3,11 @@
 import contextlib
 import os
 import sqlite3
+import sys
 import urllib.parse
 from pathlib import Path
 
+from pipeline.config.run import CONF
 from pipeline.config.tracking import Tracking
 from pipeline.errors import InputError
 
@@ -34,6 +36,22 @@ def check_trust(tracking: Tracking) -> None:
     artifacts = Path(tracking.artifacts or database.parent).resolve()
     if not any(artifacts.is_relative_to(place) for place in (Path.cwd(), database.parent)):
         raise InputError(f"artifacts={artifacts}: lie neither in this folder nor beside {tracking.uri}; {say}.")
+
+
+def check_named(tracking: Tracking) -> None:
+    """Raise InputError where a file of --config-dir names a server, and your MLflow password would be told to it.
+
+    One that is typed, that conf/ names or that MLFLOW_TRACKING_URI says is yours.
+    """
+    uri = tracking.uri
+    if uri is None or not tracking.remote or os.environ.get("MLFLOW_TRACKING_URI") == uri:
+        return
+    known = (*sys.argv, *(path.read_text() for path in (CONF / "tracking").glob("*.yaml")))
+    if not any(uri in text for text in known) and _has_credentials():
+        raise InputError(
+            f"tracking.uri={uri}: a file of --config-dir says so, and would be told your MLflow user name and password "
+            f"or token; tracking.uri={uri} on the command line, or MLFLOW_TRACKING_URI={uri}, says that it may be."
+        )
 
 
 def _has_credentials() -> bool:

@@ -15,19 +15,26 @@ import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
 
-from pipeline import folders
+from pipeline import folders, rundir
 from pipeline.errors import InputError
 
 log = logging.getLogger(__name__)
 
 
 class Durable(TorchCheckpointIO):
-    """Writes a checkpoint so that a reader finds the old file or the new one, whole, even after a power cut."""
+    """Writes a checkpoint so that a reader finds the old file or the new one, whole, even after a power cut.
+
+    It holds the key of its run: another run's file would be as whole.
+    """
+
+    def __init__(self, run_key: str) -> None:
+        super().__init__()
+        self.run_key = run_key
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         path = Path(path)
         with folders.replacing(path) as file:
-            torch.save(checkpoint, file)
+            torch.save({**checkpoint, "run_key": self.run_key}, file)
             file.flush()
             os.fsync(file.fileno())  # before the one that is there is put aside
             if path.exists():
@@ -85,11 +92,12 @@ class Keep(Checkpoint):
         self.stopped = state_dict["stopped"]
 
 
-def read(path: Path) -> dict[str, Any]:
-    """The contents of a checkpoint, on the CPU, without unpickling code (weights_only).
+def read(run: Path, name: str) -> dict[str, Any]:
+    """The contents of checkpoints/<name>.ckpt of a run, on the CPU, without unpickling code (weights_only).
 
-    Raises InputError where it is missing or damaged.
+    Raises InputError where it is missing, damaged or another run's.
     """
+    path, key = run / "checkpoints" / f"{name}.ckpt", rundir.read_run(run).key
     if not path.exists():
         raise InputError(f"{path}: no such checkpoint.")
     try:
@@ -99,6 +107,8 @@ def read(path: Path) -> dict[str, Any]:
             raise TypeError("no state_dict")
     except Exception as error:
         raise InputError(f"{path}: cannot be read as a checkpoint ({type(error).__name__}).") from None
+    if found.get("run_key", key) != key:
+        raise InputError(f"{path}: is a checkpoint of another run.")
     return found
 
 
@@ -113,11 +123,11 @@ def newest(run: Path) -> tuple[Path, dict[str, Any]] | None:
         if not path.exists():
             continue
         try:
-            found = read(path)
+            found = read(run, name)
             place = position(found)
             best = found["callbacks"]["Keep"]["best_epoch"]
             if best >= 0 and (place["epoch"], place["batch"]) != (best + 1, 0):
-                read(run / "checkpoints" / "best.ckpt")
+                read(run, "best")
             return path, found
         except (InputError, KeyError) as error:
             log.warning("%s: %s is put aside, what was before it is taken", run, error)

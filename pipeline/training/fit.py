@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from pipeline import augmentation, config, data, rundir, stopping
 from pipeline.data import loader
+from pipeline.records import RunRecord
 from pipeline.training import checkpoints, quiet
 from pipeline.training.allocator import keep_buffers
 from pipeline.training.checkpoints import Durable, Keep
@@ -80,7 +81,7 @@ def fit(path: Path, gpu: int | None = None) -> Fitted | None:
 
 
 def _module(
-    record: dict[str, Any],
+    record: RunRecord,
     settings: config.Config,
     prepared: data.Prepared,
     splits: dict[str, np.ndarray],
@@ -93,7 +94,7 @@ def _module(
         mean, std = newest["state_dict"]["mean"], newest["state_dict"]["std"]
     else:
         # What was trained on images normalised one way is given images normalised that way.
-        mean, std = networks.load(network, record) or map(
+        mean, std = networks.load(network, record.transfer) or map(
             torch.as_tensor, prepared.kind.normalisation(prepared.images, splits["train"])
         )
     return Classifier(network, mean, std, len(prepared.classes), settings.optimizer, networks.tuning_of(record))
@@ -134,6 +135,7 @@ def _loaders(
 def _trainer(
     path: Path, trainer: config.Trainer, callbacks: list[pl.Callback], gpu: int | None, world: int
 ) -> pl.Trainer:
+    durable = Durable(rundir.read_run(path).key)
     made = pl.Trainer(
         accelerator=trainer.accelerator,
         devices=trainer.devices if gpu is None else [gpu],
@@ -146,7 +148,7 @@ def _trainer(
         sync_batchnorm=trainer.accelerator == "gpu" and world > 1,
         callbacks=callbacks,
         # Within a SLURM job Lightning would otherwise take SLURM's, whose ranks are those of srun.
-        plugins=[Durable(), TorchElasticEnvironment() if trainer.processes > 1 else LightningEnvironment()],
+        plugins=[durable, TorchElasticEnvironment() if trainer.processes > 1 else LightningEnvironment()],
         default_root_dir=path,  # in a SLURM job it looks there for checkpoints of its own, and not in the user's folder
         use_distributed_sampler=False,  # it pads the evaluation set; ours counts each example once
         num_sanity_val_steps=0,

@@ -15,7 +15,7 @@ Importing this package imports no torch.
 from pipeline.transfer.config import Transfer
 from pipeline.transfer.outline import Outline, outline
 from pipeline.transfer.plan import deciding, record, settle
-from pipeline.transfer.record import numbers, sentences
+from pipeline.transfer.record import numbers, seen_sentences, sentences
 from pipeline.transfer.source import Source, of_run, of_timm
 from pipeline.transfer.strategies import Tuning
 
@@ -30,6 +30,7 @@ __all__ = [
     "of_timm",
     "outline",
     "record",
+    "seen_sentences",
     "sentences",
     "settle",
 ]

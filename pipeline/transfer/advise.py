@@ -120,7 +120,7 @@ def measured(
         random = construct(first.section, first.plan, classes)
         network = construct(first.section, first.plan, classes)
         record = first.record() | {"source": networks.read_source(first, source).to_json()}
-        normalisation = networks.load(network, {"transfer": record})
+        normalisation = networks.load(network, record)
     assert normalisation is not None
     ends = ends_of(first)
     if not ends.names:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from pipeline import architecture
 from pipeline.architecture import Timm
 from pipeline.errors import InputError
+from pipeline.records import RunRecord
 from pipeline.transfer.build import construct
 from pipeline.transfer.outline import Outline
 from pipeline.transfer.record import SourceRecord, record_from_json
@@ -18,11 +19,11 @@ from pipeline.transfer.strategies import FROZEN, NEW, Tuning
 from pipeline.transfer.weights import Weights, compare, read
 
 
-def of_run(run: Mapping[str, Any]) -> nn.Module:
+def of_run(run: RunRecord) -> nn.Module:
     """The network of a run by its run.json, with fresh weights; what is frozen asks for no gradients."""
-    section, record = architecture.section(run["config"]["architecture"]), record_from_json(run)
-    channels, height, width = run["dataset"]["input_shape"]
-    classes = len(run["dataset"]["classes"])
+    section, record = architecture.section(run.config["architecture"]), record_from_json(run.transfer)
+    channels, height, width = run.dataset.input_shape
+    classes = len(run.dataset.classes)
     if record is None:
         return architecture.build(section, (channels, height, width), classes)
     shape = (record.channels, height, width)
@@ -31,9 +32,9 @@ def of_run(run: Mapping[str, Any]) -> nn.Module:
     return network
 
 
-def tuning_of(run: Mapping[str, Any]) -> Tuning | None:
+def tuning_of(run: RunRecord) -> Tuning | None:
     """How a run is trained, by its run.json; None where all its weights are, alike."""
-    record = record_from_json(run)
+    record = record_from_json(run.transfer)
     return record.tuning if record else None
 
 
@@ -44,13 +45,15 @@ def freeze(network: nn.Module, tuning: Tuning) -> None:
         weights.requires_grad_(part is None or part.role != FROZEN)
 
 
-def load(network: nn.Module, run: Mapping[str, Any]) -> tuple[Tensor, Tensor] | None:
-    """Give the network of a run its source's weights. Returns the source's mean and standard deviation per channel.
+def load(network: nn.Module, begins: Mapping[str, Any]) -> tuple[Tensor, Tensor] | None:
+    """Give the network its source's weights, as a run's record says what it begins with.
+
+    Returns the source's mean and standard deviation per channel.
 
     None, and nothing is done, for a run that takes no weights. Raises InputError where the file is gone, or is
     another one than the run began with.
     """
-    record = record_from_json(run)
+    record = record_from_json(begins)
     if record is None:
         return None
     source = record.source
@@ -76,13 +79,13 @@ def load(network: nn.Module, run: Mapping[str, Any]) -> tuple[Tensor, Tensor] | 
     return torch.tensor(source.mean), torch.tensor(source.std)
 
 
-def seed_of(run: Mapping[str, Any]) -> int:
+def seed_of(run: RunRecord) -> int:
     """What a run's fresh weights are drawn from.
 
     A source that was trained for the run began from the run's own seed. What is new in the run begins elsewhere:
     from where the source's later layers began, they would find back to what the copied ones are used to.
     """
-    seed, record = run["config"]["seed"], record_from_json(run)
+    seed, record = run.config["seed"], record_from_json(run.transfer)
     return seed ^ (1 << 31) if record and record.source.key else seed
 
 

@@ -3,7 +3,7 @@
 The keys of the documents are those that were written from the start: old runs are sources of new ones.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -163,14 +163,24 @@ class TransferRecord:
     source: SourceRecord
 
 
+def seen_sentences(seen: Sequence[int]) -> list[str]:
+    """What it means that runs are tested on images that their source was trained on: of how many each is."""
+    if not any(seen):
+        return []
+    return [
+        f"{sum(map(bool, seen))} of {len(seen)} runs are tested on images that their source was trained on (up to "
+        f"{max(seen):,} images): what it remembers of them counts for it. With data.split_seed as the source's, or its "
+        "seed, none is"
+    ]
+
+
 def tuning_to_json(tuning: Tuning) -> dict[str, Any]:
     """As run.json holds it."""
     return asdict(tuning)
 
 
-def record_from_json(run: Mapping[str, Any]) -> TransferRecord | None:
-    """The transfer of a run by its run.json; None where it began from fresh weights."""
-    document = run.get("transfer")
+def record_from_json(document: Mapping[str, Any]) -> TransferRecord | None:
+    """What a run began with, as its run.json has it; None where that is fresh weights."""
     if not document:
         return None
     tuning = document["tuning"]

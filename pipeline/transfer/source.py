@@ -45,16 +45,19 @@ def of_run(run: Path, named: str, weights: bool = True) -> Source:
     record = rundir.read_run(run)
     file = run / "checkpoints" / "best.ckpt"
     if weights and not file.exists():
-        status = rundir.get_status(run)["status"]
+        status = rundir.get_status(run).status
         raise InputError(f"transfer.source={named}: holds no checkpoints/best.ckpt (its status is {status}).")
-    if weights:
-        rundir.check_sealed(run, "checkpoints/best.ckpt")
     try:
-        shape, classes = tuple(record["dataset"]["input_shape"]), len(record["dataset"]["classes"])
-        section = concrete(architecture.section(record["config"]["architecture"]), shape, classes)
+        if weights:
+            rundir.check_sealed(run, "checkpoints/best.ckpt")
+    except rundir.DamagedError as error:
+        raise InputError(f"transfer.source={named}: {error}") from None
+    try:
+        shape, classes = record.dataset.input_shape, len(record.dataset.classes)
+        section = concrete(architecture.section(record.config["architecture"]), shape, classes)
     except (KeyError, TypeError, InputError) as error:
         raise InputError(f"transfer.source={named}: was written by another version of the code ({error}).") from None
-    network = record.get("transfer", {}).get("network", {})
+    network = record.transfer.get("network", {})
     return Source(
         named=named,
         section=section,

@@ -106,7 +106,9 @@ def test_one_that_divides_them_is_told_and_made_anew(capfd: pytest.CaptureFixtur
 
 def test_names_that_group() -> None:
     assert all(is_usual(name) for name in ("patient", "Patient_ID", "patientid", "group", "lesion_id", "author"))
-    assert not any(is_usual(name) for name in ("index", "id", "wnid", "label", "age"))
+    assert all(is_usual(name) for name in ("Patient ID", "patient-id", "Patients", "subject_no", "StudyInstanceUID"))
+    assert all(is_usual(name) for name in ("id_patient", "pid", "video_name", "session", "SubjectNumber", "clip.id"))
+    assert not any(is_usual(name) for name in ("index", "id", "wnid", "label", "age", "patient_age", "No", "case type"))
 
 
 def test_groups_that_are_too_few() -> None:

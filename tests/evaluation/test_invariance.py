@@ -165,7 +165,7 @@ def test_a_sample_lies_evenly_over_the_split():
 def test_a_run_that_asks_for_it_leaves_its_curves(command, workdir):
     assert command("train", f"{TINY} dir=run experiment.invariance=true").code == 0
     run = workdir / "run"
-    curves, metrics = rundir.read_json(run / "invariance.json"), rundir.get_status(run)["metrics"]
+    curves, metrics = rundir.read_json(run / "invariance.json"), rundir.get_status(run).metrics
     assert curves["examples"] == 359
     assert (run / "invariance.png").stat().st_size > 5000
     assert dict(map(tuple, curves["rotation"]))[0.0] == dict(map(tuple, curves["shift"]))[0.0] == metrics["test/acc"]
@@ -174,12 +174,12 @@ def test_a_run_that_asks_for_it_leaves_its_curves(command, workdir):
         assert 0 < metrics[f"agreement/{kind}"] <= 1
     assert metrics["gap/acc"] == pytest.approx(metrics["train/acc"] - metrics["val/acc"])
     *_, last = rundir.metric_rows(run)
-    assert {k: v for k, v in metrics.items() if not k.startswith("val/")} == last["metrics"]
+    assert {k: v for k, v in metrics.items() if not k.startswith("val/")} == last.metrics
     # Measured again from the checkpoint, they are the same.
     document = command("evaluate", "run=run output=json").document
     assert document["metrics"] == metrics
-    key = rundir.read_run(run)["key"]
-    assert {"checkpoint": "best", "key": key} | document["invariance"] == curves
+    key = rundir.read_run(run).key
+    assert {"version": 1, "checkpoint": "best", "key": key} | document["invariance"] == curves
 
 
 def test_a_run_that_does_not_ask_has_none_until_it_is_evaluated(command, workdir):
@@ -190,7 +190,7 @@ def test_a_run_that_does_not_ask_has_none_until_it_is_evaluated(command, workdir
     assert done.code == 0
     assert "are called what they are called unperturbed" in done.out
     assert (workdir / "run/invariance.json").exists()
-    assert rundir.get_status(workdir / "run")["metrics"].keys() == {
+    assert rundir.get_status(workdir / "run").metrics.keys() == {
         "val/acc", "val/loss", "test/acc", "test/loss", "train/acc", "gap/acc",
     }  # fmt: skip
 

@@ -11,7 +11,7 @@ from pipeline.config.metrics import METRICS
 def test_the_table_lists_what_runs_record(invariance, command, workdir):
     assert command("train", f"{TINY} experiment.invariance={str(invariance).lower()} dir=run").code == 0
     expected = {name for name, metric in METRICS.items() if invariance or not metric.invariance}
-    assert set(rundir.get_status(workdir / "run")["metrics"]) == expected
+    assert set(rundir.get_status(workdir / "run").metrics) == expected
 
 
 @pytest.mark.parametrize("line", ["", "-m experiment=padding"])

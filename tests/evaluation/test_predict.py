@@ -17,6 +17,7 @@ from pipeline.architecture import Cnn
 from pipeline.config import Config
 from pipeline.errors import InputError
 from pipeline.evaluation import predict
+from pipeline.rundir.documents import write_checked
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def run(trained, workdir):
 def test_evaluate_gives_exactly_what_the_run_says(run, command):
     done = command("evaluate", "run=run invariance=false output=json")
     assert done.code == 0
-    assert done.document["metrics"] == rundir.get_status(run)["metrics"]
+    assert done.document["metrics"] == rundir.get_status(run).metrics
     assert done.document["run"] == "run"
 
 
@@ -51,7 +52,7 @@ def test_prepared_labels_in_another_order_are_noticed(run, workdir):
     np.save(labels, np.random.default_rng(0).permutation(np.load(labels)))
     done = call(workdir, "evaluate", "run=run invariance=false output=json")
     assert f"{labels.relative_to(workdir)}: is not what was written there; the set is made anew" in done.err
-    assert done.document["metrics"] == rundir.get_status(run)["metrics"]
+    assert done.document["metrics"] == rundir.get_status(run).metrics
 
 
 def test_the_last_checkpoint_is_another(run, command):
@@ -63,7 +64,7 @@ def test_the_last_checkpoint_is_another(run, command):
 
 def test_evaluate_is_readable(run, command):
     done = command("evaluate", "run=run")
-    accuracy = rundir.get_status(run)["metrics"]["test/acc"]
+    accuracy = rundir.get_status(run).metrics["test/acc"]
     assert f"test/acc   {accuracy:.4f}" in done.out
 
 
@@ -176,7 +177,7 @@ def test_pickled_code_is_refused_and_not_executed(how, run, command):
 def test_a_network_that_does_not_fit_its_weights(run, command):
     asked = rundir.read_json(run / "run.json")
     asked["config"]["architecture"]["filters"] = [4, 4]
-    rundir.write_json(run / "run.json", asked)
+    write_checked(run / "run.json", asked)
     refused(command("evaluate", "run=run"), "run/checkpoints/best.ckpt: does not fit the network of run/run.json")
 
 
@@ -184,14 +185,14 @@ def test_data_that_changed(run, command):
     asked = rundir.read_json(run / "run.json")
     was = asked["dataset"]["digest"]
     asked["dataset"]["digest"] = "0" * 64
-    rundir.write_json(run / "run.json", asked)
+    write_checked(run / "run.json", asked)
     refused(command("evaluate", "run=run"), "run=run: was trained on data of digest 000000000000", was[:12])
 
 
 def test_another_size_of_the_same_data(run):
     asked = rundir.read_json(run / "run.json")
     asked["config"]["data"]["size"] = 16
-    rundir.write_json(run / "run.json", asked)
+    write_checked(run / "run.json", asked)
     with pytest.raises(InputError, match="was trained on data of digest"):
         predict.evaluate(run)
 

@@ -37,7 +37,7 @@ def copied(tmp_path, monkeypatch):
 
 def trained_at(sweep):
     """When each run of the sweep was begun, by its directory."""
-    return {job["dir"]: rundir.get_status(Path(sweep) / job["dir"])["started"] for job in _jobs(sweep)}
+    return {job["dir"]: rundir.get_status(Path(sweep) / job["dir"]).started for job in _jobs(sweep)}
 
 
 def _jobs(sweep):
@@ -118,7 +118,7 @@ def test_a_single_run_serves_a_sweep_and_another_experiment_is_served(command, w
     assert done.code == 0, done.err
     assert done.err.count("finished before, in runs/train/") == 1
     served = Path(done.document["runs"][1]["run"])
-    assert rundir.get_status(served)["metrics"] == single["metrics"]
+    assert rundir.get_status(served).metrics == single["metrics"]
     record = rundir.read_json(served / "run.json")
     assert record["config"]["experiment"]["name"] == "other"
     assert record["arm"] == "kernel_size=3"

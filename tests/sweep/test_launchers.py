@@ -132,7 +132,7 @@ def test_a_killed_worker_ends_the_sweep_and_the_next_command_goes_on(engine, wor
     process = begin(workdir, line)
     both_train(process, workdir / "sweep")
     began = time.monotonic()
-    os.kill(rundir.get_status(workdir / "sweep/000_seed-0")["pid"], signal.SIGKILL)
+    os.kill(rundir.get_status(workdir / "sweep/000_seed-0").pid, signal.SIGKILL)
     out, err = process.communicate(timeout=300)
     print(f"ended {time.monotonic() - began:.1f} s after the kill")
     done = Done(process.returncode, out, err)
@@ -173,8 +173,8 @@ def test_workers_end_with_their_command(workdir):
         time.sleep(0.05)
     workers = [one for one in psutil.Process(process.pid).children() if any("popen_loky" in a for a in one.cmdline())]
     assert len(workers) == 3
-    (run,) = (run for run in sweep.glob("00*") if rundir.get_status(run)["status"] == "running")
-    (busy,) = (one for one in workers if one.pid == rundir.get_status(run)["pid"])
+    (run,) = (run for run in sweep.glob("00*") if rundir.get_status(run).status == "running")
+    (busy,) = (one for one in workers if one.pid == rundir.get_status(run).pid)
     process.kill()
     _, alive = psutil.wait_procs([one for one in workers if one != busy], timeout=8)
     assert alive == []
@@ -339,10 +339,10 @@ def test_a_job_at_its_time_limit_is_queued_again(workdir):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end
         time.sleep(0.05)
-    os.kill(rundir.get_status(run)["pid"], signal.SIGUSR2)
+    os.kill(rundir.get_status(run).pid, signal.SIGUSR2)
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
-    assert (rundir.get_status(run)["status"], rundir.get_status(run)["resumed"]) == ("finished", 1)
+    assert (rundir.get_status(run).status, rundir.get_status(run).resumed) == ("finished", 1)
 
 
 # ---- refused, at once

@@ -58,4 +58,4 @@ def test_who_asked_is_named_whoever_it_was():
 
 def test_the_status_names_the_signal(command, stopped_once, workdir):
     assert command("train", f"{LINE} dir=run").code == 75
-    assert rundir.get_status(workdir / "run")["error"] == "stopped by SIGINT"
+    assert rundir.get_status(workdir / "run").error == "stopped by SIGINT"

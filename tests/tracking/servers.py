@@ -140,9 +140,7 @@ def http_answer(status, body="", kind="text/html"):
 def recorded(run):
     """Every metric row of metrics.jsonl, with its count."""
     return Counter(
-        (name, row["step"], row["time_ms"], value)
-        for row in rundir.metric_rows(run)
-        for name, value in row["metrics"].items()
+        (name, row.step, row.time_ms, value) for row in rundir.metric_rows(run) for name, value in row.metrics.items()
     )
 
 

@@ -17,6 +17,7 @@ from servers import kill_server, recorded, rows_of
 
 from pipeline import artifacts, config, rundir
 from pipeline.run import finish
+from pipeline.rundir.documents import write_checked
 from pipeline.sweep import earlier
 from pipeline.tracking import live
 from pipeline.tracking.send import send
@@ -179,7 +180,7 @@ def test_configuration_checkpoints_and_plots_are_artifacts(home, client):
 def test_the_run_ends_when_it_ended(home, client):
     _, children = runs_of(client, "tracked")
     for child in children:
-        assert child.info.end_time == int(rundir.get_status(home / child.data.tags["run_dir"])["ended"] * 1000)
+        assert child.info.end_time == int(rundir.get_status(home / child.data.tags["run_dir"]).ended * 1000)
 
 
 # ---- the files of a run
@@ -203,15 +204,15 @@ def test_an_entry_in_the_table_is_all_that_a_new_file_of_a_run_needs(
     (run / name).parent.mkdir(exist_ok=True)
     (run / name).write_bytes(b"seen")
     (run / "tracking.json").unlink()
-    record = rundir.read_run(run) | {"uid": "new"}
-    record["config"]["experiment"]["name"] = "files"
+    record = dataclasses.replace(rundir.read_run(run), uid="new")
+    record.config["experiment"]["name"] = "files"
     rundir.write_record(run / "run.json", record)
 
-    shown_by = send(run, config.Tracking(**record["config"]["tracking"])).run_id
+    shown_by = send(run, config.Tracking(**record.config["tracking"])).run_id
     assert Path(client.download_artifacts(shown_by, name)).read_bytes() == b"seen"
 
     settings = dataclasses.replace(config.of_run(run), runs_dir=str(tmp_path / "runs"), resume=True)
-    job = SimpleNamespace(settings=settings, key=SimpleNamespace(digest=record["key"]), arm="")
+    job = SimpleNamespace(settings=settings, key=SimpleNamespace(digest=record.key), arm="")
     place = tmp_path / "runs" / "e" / "sweep" / "000"
     assert earlier.serve(place.parent, [job], [place]) == {place: run}
     assert (place / name).samefile(run / name)
@@ -237,7 +238,7 @@ def test_a_second_push_adds_nothing(home, copied, in_home):
     path, run_id = copied
     for _ in range(2):
         assert send(path).run_id == run_id
-        rundir.write_json(path / "tracking.json", rundir.read_json(path / "tracking.json") | {"ended": None})
+        write_checked(path / "tracking.json", rundir.read_json(path / "tracking.json") | {"ended": None})
     assert shown(home / "mlruns/mlflow.db", run_id) == recorded(path)
 
 
@@ -247,7 +248,7 @@ def test_rows_sent_again_are_not_doubled(rows, home, copied, in_home):
     known = rundir.read_json(path / "tracking.json")
     assert known["rows"] == 3
     last = {"last_row": rundir.digest(list(rundir.metric_rows(path))[rows - 1])}
-    rundir.write_json(path / "tracking.json", {**known, **last, "rows": rows, "ended": None})
+    write_checked(path / "tracking.json", {**known, **last, "rows": rows, "ended": None})
     send(path)
     assert rundir.read_json(path / "tracking.json")["rows"] == 3
     assert shown(home / "mlruns/mlflow.db", run_id) == recorded(path)
@@ -260,7 +261,7 @@ def test_rows_that_came_later_are_sent_alone(home, copied, in_home):
         rundir.append_metrics(path, 7, {"late": 0.5})
         with open(path / "metrics.jsonl", "a") as file:
             file.write('{"step": 8, "time_ms": 1, "metr')  # a row that is being written
-        rundir.write_json(path / "tracking.json", rundir.read_json(path / "tracking.json") | {"ended": None})
+        write_checked(path / "tracking.json", rundir.read_json(path / "tracking.json") | {"ended": None})
         assert send(path).rows == 1
         assert {(name, step, value) for name, step, _, value in shown(home / "mlruns/mlflow.db", run_id) - before} == {
             ("late", 7, 0.5)
@@ -275,7 +276,7 @@ def test_a_run_that_was_never_shown_is_made_by_a_push(home, client, local, comma
     asked = rundir.read_json(run / "run.json")
     asked["config"]["tracking"]["uri"] = f"sqlite:///{home}/mlruns/mlflow.db"
     asked["config"]["tracking"]["artifacts"] = f"{home}/mlruns/artifacts"
-    rundir.write_json(run / "run.json", asked)
+    write_checked(run / "run.json", asked)
     send(run)
     (made,) = client.search_runs([client.get_experiment_by_name("replayed").experiment_id])
     assert made.info.status == "FINISHED"
@@ -353,7 +354,7 @@ def test_comparing_again_shows_the_verdict_once(home, client, command):
     shutil.copytree(home / "sweep", "sweep")
     absolute = rundir.read_json(Path("sweep/tracking.json"))
     absolute["tracking"]["uri"] = f"sqlite:///{home}/mlruns/mlflow.db"
-    rundir.write_json(Path("sweep/tracking.json"), absolute)
+    write_checked(Path("sweep/tracking.json"), absolute)
     assert command("compare", "sweep=sweep").code == 0
     after = shown(home / "mlruns/mlflow.db", parent.info.run_id)
     assert [(name, step, value) for name, step, _, value in after.elements()] == [
@@ -378,7 +379,7 @@ def found(home, local, workdir):
         question = {"name": "odd", "question": "?", "metric": "test/acc", "mode": "max", "smallest_effect": 0.01}
         asked = {"uid": rundir.uid(sweep / "sweep.json"), "experiment": question}
         asked |= {"factors": list(levels), "jobs": jobs, "git_sha": None, "started": started, "tracking": tracking}
-        rundir.write_json(sweep / "sweep.json", asked)
+        write_checked(sweep / "sweep.json", asked)
         rundir.set_status(sweep, "finished", ended=started + 1)
         live.begin_sweep(sweep, config.Tracking(**tracking), workdir)
         live.attach(sweep, [sweep / "sweep.json"], metrics)

@@ -1,5 +1,6 @@
 """A tracking server that is away, hangs, dies and comes back: training goes on, and in the end all is there."""
 
+import dataclasses
 import logging
 import math
 import random
@@ -118,7 +119,7 @@ def test_a_sweep_on_a_server_that_hangs_says_it_once(command, caplog):
         assert command("train", line).code == 0
         took = time.monotonic() - began
     assert [record.getMessage().count("no answer in time") for record in caplog.records] == [1, 1]
-    assert rundir.get_status(Path("sweep"))["status"] == "finished"
+    assert rundir.get_status(Path("sweep")).status == "finished"
     assert took < 60
 
 
@@ -219,7 +220,8 @@ def test_training_takes_as_long_on_a_server_that_comes_and_goes(endurance, postg
         run = workdir / f"{number}_{uri[-5:]}"
         settings = config.of_run(workdir / "first")
         settings.tracking = Tracking(uri=uri, artifacts=None, push_every_s=0.5)
-        rundir.start(run, rundir.read_json(workdir / "first" / "run.json") | {"config": config.to_dict(settings)})
+        asked = dataclasses.replace(rundir.read_run(workdir / "first"), config=config.to_dict(settings))
+        rundir.start(run, asked)
         began = time.perf_counter()
         with rundir.locked(run), live.show_run(run, settings.tracking):
             finish.train_here(run)

@@ -19,6 +19,7 @@ from servers import recorded, rows_of
 
 from pipeline import rundir
 from pipeline.config.tracking import Tracking
+from pipeline.rundir.documents import write_checked
 from pipeline.tracking import live, unsent
 from pipeline.tracking.send import send
 from pipeline.tracking.state import Findings, TrackingState, read_run_id, tracking_of
@@ -55,12 +56,12 @@ def sweep(place, where, tmp_path, request):
     asked = rundir.read_json(copy / "sweep.json")
     asked |= {"uid": os.urandom(8).hex(), "tracking": vars(where)}
     asked["experiment"]["name"] = request.node.name.replace("[", "-").replace("]", "")
-    rundir.write_json(copy / "sweep.json", asked)
+    write_checked(copy / "sweep.json", asked)
     for run in copy.glob("*/run.json"):
         known = rundir.read_json(run) | {"uid": os.urandom(8).hex()}
         known["config"] |= {"tracking": vars(where), "runs_dir": str(tmp_path / "runs")}
         known["config"]["experiment"]["name"] = asked["experiment"]["name"]
-        rundir.write_json(run, known)
+        write_checked(run, known)
     return copy
 
 
@@ -95,8 +96,8 @@ def test_sync_sends_a_whole_sweep_and_then_has_nothing_to_do(sweep, client, comm
         assert made.data.tags["mlflow.parentRunId"] == shown["sweep"].info.run_id
         assert row["rows"] == len(list(rundir.metric_rows(path)))
         assert rows_of(client, made.info.run_id) == recorded(path)
-        assert made.info.start_time == int(rundir.get_status(path)["started"] * 1000)
-        assert made.info.end_time == int(rundir.get_status(path)["ended"] * 1000)
+        assert made.info.start_time == int(rundir.get_status(path).started * 1000)
+        assert made.info.end_time == int(rundir.get_status(path).ended * 1000)
         files = {file.path for file in client.list_artifacts(made.info.run_id)}
         assert row["files"] == len(files) - 1 - 1 + 2  # without run.json and the folder, with two checkpoints
     before = {path: path.read_bytes() for path in sweep.rglob("tracking.json")}
@@ -159,7 +160,7 @@ def test_a_run_that_was_made_after_it_was_given_up_is_deleted(run, client):
     uid = rundir.read_json(run / "run.json")["uid"]
     late = client.create_run(made.info.experiment_id, tags={"uid": uid})  # the call that seemed to hang
     state = rundir.read_json(run / "tracking.json")
-    rundir.write_json(run / "tracking.json", state | {"tries": 2, "ended": None})
+    write_checked(run / "tracking.json", state | {"tries": 2, "ended": None})
     send(run)
     assert [found.info.run_id for found in all_of(client, run)] == [made.info.run_id]
     assert client.get_run(late.info.run_id).info.lifecycle_stage == "deleted"
@@ -200,7 +201,7 @@ def test_a_run_whose_process_is_dead_is_killed_and_one_that_lives_is_left_alone(
     (made,) = all_of(client, run)
     assert made.info.status == "KILLED"
     assert made.info.end_time >= made.info.start_time
-    assert rundir.get_status(run)["status"] == "running"  # the directory is the truth; sync reads it
+    assert rundir.get_status(run).status == "running"  # the directory is the truth; sync reads it
     assert command("sync", f"runs_dir={run.parent} output=json").document["runs"] == []
 
 
@@ -231,7 +232,7 @@ def test_a_changed_parameter_does_not_stop_it(run, client):
     asked = rundir.read_json(run / "run.json")
     asked["config"]["runs_dir"] = "elsewhere"
     asked["config"]["later"] = 1
-    rundir.write_json(run / "run.json", asked)
+    write_checked(run / "run.json", asked)
     (first,) = all_of(client, run)
     send(run, again=True)
     (second,) = all_of(client, run)
@@ -309,7 +310,7 @@ def test_only_what_lies_in_a_directory_is_sent(run, client, command, tmp_path, c
     card = tmp_path / "no_set" / "card-00000000.html"
     card.parent.mkdir()
     card.symlink_to(secret)
-    rundir.write_json(run / "run.json", asked | {"dataset": asked["dataset"] | {"dir": str(card.parent)}})
+    write_checked(run / "run.json", asked | {"dataset": asked["dataset"] | {"dir": str(card.parent)}})
     done = command("sync", f"runs_dir={run}")
     assert done.code == 0, done.err
     assert caplog.text.count("is not sent: it lies outside") == 3
@@ -323,7 +324,7 @@ def test_the_card_of_a_prepared_set_is_sent_and_no_link_in_its_place(run, place,
     asked = rundir.read_json(run / "run.json")
     prepared = tmp_path / "prepared"
     shutil.copytree(place / asked["dataset"]["dir"], prepared)
-    rundir.write_json(run / "run.json", asked | {"dataset": asked["dataset"] | {"dir": str(prepared)}})
+    write_checked(run / "run.json", asked | {"dataset": asked["dataset"] | {"dir": str(prepared)}})
     assert command("sync", f"runs_dir={run}").code == 0
     (card,) = (name for name in sent_files(client, run) if name.startswith("card-"))
     (tmp_path / "secret").write_text("secret")
@@ -343,6 +344,19 @@ def test_a_sweep_sends_no_file_that_only_its_tracking_names(named, sweep, where,
     assert command("sync", f"runs_dir={sweep}").code == 0
     (made,) = (one for one in all_of(client, sweep) if one.info.run_name == "sweep")
     assert [file.path for file in client.list_artifacts(made.info.run_id)] == ["sweep.json"]
+
+
+def test_a_file_of_a_config_folder_cannot_choose_who_is_told_a_password(command, workdir, monkeypatch):
+    (workdir / "theirs/experiment").mkdir(parents=True)
+    text = "# @package _global_\ntracking: {uri: 'http://127.0.0.1:9', artifacts: null}\n"
+    (workdir / "theirs/experiment/x.yaml").write_text(text)
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "secret")
+    line = f"--config-dir theirs experiment=x {TINY.replace('tracking=none', '')}"
+    refused(command("train", line), "tracking.uri=http://127.0.0.1:9", "would be told your MLflow user name")
+    assert not (workdir / "runs").exists()
+    assert command("train", f"{line} tracking.uri=http://127.0.0.1:9 tracking.wait_s=0.1").code == 0
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert command("train", f"{line} tracking.wait_s=0.1 seed=1").code == 0
 
 
 def test_a_directory_cannot_choose_where_names_passwords_and_files_go(run, command, tmp_path, monkeypatch):
@@ -450,7 +464,7 @@ def test_a_database_that_was_deleted_is_said_and_again_shows_all(new, sweep, pro
     assert (workdir / "own").exists() == (new == "a new one")
     # What is taken up again owes something, and cannot send it there either
     status = rundir.read_json(sweep / "000_seed-0" / "status.json")
-    rundir.write_json(sweep / "000_seed-0" / "status.json", status | {"ended": status["ended"] + 1})
+    write_checked(sweep / "000_seed-0" / "status.json", status | {"ended": status["ended"] + 1})
     done = process("sync", line)
     assert (done.code, done.err.count("it has no run")) == (1, 3)
     # One run of the sweep alone, then all

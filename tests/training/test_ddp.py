@@ -87,21 +87,21 @@ def test_metrics_are_those_that_one_process_computes_from_the_checkpoint(there, 
     for path, one in zip(there, done.document["runs"], strict=True):
         evaluated = command("evaluate", f"run={path} invariance=false output=json")
         assert evaluated.code == 0
-        assert evaluated.document["metrics"] == one["metrics"] == rundir.get_status(path)["metrics"]
+        assert evaluated.document["metrics"] == one["metrics"] == rundir.get_status(path).metrics
 
 
 def test_validation_over_two_processes_counts_each_example_once(there):
     for path in there:
         best = torch.load(path / "checkpoints" / "best.ckpt", weights_only=True)["epoch"] + 1
-        shared = next(row["metrics"] for row in rundir.metric_rows(path) if row["step"] == best)
-        alone = rundir.get_status(path)["metrics"]  # 180 examples in one process
+        shared = next(row.metrics for row in rundir.metric_rows(path) if row.step == best)
+        alone = rundir.get_status(path).metrics  # 180 examples in one process
         assert shared["val/acc"] == pytest.approx(alone["val/acc"], abs=1e-6)
         assert shared["val/loss"] == pytest.approx(alone["val/loss"], rel=1e-5)
 
 
 def test_the_record_has_one_row_an_epoch(there):
     for path in there:
-        steps = [row["step"] for row in rundir.metric_rows(path) if "val/acc" in row["metrics"]]
+        steps = [row.step for row in rundir.metric_rows(path) if "val/acc" in row.metrics]
         assert steps == [1, 2]
 
 
@@ -119,7 +119,7 @@ def test_two_processes_learn_what_one_learns(there, command, workdir):
     moved = [torch.dist(weights, torch.zeros_like(weights)) for weights in alone.values()]
     assert all(distance > 1e-3 for distance in moved)  # far more than the tolerance
     losses = [
-        [row["metrics"]["train/loss"] for row in rundir.metric_rows(path) if "train/loss" in row["metrics"]]
+        [row.metrics["train/loss"] for row in rundir.metric_rows(path) if "train/loss" in row.metrics]
         for path in (workdir / "alone", there[0])
     ]
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)

@@ -40,7 +40,7 @@ def test_one_run_in_ten_fails(workdir, monkeypatch):
     # The ledger
     statuses = {Path(run["run"]).name: run["status"] for run in document["runs"]}
     assert statuses == {folder(n): "failed" if n in chosen else "finished" for n in range(len(RUNS))}
-    said = {name: rundir.get_status(workdir / "sweep" / name)["error"] for name in faults}
+    said = {name: rundir.get_status(workdir / "sweep" / name).error for name in faults}
     for name, kind in faults.items():
         wanted = {"nan": "training diverged", "exception": "made to fail", "memory": "Cannot allocate memory"}[kind]
         assert wanted in said[name]

@@ -47,8 +47,8 @@ def test_a_checkpoint_that_finds_no_room_interrupts_and_the_run_goes_on(disk, wo
     fill(disk, leave=150_000)
     interrupted(call(workdir, "train", line), "disk/run/checkpoints/last.ckpt")
     status = rundir.get_status(disk / "run")
-    assert status["status"] == "interrupted"
-    assert "last.ckpt: the disk is full" in status["error"]
+    assert status.status == "interrupted"
+    assert "last.ckpt: the disk is full" in status.error
     assert os.listdir(disk / "run/checkpoints") == []
     (disk / "filler").unlink()
     done = call(workdir, "train", line)
@@ -99,7 +99,7 @@ def test_several_processes_of_a_run_on_a_full_disk(disk, workdir):
     line = f"{LINE} trainer=ddp_cpu dir=disk/run"
     fill(disk, leave=250_000)
     interrupted(call(workdir, "train", line), "disk/run")
-    assert rundir.get_status(disk / "run")["status"] == "interrupted"
+    assert rundir.get_status(disk / "run").status == "interrupted"
     (disk / "filler").unlink()
     done = call(workdir, "train", line)
     assert done.code == 0, done.err
@@ -135,7 +135,7 @@ def test_a_row_that_finds_no_room_leaves_no_torn_line(disk):
     rundir.beat(disk, 1, 2)  # a hint, and no reason to stop
     (disk / "filler").unlink()
     rundir.append_metrics(disk, 2, {"val/acc": 0.75})
-    assert [row["step"] for row in rundir.metric_rows(disk)] == [1, 2]
+    assert [row.step for row in rundir.metric_rows(disk)] == [1, 2]
 
 
 def test_the_cause_is_found_at_any_depth_and_no_other():

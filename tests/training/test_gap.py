@@ -12,7 +12,7 @@ LINE = TINY.replace("max_epochs=1", "max_epochs=30").replace("limit_train=64", "
 
 def test_a_memorised_handful_shows_a_gap(command, workdir):
     assert command("train", f"{LINE} dir=run").code == 0
-    found = rundir.get_status(workdir / "run")["metrics"]
+    found = rundir.get_status(workdir / "run").metrics
     assert found["train/acc"] > 0.95
     assert found["gap/acc"] == found["train/acc"] - found["val/acc"] > 0.1
 
@@ -28,7 +28,7 @@ def test_it_is_measured_on_clean_images(command, workdir, monkeypatch):
     with torch.no_grad():
         x_BCHW = torch.from_numpy(np.asarray(prepared.images[train])).permute(0, 3, 1, 2)
         right = (module(x_BCHW).argmax(1).numpy() == prepared.labels[train]).mean()
-    assert rundir.get_status(run)["metrics"]["train/acc"] == right
+    assert rundir.get_status(run).metrics["train/acc"] == right
     # A sample stands for a large split.
     monkeypatch.setattr(predict, "MOST_TRAIN", 8)
     sampled = predict.evaluate(run)["metrics"]["train/acc"]

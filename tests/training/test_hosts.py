@@ -96,7 +96,7 @@ def test_two_hosts_train_what_one_trains(hosts, workdir):
     assert done[0].document == done[1].document
     assert done[0].document["metrics"] == alone.document["metrics"]
     assert state(workdir / "run") == state(workdir / "alone")
-    assert "resumed" not in rundir.get_status(workdir / "run")
+    assert rundir.get_status(workdir / "run").resumed == 0
 
 
 @pytest.mark.parametrize("victim", [0, 1])
@@ -115,10 +115,10 @@ def test_a_killed_host_ends_the_run_and_the_same_command_resumes_it(victim, host
     print(f"ended {took:.1f} s after the other host was killed")
     assert took < 60
     assert left.code == 75, left.err
-    assert rundir.get_status(workdir / "run")["status"] == "interrupted"
+    assert rundir.get_status(workdir / "run").status == "interrupted"
     done = both(workdir, hosts, f"{LINE} {epochs} {MEETING}")
     assert [one.code for one in done] == [0, 0], [one.err for one in done]
-    assert rundir.get_status(workdir / "run")["resumed"] == 1
+    assert rundir.get_status(workdir / "run").resumed == 1
     assert state(workdir / "run") == state(workdir / "alone")
 
 
@@ -137,14 +137,14 @@ def test_an_unplugged_host_is_given_up_in_time(hosts, workdir):
     print(f"ended {took:.1f} s after the other host was unplugged")
     assert took < 20 + 60
     assert left.code == 75, left.err
-    assert rundir.get_status(workdir / "run")["status"] == "interrupted"
+    assert rundir.get_status(workdir / "run").status == "interrupted"
 
 
 def test_a_host_that_comes_back_is_taken_in_again(hosts, workdir):
     line = f"{LINE} trainer.max_epochs=40 trainer.max_restarts=1 {MEETING}"
     first, second = hosts
     processes = [start(workdir, first, line)]
-    while rundir.get_status(workdir / "run")["status"] != "running":
+    while rundir.get_status(workdir / "run").status != "running":
         time.sleep(0.1)  # so that the first one leads
     processes.append(start(workdir, second, line))
     trained(workdir, 3, processes)
@@ -175,4 +175,4 @@ def test_sigterm_on_one_host_stops_both_in_good_order(asked, hosts, workdir):
     assert [one.code for one in done] == [75, 75], [one.err for one in done]
     found = torch.load(workdir / "run/checkpoints/last.ckpt", weights_only=True)
     assert found["global_step"] > 2 * 8
-    assert rundir.get_status(workdir / "run")["status"] == "interrupted"
+    assert rundir.get_status(workdir / "run").status == "interrupted"

@@ -1,6 +1,7 @@
 """A run that was interrupted anywhere ends with the numbers that it would have had undisturbed."""
 
 import os
+import shutil
 import signal
 
 import pytest
@@ -9,6 +10,7 @@ from run_state import state
 from running import TINY
 
 from pipeline import rundir, stopping
+from pipeline.rundir import status
 from pipeline.training import checkpoints as kept
 from pipeline.training import guard, record
 
@@ -53,15 +55,15 @@ def test_stopped_at_any_batch_it_goes_on_to_the_same_bits(step, workers, undistu
     line = f"{LINE} data.num_workers={workers} dir=run"
     done = command("train", line)
     assert done.code == 75
-    status = rundir.get_status(workdir / "run")
-    assert status["status"] == "interrupted"
+    found = rundir.get_status(workdir / "run")
+    assert found.status == "interrupted"
     assert "stopped" in done.err
     found = torch.load(workdir / "run/checkpoints/last.ckpt", weights_only=True)
     assert found["global_step"] == step + 1  # the step under way was finished and saved
     done = command("train", line)
     assert (done.code, "goes on" in done.err) == (0, True)
     assert state(workdir / "run") == expected
-    assert rundir.get_status(workdir / "run")["resumed"] == 1
+    assert rundir.get_status(workdir / "run").resumed == 1
 
 
 @pytest.mark.slow
@@ -75,6 +77,19 @@ def test_ctrl_c_is_like_sigterm(undisturbed, command, workdir, monkeypatch):
 
 class Killed(BaseException):
     """Stands for a kill: nothing that is left to do is done."""
+
+
+@pytest.mark.parametrize("name", ["last", "best"])
+def test_a_checkpoint_of_another_run_is_put_aside(name, undisturbed, command, workdir, monkeypatch):
+    expected = undisturbed()
+    assert command("train", f"{LINE} seed=1 dir=other").code == 0
+    signalled(monkeypatch, 9)
+    assert command("train", f"{LINE} dir=run").code == 75
+    shutil.copy(workdir / f"other/checkpoints/{name}.ckpt", workdir / f"run/checkpoints/{name}.ckpt")
+    done = command("train", f"{LINE} dir=run")
+    assert done.code == 0
+    assert f"{name}.ckpt: is a checkpoint of another run" in done.err
+    assert state(workdir / "run") == expected
 
 
 @pytest.mark.parametrize(
@@ -102,15 +117,13 @@ def test_killed_between_two_writes(owner, name, after, time, undisturbed, comman
 
     monkeypatch.setattr(owner, name, dies)
     # A killed process does not say that it was.
-    say = rundir.set_status
-    monkeypatch.setattr(
-        rundir, "set_status", lambda path, status, **k: status == "interrupted" or say(path, status, **k)
-    )
+    say = status.set_status
+    monkeypatch.setattr(status, "set_status", lambda path, word, **k: word == "interrupted" or say(path, word, **k))
     with pytest.raises(Killed):
         command("train", f"{LINE} dir=run")
     monkeypatch.undo()
     monkeypatch.chdir(workdir)
-    assert rundir.get_status(workdir / "run")["status"] == "running"
+    assert rundir.get_status(workdir / "run").status == "running"
     assert command("train", f"{LINE} dir=run").code == 0
     assert state(workdir / "run") == expected
 
@@ -178,8 +191,8 @@ def test_the_same_command_finds_its_interrupted_run(command, workdir, monkeypatc
     assert command("train", f"{LINE} seed=1").code == 0  # another run
     assert command("train", LINE).code == 0
     runs = sorted((workdir / "runs/train").iterdir())
-    assert [rundir.get_status(run)["status"] for run in runs] == ["finished", "finished"]
-    assert sum("resumed" in rundir.get_status(run) for run in runs) == 1
+    assert [rundir.get_status(run).status for run in runs] == ["finished", "finished"]
+    assert sum((rundir.get_status(run).resumed > 0) for run in runs) == 1
     assert command("train", LINE).code == 0  # what is finished is not taken up
     assert len(list((workdir / "runs/train").iterdir())) == 3
 
@@ -189,7 +202,7 @@ def test_resume_false_begins_anew(command, workdir, monkeypatch):
     signalled(monkeypatch, 2)
     assert command("train", LINE).code == 75
     assert command("train", f"{LINE} resume=false").code == 0
-    statuses = sorted(rundir.get_status(run)["status"] for run in (workdir / "runs/train").iterdir())
+    statuses = sorted(rundir.get_status(run).status for run in (workdir / "runs/train").iterdir())
     assert statuses == ["finished", "interrupted"]
 
 
@@ -224,7 +237,7 @@ def test_a_diverged_run_names_the_batch_and_keeps_the_last_good_checkpoint(comma
     run = workdir / "run"
     said = rundir.read_json(run / "diverged.json")
     assert (said["epoch"], said["batch"], len(said["examples"])) == (2, 3, 16)
-    assert "epoch 2, batch 3" in rundir.get_status(run)["error"]
+    assert "epoch 2, batch 3" in rundir.get_status(run).error
     assert kept.newest(run)[1]["global_step"] == BATCHES
     monkeypatch.undo()
     monkeypatch.chdir(workdir)
@@ -246,7 +259,7 @@ def test_weights_that_overflow_are_never_saved(command, workdir, monkeypatch):
 
     monkeypatch.setattr(kept.Keep, "save", overflown)
     assert command("train", f"{LINE} dir=run").code == 1
-    assert "is not finite" in rundir.get_status(workdir / "run")["error"]
+    assert "is not finite" in rundir.get_status(workdir / "run").error
     assert kept.newest(workdir / "run")[1]["global_step"] == BATCHES
 
 

@@ -11,6 +11,7 @@ from running import TINY, left_in
 
 from pipeline import rundir
 from pipeline.config.trainer import Optimizer
+from pipeline.records import Parameters
 from pipeline.run import finish
 from pipeline.training.module import Classifier
 
@@ -40,7 +41,7 @@ def test_the_same_seed_gives_the_same_weights_to_the_last_bit(command, workdir):
     assert same(weights(a), weights(b))
     assert same(weights(a, "best"), weights(b, "best"))
     assert decided(a) == decided(b)
-    assert rundir.get_status(a)["metrics"] == rundir.get_status(b)["metrics"]
+    assert rundir.get_status(a).metrics == rundir.get_status(b).metrics
     assert np.array_equal(logits(a), logits(b))
     assert rundir.read_json(a / "run.json")["key"] == rundir.read_json(b / "run.json")["key"]
 
@@ -88,14 +89,14 @@ def test_a_finished_run_leaves_its_record(command, workdir):
     assert len(asked["dataset"]["digest"]) == len(asked["code_digest"]) == len(asked["key"]) == 64
     assert asked["environment"]["packages"]["torch"] == torch.__version__.split("+")[0]
     # 1x8x8 -> 4@8x8 -> 4x4 -> 8@4x4 -> 2x2 -> 10: (9 + 1) 4 + (36 + 1) 8 + (32 + 1) 10
-    assert status["parameters"] == {"total": 666, "trainable": 666}
+    assert status.parameters == Parameters(666, 666)
     assert asked["parameters"] == 666
-    assert status["status"] == "finished"
-    assert 0 < status["seconds"] < status["ended"] - status["started"] + 1
-    assert list(status["metrics"]) == ["val/acc", "val/loss", "test/acc", "test/loss", "train/acc", "gap/acc"]
+    assert status.status == "finished"
+    assert 0 < status.seconds < status.ended - status.started + 1
+    assert list(status.metrics) == ["val/acc", "val/loss", "test/acc", "test/loss", "train/acc", "gap/acc"]
     with np.load(run / "predictions.npz") as saved:
         assert saved["logits"].shape == (359, 10)
-        assert (saved["logits"].argmax(1) == saved["label"]).mean() == status["metrics"]["test/acc"]
+        assert (saved["logits"].argmax(1) == saved["label"]).mean() == status.metrics["test/acc"]
         assert len(set(saved["index"].tolist())) == 359
 
 
@@ -118,7 +119,7 @@ def test_the_best_checkpoint_is_that_of_the_best_epoch(command, workdir):
     assert len(accuracies) == 6
     best = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
     assert best["epoch"] == int(np.argmax(accuracies))
-    assert rundir.get_status(run)["metrics"]["val/acc"] == pytest.approx(max(accuracies), abs=1e-6)
+    assert rundir.get_status(run).metrics["val/acc"] == pytest.approx(max(accuracies), abs=1e-6)
     assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 5
 
 
@@ -145,7 +146,7 @@ def test_training_lowers_the_loss_and_learns_digits(command, workdir):
     losses = [row["train/loss"] for row in rows]
     assert losses[0] < math.log(10)  # better than to say each digit with 1 in 10
     assert losses[2] < losses[1] < losses[0]
-    assert rundir.get_status(workdir / "run")["metrics"]["test/acc"] > 0.9
+    assert rundir.get_status(workdir / "run").metrics["test/acc"] > 0.9
 
 
 @pytest.mark.slow
@@ -237,7 +238,7 @@ def test_early_stopping_stops_when_nothing_gets_better(command, workdir):
     assert command("train", f"{line} dir=run").code == 0
     steps = [step for step, row in decided(workdir / "run") if "val/acc" in row]
     assert steps == [1, 2, 3]  # the first is the best so far; two more are no better
-    assert rundir.get_status(workdir / "run")["status"] == "finished"
+    assert rundir.get_status(workdir / "run").status == "finished"
 
 
 def test_it_is_off_by_default(command, workdir):
@@ -265,7 +266,7 @@ def test_a_diverging_run_fails(command, workdir):
     assert done.document["status"] == "failed"
     assert "nan" in done.document["error"]
     assert "metrics" not in done.document
-    assert rundir.get_status(workdir / "run")["status"] == "failed"
+    assert rundir.get_status(workdir / "run").status == "failed"
 
 
 def test_a_failing_run_says_why_and_where(command, workdir, monkeypatch):
@@ -288,7 +289,7 @@ def test_an_interrupted_run_says_so(command, workdir, monkeypatch):
     monkeypatch.setattr(finish, "fit", stopped)
     done = command("train", f"{TINY} dir=run")
     assert done.code == 75
-    assert rundir.get_status(workdir / "run")["status"] == "interrupted"
+    assert rundir.get_status(workdir / "run").status == "interrupted"
 
 
 def test_one_failing_run_does_not_stop_the_others(command, workdir):
@@ -306,7 +307,7 @@ def test_a_run_that_dies_while_it_is_made_does_not_stop_the_others(command, work
     began = rundir.start
 
     def start(path, run):
-        if run["config"]["seed"] == 0:
+        if run.config["seed"] == 0:
             raise OSError("no space left")
         began(path, run)
 

@@ -111,7 +111,7 @@ def test_trains_as_advised_and_goes_on_with_the_same_advice(command, workdir, ta
     assert begun["network"]["depth"] == begun["advice"]["depth"]
     assert asked["config"]["transfer"]["strategy"] == "auto"
     assert done.err.count("transfer=auto: small, dissimilar: transfer=early_layers transfer.depth=") == 1
-    assert next(rundir.metric_rows(run))["metrics"]["advice/size_ratio"] == pytest.approx(0.06)
+    assert next(rundir.metric_rows(run)).metrics["advice/size_ratio"] == pytest.approx(0.06)
 
     written = (run / "run.json").read_bytes()
     rundir.set_status(run, "interrupted")

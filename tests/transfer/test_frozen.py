@@ -23,7 +23,7 @@ def asked(command, workdir, source):
     def ask(strategy, more=""):
         done = command("train", f"transfer={strategy} transfer.source={source} {TARGET} {more} dir=run")
         assert done.code == 0, done.err
-        return rundir.read_json(workdir / "run" / "run.json")
+        return rundir.read_run(workdir / "run")
 
     return ask
 
@@ -31,13 +31,13 @@ def asked(command, workdir, source):
 def classifier(asked):
     """The network of a run as it is before its first step."""
     network = networks.of_run(asked)
-    mean, std = networks.load(network, asked)
-    return Classifier(network, mean, std, 10, config.from_dict(asked["config"]).optimizer, networks.tuning_of(asked))
+    mean, std = networks.load(network, asked.transfer)
+    return Classifier(network, mean, std, 10, config.from_dict(asked.config).optimizer, networks.tuning_of(asked))
 
 
 def fit(module, asked, epochs, folder, checkpoint=None):
     """Train by Lightning alone, up to so many epochs; the checkpoint is folder/last.ckpt."""
-    settings = config.from_dict(asked["config"])
+    settings = config.from_dict(asked.config)
     prepared = data.prepare(settings.data, 0)
     splits = data.split(prepared, settings.data, 0)
     quiet()
@@ -139,7 +139,7 @@ def trained_twice(command, workdir, line):
         done = command("train", f"{line} transfer.cache={cache} dir=cache_{cache} output=json")
         assert done.code == 0, done.err
         runs.append((workdir / f"cache_{cache}", done.document["metrics"]))
-    rows = [[row["metrics"] for row in rundir.metric_rows(run)] for run, _ in runs]
+    rows = [[row.metrics for row in rundir.metric_rows(run)] for run, _ in runs]
     assert ["time/features_s" in found[0] for found in rows] == [True, False]
     return runs
 
@@ -162,7 +162,7 @@ def test_cached_features_give_the_same_head(line, precision, tolerance, command,
 def test_augmented_images_are_not_cached(command, workdir, source):
     line = f"transfer=head_only transfer.source={source} {TARGET} augmentation=rotate dir=run"
     assert command("train", line).code == 0
-    assert not any("time/features_s" in row["metrics"] for row in rundir.metric_rows(workdir / "run"))
+    assert not any("time/features_s" in row.metrics for row in rundir.metric_rows(workdir / "run"))
 
 
 @pytest.mark.slow
@@ -174,7 +174,7 @@ def test_an_epoch_of_cached_features_is_five_times_faster(command, workdir):
     )
     (cached, _), (plain, _) = trained_twice(command, workdir, line)
     epochs = [
-        min(row["metrics"]["time/epoch_s"] for row in rundir.metric_rows(run) if "time/epoch_s" in row["metrics"])
+        min(row.metrics["time/epoch_s"] for row in rundir.metric_rows(run) if "time/epoch_s" in row.metrics)
         for run in (cached, plain)
     ]
     assert 5 * epochs[0] < epochs[1]

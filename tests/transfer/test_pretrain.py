@@ -53,7 +53,7 @@ def test_a_run_trains_its_source_first_and_starts_from_it(command):
     assert "source digits/a,seed=1" in done.err
     (source,) = Path("runs/train/sources").iterdir()
     asked = rundir.read_json(source / "run.json")
-    assert rundir.get_status(source)["status"] == "finished"
+    assert rundir.get_status(source).status == "finished"
     assert asked["key"].startswith(source.name)
     mine = rundir.read_json(Path("run/run.json"))
     for section in ("architecture", "optimizer", "trainer", "seed"):
@@ -62,15 +62,15 @@ def test_a_run_trains_its_source_first_and_starts_from_it(command):
     assert not set(asked["dataset"]["classes"]) & set(mine["dataset"]["classes"])
     begins = mine["transfer"]["source"]
     assert begins["key"] == asked["key"]
-    assert begins["metrics"] == rundir.get_status(source)["metrics"]
+    assert begins["metrics"] == rundir.get_status(source).metrics
     theirs, ours = weights(source), weights("run")
     for n in (1, 2):
         assert set(equal(block(ours, n), theirs).values()) == {True}
     # another run from the same source does not train it again
-    began = rundir.get_status(source)["started"]
+    began = rundir.get_status(source).started
     done = command("train", f"{LINE} transfer=fine_tune {ON_A} seed=1 dir=other")
     assert done.code == 0, done.err
-    assert rundir.get_status(source)["started"] == began
+    assert rundir.get_status(source).started == began
     assert len(list(Path("runs/train/sources").iterdir())) == 1
 
 
@@ -81,8 +81,8 @@ def test_what_takes_no_weights_trains_no_source(command):
     assert not Path("runs/train/sources").exists()
     status = rundir.get_status(Path("random_features"))
     # the new head alone: 5 classes x (8 filters x 2 x 2 + 1)
-    assert status["parameters"]["trainable"] == 5 * (8 * 4 + 1)
-    assert rundir.get_status(Path("retrain"))["parameters"]["trainable"] == status["parameters"]["total"]
+    assert status.parameters.trainable == 5 * (8 * 4 + 1)
+    assert rundir.get_status(Path("retrain")).parameters.trainable == status.parameters.total
 
 
 def test_the_key_says_what_the_source_is_trained_on(command):
@@ -139,9 +139,9 @@ def test_sources_of_a_sweep_are_trained_once_and_first(swept):
     assert done.err.index("[4/4] source") < done.err.index("[ 1/16]")
     sources = list((runs["AnB", 1, 0].parents[1] / "runs/train/sources").iterdir())
     assert len(sources) == 4
-    ended = max(rundir.get_status(source)["ended"] for source in sources)
-    assert all(rundir.get_status(run)["started"] >= ended for run in runs.values())
-    assert all(rundir.get_status(source).get("resumed", 0) == 0 for source in sources)
+    ended = max(rundir.get_status(source).ended for source in sources)
+    assert all(rundir.get_status(run).started >= ended for run in runs.values())
+    assert all(rundir.get_status(source).resumed == 0 for source in sources)
     by_task = {(network[0], seed): source_of(run) for (network, _, seed), run in runs.items()}
     assert set(by_task.values()) == {source.resolve() for source in sources}
     for (half, seed), source in by_task.items():
@@ -176,9 +176,9 @@ def test_the_first_n_layers_are_the_sources_and_only_with_plus_change(swept):
 def test_the_verdict_has_the_figure_with_base_b(swept):
     done, runs = swept
     found = done.document["verdict"]["layers"]
-    bases = [rundir.get_status(source_of(runs["BnB", 1, seed]))["metrics"]["test/acc"] for seed in (0, 1)]
+    bases = [rundir.get_status(source_of(runs["BnB", 1, seed])).metrics["test/acc"] for seed in (0, 1)]
     assert found["base"]["mean"] == pytest.approx(sum(bases) / 2)
-    own = [rundir.get_status(runs["AnB", 2, seed])["metrics"]["test/acc"] for seed in (0, 1)]
+    own = [rundir.get_status(runs["AnB", 2, seed]).metrics["test/acc"] for seed in (0, 1)]
     assert found["networks"]["AnB"][1]["mean"] == pytest.approx(sum(own) / 2)
     assert len(found["sentences"]) == 3
     sweep = runs["AnB", 2, 0].parent
@@ -250,10 +250,10 @@ def test_a_source_that_was_stopped_goes_on_to_the_same_weights(command, monkeypa
     monkeypatch.setattr(guard.Guard, "on_before_backward", before)
     assert command("train", f"{HEAD} dir=run").code == 75
     (source,) = Path("runs/train/sources").iterdir()
-    assert rundir.get_status(source)["status"] == "interrupted"
+    assert rundir.get_status(source).status == "interrupted"
     done = command("train", f"{HEAD} dir=run")
     assert done.code == 0, done.err
-    assert rundir.get_status(source)["resumed"] == 1
+    assert rundir.get_status(source).resumed == 1
     (whole,) = Path("whole/train/sources").iterdir()
     assert whole.name == source.name
     assert set(equal(weights(source), weights(whole)).values()) == {True}
@@ -278,12 +278,12 @@ def test_a_source_that_was_killed_goes_on(workdir):
     process.kill()
     process.communicate()
     (source,) = sources.iterdir()
-    assert rundir.get_status(source)["status"] == "running"
+    assert rundir.get_status(source).status == "running"
     process = start(workdir, line)
     out, err = process.communicate(timeout=280)
     assert process.returncode == 0, err
     assert json.loads(out)["status"] == "finished"
-    assert rundir.get_status(source)["resumed"] == 1
+    assert rundir.get_status(source).resumed == 1
 
 
 @SLOW
@@ -294,8 +294,8 @@ def test_two_processes_that_want_one_source_train_it_once(workdir):
         _, err = process.communicate(timeout=280)
         assert process.returncode == 0, err
     (source,) = (workdir / "runs/train/sources").iterdir()
-    assert rundir.get_status(source).get("resumed", 0) == 0
-    rows = [row["step"] for row in rundir.metric_rows(source)]
+    assert rundir.get_status(source).resumed == 0
+    rows = [row.step for row in rundir.metric_rows(source)]
     assert len(rows) == len(set(rows)) or rows[-1] == rows[-2] == 20  # the last row but one is the end's
     assert source_of(workdir / "run0") == source_of(workdir / "run1")
 
@@ -314,7 +314,7 @@ def test_sources_are_shown_on_mlflow(command):
     for source in sources:
         run = shown[rundir.read_json(source / "run.json")["key"]]
         assert run.info.status == "FINISHED"
-        assert run.data.metrics["test/acc"] == pytest.approx(rundir.get_status(source)["metrics"]["test/acc"])
+        assert run.data.metrics["test/acc"] == pytest.approx(rundir.get_status(source).metrics["test/acc"])
 
 
 def test_a_single_run_finds_the_source_that_it_had_trained(command, workdir):
@@ -323,4 +323,4 @@ def test_a_single_run_finds_the_source_that_it_had_trained(command, workdir):
     done = command("train", f"{line} transfer.pretrain.limit_train=64 dir=run output=json")
     assert (done.code, done.document["status"]) == (0, "finished"), done.err
     (source,) = (workdir / "runs/train/sources").iterdir()
-    assert rundir.get_status(source)["status"] == "finished"
+    assert rundir.get_status(source).status == "finished"

@@ -21,14 +21,13 @@ def test_what_is_read_is_what_was_written():
     ]  # fmt: skip
     written = json.loads(json.dumps(document))
     written["source"]["metrics"] = {"test/acc": 0.5}  # of a source trained for the run
-    found = record_from_json({"transfer": written})
+    found = record_from_json(written)
     assert (found.strategy, found.channels, found.depth) == ("early_layers", 1, 1)
     assert (found.head, found.tuning, found.source) == (("head_classes",), made.tuning, taken)
 
 
 def test_of_a_source_whose_weights_are_not_taken_its_name_is_written():
     assert SourceRecord("x", False).to_json() == {"named": "x", "run": False, "file": None, "digest": None}
-    assert record_from_json({"transfer": {}}) is None
     assert record_from_json({}) is None
 
 

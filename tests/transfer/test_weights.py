@@ -170,7 +170,7 @@ def test_a_damaged_source_run_is_refused(command, source, workdir):
     file = workdir / "copy/checkpoints/best.ckpt"
     file.write_bytes(file.read_bytes()[:1000])
     line = f"transfer=head_only transfer.source=copy {TARGET}"
-    refused(command("train", line), "transfer.source=copy: ", "best.ckpt: cannot be read as weights")
+    refused(command("train", line), "transfer.source=copy: ", "best.ckpt: is not what the run ended with")
     file.unlink()
     refused(command("train", line), "transfer.source=copy: holds no checkpoints/best.ckpt (its status is finished)")
 
@@ -178,8 +178,8 @@ def test_a_damaged_source_run_is_refused(command, source, workdir):
 def test_weights_that_changed_after_the_run_began_are_refused(command, source, workdir):
     line = f"transfer=head_only transfer.source={source} {TARGET} dir=run"
     assert command("train", line).code == 0
-    asked = rundir.read_json(workdir / "run" / "run.json")
-    asked["transfer"]["source"]["digest"] = "0" * 64
+    asked = rundir.read_run(workdir / "run")
+    asked.transfer["source"]["digest"] = "0" * 64
     made = network.of_run(asked)
     with pytest.raises(ValueError, match="holds other weights"):
-        network.load(made, asked)
+        network.load(made, asked.transfer)

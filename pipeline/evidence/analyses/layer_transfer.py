@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.config import Experiment
 from pipeline.evidence import html
 from pipeline.evidence.document import Point, Verdict
 from pipeline.evidence.paired import interval
@@ -22,7 +23,7 @@ NETWORK, DEPTH = "transfer.network", "transfer.depth"
 LOOKS = {"AnB": (1, "s"), "AnB+": (5, "D"), "BnB": (0, "o"), "BnB+": (4, "^")}
 
 
-def find(doc: Verdict, runs: Sequence[Run], experiment: Mapping[str, Any]) -> dict[str, Any] | None:
+def find(doc: Verdict, runs: Sequence[Run], question: Experiment) -> dict[str, Any] | None:
     """What the runs of a verdict `doc` say about transfer.network by transfer.depth; None where these are no factors.
 
     {"depths": [n, ...], "base": point, "networks": {network: [point by depth]}, "differences": {"BnB - baseB": [point

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from pipeline.config import Experiment
 from pipeline.config.metrics import METRICS
 from pipeline.evidence import html
 from pipeline.evidence.document import Verdict
@@ -19,7 +20,7 @@ BESIDES = (*(f"invariance/{kind}" for kind in PERTURBATIONS), "gap/acc")
 LESS_IS_BETTER = [name for name, metric in METRICS.items() if metric.better == "min"]
 
 
-def find(doc: Verdict, runs: Sequence[Run], experiment: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def find(doc: Verdict, runs: Sequence[Run], question: Experiment) -> dict[str, dict[str, Any]]:
     """Per factor of the verdict `doc`, levels against the metric and BESIDES; factors without a second column left out.
 
     {factor: {"reference": level, "columns": [metric, ...], "levels": [{"level", "cells": [Cell, ...]}, ...]}}. The

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.config import Experiment
 from pipeline.evidence import html
 from pipeline.evidence.document import FactorVerdict, Point, Verdict
 from pipeline.evidence.paired import Floats, interval
@@ -28,7 +29,7 @@ TABLE = QUADRANTS  # the course notes'
 ADVICE = "auto"  # the level that lets the advisor choose
 
 
-def find(doc: Verdict, runs: Sequence[Run], experiment: Mapping[str, Any]) -> dict[str, Any] | None:
+def find(doc: Verdict, runs: Sequence[Run], question: Experiment) -> dict[str, Any] | None:
     """What the runs of a verdict `doc` say in each quadrant; None where strategy, size and source are not all factors.
 
     {"cells": [{"size", "source", "levels", "table", "best", "strategies": [as the levels of a verdict], "regret":
@@ -37,7 +38,7 @@ def find(doc: Verdict, runs: Sequence[Run], experiment: Mapping[str, Any]) -> di
     Advices are the table, `auto` where it was run, and each strategy as if it were advised always. The best strategy is
     picked from the very runs that it is compared on, so that a regret is rather too large than too small.
     """
-    factors = experiment.get("quadrants", [])
+    factors = question.quadrants
     if len(factors) != 2 or not {STRATEGY, *factors} <= doc.factors.keys():
         return None
     ends = [[one.level for one in doc.factors[factor].levels] for factor in factors]

@@ -14,7 +14,7 @@ from pipeline.evidence.style import new_axes
 from pipeline.perturbations import PERTURBATIONS, Perturbation
 
 SWEEP = {
-    "experiment": {"name": "e", "question": "", "metric": "test/acc", "mode": "max", "smallest_effect": 0.01, "odd": 3},
+    "experiment": {"name": "e", "question": "", "metric": "test/acc", "mode": "max", "smallest_effect": 0.01},
     "factors": ["k"],
     "jobs": [{"levels": {"k": k}, "seed": 0, "dir": f"{k}", "key": "-"} for k in (3, 5)],
 }
@@ -22,9 +22,9 @@ SWEEP = {
 
 @pytest.fixture
 def odd_levels(monkeypatch):
-    """An analysis that finds the levels that are odd numbers, where the experiment asks how many there are."""
+    """An analysis that finds the levels that are odd numbers."""
     analysis = Analysis(
-        lambda doc, runs, experiment: {"levels": [run.levels["k"] for run in runs][: experiment["odd"]]},
+        lambda doc, runs, question: {"levels": [run.levels["k"] for run in runs if question.name == "e"]},
         figures=lambda found, doc: {"odd.levels": new_axes(2)[0]},
         section=lambda found, doc, plots: [f"<h2>Odd: {found['levels']}</h2>", plots["odd.levels"]],
         factor_section=lambda found, doc, factor: [f"<p>{factor} has odd levels</p>"],
@@ -34,7 +34,7 @@ def odd_levels(monkeypatch):
 
 
 def test_an_analysis_is_one_entry(odd_levels, tmp_path):
-    rundir.write_record(tmp_path / "sweep.json", SWEEP)
+    rundir.write_json(tmp_path / "sweep.json", SWEEP)
     found = evidence.conclude(tmp_path)
     assert json.loads((tmp_path / "verdict.json").read_text())["odd_levels"] == {"levels": [3, 5]}
     assert (tmp_path / "plots/odd.levels.png").exists()
@@ -51,7 +51,7 @@ def test_an_analysis_that_finds_nothing_is_not_shown(monkeypatch, tmp_path):
         raise AssertionError
 
     monkeypatch.setitem(ANALYSES, "never", Analysis(lambda *_: None, never, never, never, never))
-    rundir.write_record(tmp_path / "sweep.json", SWEEP)
+    rundir.write_json(tmp_path / "sweep.json", SWEEP)
     print_table(evidence.conclude(tmp_path), Console(file=io.StringIO()))
     assert json.loads((tmp_path / "verdict.json").read_text())["never"] is None
 

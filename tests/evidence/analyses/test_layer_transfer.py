@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from pipeline.config import Experiment
 from pipeline.evidence import Run, verdict, write_page
 from pipeline.evidence.analyses import layer_transfer
 from pipeline.evidence.analyses.layer_transfer import DEPTH, NETWORK
@@ -31,7 +32,7 @@ def sweep(effect, seeds=(0, 1, 2, 3), noise=0.002):
 
 def judged(runs, **options):
     doc = verdict(runs, [NETWORK, DEPTH], "test/acc", smallest_effect=0.01, **options)
-    doc.analyses["layers"] = layer_transfer.find(doc, runs, {})
+    doc.analyses["layers"] = layer_transfer.find(doc, runs, Experiment())
     return doc
 
 
@@ -76,7 +77,7 @@ def test_of_a_loss_more_is_worse():
         for run in sweep(as_in_the_paper)
     ]
     doc = verdict(runs, [NETWORK, DEPTH], "test/loss", smallest_effect=0.01, mode="min")
-    first, second, _ = layer_transfer.find(doc, runs, {})["sentences"]
+    first, second, _ = layer_transfer.find(doc, runs, Experiment())["sentences"]
     assert first.startswith("Fragile co-adaptation is shown: over n=2 to 5 BnB lies 0.015 above baseB"), first
     assert second.startswith("The late-layer drop is shown"), second
 
@@ -107,7 +108,7 @@ def test_one_seed_concludes_nothing():
 def test_other_sweeps_have_no_such_figure(one_factor):
     runs = one_factor({3: [0.9, 0.91], 5: [0.92, 0.93]})
     doc = verdict(runs, ["architecture.kernel_size"], "test/acc", smallest_effect=0.01)
-    assert layer_transfer.find(doc, runs, {}) is None
+    assert layer_transfer.find(doc, runs, Experiment()) is None
     assert "layer_transfer" not in figures(doc, runs)
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipeline.config import Experiment
 from pipeline.evidence import Run, figures, verdict, write_page
 from pipeline.evidence.analyses import matrix
 from pipeline.evidence.paired import interval
@@ -36,7 +37,7 @@ def sweep(seeds=(1, 2), factor="augmentation"):
 
 def judged(runs, factor="augmentation"):
     doc = verdict(runs, [factor], "test/acc", smallest_effect=0.01)
-    doc.analyses["matrix"] = matrix.find(doc, runs, {})
+    doc.analyses["matrix"] = matrix.find(doc, runs, Experiment())
     return doc
 
 

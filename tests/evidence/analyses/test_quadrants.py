@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from pipeline.config import Experiment
 from pipeline.evidence import Run, verdict, write_page
 from pipeline.evidence.analyses import quadrants
 from pipeline.evidence.analyses.quadrants import TABLE
@@ -22,9 +23,13 @@ def sweep(value, strategies=STRATEGIES, sizes=(50, 600), sources=("digits", "pho
     ]
 
 
+def asked(factors):
+    return Experiment(quadrants=factors)
+
+
 def judged(runs):
     doc = verdict(runs, ["transfer", SIZE, SOURCE], "test/acc", smallest_effect=0.01)
-    doc.analyses["quadrants"] = quadrants.find(doc, runs, {"quadrants": [SIZE, SOURCE]})
+    doc.analyses["quadrants"] = quadrants.find(doc, runs, asked([SIZE, SOURCE]))
     return doc
 
 
@@ -87,9 +92,9 @@ def test_quadrants_are_the_ends_of_their_factors():
 def test_without_both_factors_there_are_none():
     runs = sweep(fine_tune_wins, sizes=(50,))
     doc = verdict(runs, ["transfer", SOURCE], "test/acc", smallest_effect=0.01)
-    assert quadrants.find(doc, runs, {"quadrants": [SIZE, SOURCE]}) is None
+    assert quadrants.find(doc, runs, asked([SIZE, SOURCE])) is None
     assert judged(runs).analyses["quadrants"] is None  # of one level
-    assert quadrants.find(doc, runs, {"quadrants": []}) is None
+    assert quadrants.find(doc, runs, asked([])) is None
 
 
 def test_a_quadrant_without_results_is_left_out():
