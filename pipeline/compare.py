@@ -47,8 +47,8 @@ def job(cfg: DictConfig) -> int:
     from pipeline.tracking.state import tracking_of
     from pipeline.tracking.trust import check_trust
 
-    asked = config.typed(cfg, Compare)
-    sweep = rundir.find_sweep(asked.sweep, Path(asked.runs_dir))
+    options = config.typed(cfg, Compare)
+    sweep = rundir.find_sweep(options.sweep, Path(options.runs_dir))
     found = evidence.conclude(sweep)
     try:
         if (tracking := tracking_of(sweep)).uri is not None:
@@ -56,9 +56,9 @@ def job(cfg: DictConfig) -> int:
             live.attach(sweep, evidence.artifacts(sweep), evidence.headline(found))
     except InputError as error:
         terminal.say(f"not shown on MLflow: {error}")
-    if asked.out:
-        publish(sweep, found, Path(asked.out))
-    cli.emit(asked.output, found.to_json(), lambda: print_verdict(sweep, found))
+    if options.out:
+        publish(sweep, found, Path(options.out))
+    cli.emit(options.output, found.to_json(), lambda: print_verdict(sweep, found))
     return cli.DONE
 
 

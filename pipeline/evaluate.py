@@ -35,14 +35,14 @@ class Evaluate:
 
 def job(cfg: DictConfig) -> int:
     """Load the checkpoint, run it over its splits, plain and perturbed, print the metrics."""
-    asked = config.typed(cfg, Evaluate)
-    if asked.run is None:
+    options = config.typed(cfg, Evaluate)
+    if options.run is None:
         raise InputError("run=null: name a run directory, as in run=runs/train/...")
-    path = rundir.find_run(asked.run)
+    path = rundir.find_run(options.run)
     from pipeline.evaluation.predict import evaluate
 
-    mends = asked.checkpoint == "best" and predictions_are_bad(path)
-    found = evaluate(path, asked.checkpoint, save=mends, invariant=asked.invariance)
+    mends = options.checkpoint == "best" and predictions_are_bad(path)
+    found = evaluate(path, options.checkpoint, save=mends, invariant=options.invariance)
     if mends:
         rundir.set_status(path, "finished", files=rundir.seals(path))
         terminal.say(f"{path}: predictions.npz could not be used, and is written again")
@@ -51,17 +51,17 @@ def job(cfg: DictConfig) -> int:
         for name, value in found["metrics"].items():
             if not name.startswith(("invariance/", "agreement/")):
                 print(f"{name:10} {value:.4f}")
-        for kind in PERTURBATIONS if asked.invariance else ():
+        for kind in PERTURBATIONS if options.invariance else ():
             curve = found["invariance"][kind]
             same = found["metrics"][f"agreement/{kind}"]
             print(f"\n{kind:10} " + " ".join(f"{amount:6g}" for amount, _ in curve))
             print(f"{'accuracy':10} " + " ".join(f"{value:6.3f}" for _, value in curve))
             mean = found["metrics"][f"invariance/{kind}"]
             print(f"{'mean':10} {mean:6.3f}, and {same:.3f} are called what they are called unperturbed")
-        if asked.invariance and asked.checkpoint == "best":
+        if options.invariance and options.checkpoint == "best":
             print(f"\ncurves     {terminal.literal(path / 'invariance.png')}")
 
-    cli.emit(asked.output, found, table)
+    cli.emit(options.output, found, table)
     return cli.DONE
 
 

@@ -11,6 +11,7 @@ if __name__ == "__main__":
 
 
 import contextlib
+import functools
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -23,7 +24,7 @@ from pipeline.errors import InputError
 from pipeline.evidence import print_verdict
 from pipeline.run.devices import check_devices
 from pipeline.run.directory import choose_directory
-from pipeline.run.resolve import PlannedRun, plan_run, resolve
+from pipeline.run.resolve import PlannedRun, make_record, plan_run, resolve
 from pipeline.run.result import document, print_result
 from pipeline.run.source import source_run
 from pipeline.run.start import prepare_data, train_run, train_source
@@ -78,7 +79,7 @@ def _train(settings: Config) -> Path:
                     train_source(first)
             if rundir.get_status(run).status != "finished" or rundir.damage(run):
                 with progress.shown([(run.name, run)]):
-                    train_run(settings, run, resolved)
+                    train_run(run, settings, functools.partial(make_record, resolved))
         except stopping.Stopped:
             terminal.say("stopped; the same command goes on from there")
     rundir.left_behind(run)  # stopped before it could say so

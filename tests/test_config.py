@@ -1,5 +1,6 @@
 """Every file in conf/ composes into a typed configuration, and every choice trains a step."""
 
+import functools
 import itertools
 import json
 from pathlib import Path
@@ -18,7 +19,7 @@ from pipeline.config.trainer import Optimizer, Trainer
 from pipeline.data import Data
 from pipeline.errors import InputError
 from pipeline.run.source import source_run
-from pipeline.run.start import train_run, train_source
+from pipeline.run.start import describe, train_run, train_source
 
 CONF = REPOSITORY / "conf"
 GROUPS = ("data", "architecture", "optimizer", "trainer", "tracking", "experiment")
@@ -200,7 +201,7 @@ def step(tmp_path, built, prepared_dir):
         with restored_torch():
             if source := source_run(made):
                 train_source(source)
-            train_run(made, run)
+            train_run(run, made, functools.partial(describe, made))
         return run
 
     return train

@@ -120,14 +120,14 @@ def register() -> None:
 
 def from_hydra(cfg: DictConfig) -> Config:
     """The composed configuration, typed and checked. Raises InputError on what cannot be."""
-    asked = typed(cfg, Config)
+    settings = typed(cfg, Config)
     # Not of the section by itself: a source has the experiment of its runs, and is not measured as they are.
-    if METRICS[asked.experiment.metric].invariance and not asked.experiment.invariance:
+    if METRICS[settings.experiment.metric].invariance and not settings.experiment.invariance:
         raise InputError(
-            f"experiment.metric={asked.experiment.metric}: runs have it with experiment.invariance=true, "
+            f"experiment.metric={settings.experiment.metric}: runs have it with experiment.invariance=true, "
             "which measures it."
         )
-    return asked
+    return settings
 
 
 def typed(cfg: DictConfig, kind: type[T]) -> T:
@@ -192,9 +192,9 @@ def _transfer(**values: Any) -> Transfer:
 
 def of_run(path: Path) -> Config:
     """The configuration of the run at `path`. Raises InputError where run.json holds none that fits this code."""
-    asked = rundir.read_run(path)
+    record = rundir.read_run(path)
     try:
-        return from_dict(asked.config)
+        return from_dict(record.config)
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path / 'run.json'}: was written by another version of the code ({error}).") from None
 

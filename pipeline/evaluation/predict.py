@@ -29,9 +29,9 @@ def load(run: Path, checkpoint: str = "best") -> Classifier:
         rundir.check_sealed(run, "checkpoints/best.ckpt")
     if missing := {"mean", "std"} - weights.keys():
         raise InputError(f"{path}: is not a checkpoint of a run; it lacks {min(missing)}.")
-    asked = rundir.read_run(run)
+    record = rundir.read_run(run)
     config.of_run(run)  # refuses what another version of the code wrote
-    module = Classifier(networks.of_run(asked), weights["mean"], weights["std"], len(asked.dataset.classes))
+    module = Classifier(networks.of_run(record), weights["mean"], weights["std"], len(record.dataset.classes))
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:
@@ -63,12 +63,12 @@ def evaluate(run: Path, checkpoint: str = "best", save: bool = False, invariant:
     `save` writes predictions.npz as well: index, label and logits per test example. `invariant` measures accuracy
     against rotation, scale and shift too, and writes invariance.json and invariance.png.
     """
-    asked = rundir.read_run(run)
+    record = rundir.read_run(run)
     settings = config.of_run(run)
     prepared = data.prepare(settings.data, settings.seed)
-    if prepared.digest != asked.dataset.digest:
+    if prepared.digest != record.dataset.digest:
         raise InputError(
-            f"run={run}: was trained on data of digest {asked.dataset.digest[:12]}, "
+            f"run={run}: was trained on data of digest {record.dataset.digest[:12]}, "
             f"but what is there now has {prepared.digest[:12]}."
         )
     splits = data.split(prepared, settings.data, settings.seed)
@@ -92,7 +92,7 @@ def evaluate(run: Path, checkpoint: str = "best", save: bool = False, invariant:
         curves = invariance.measure(module, prepared.images, prepared.labels, splits["test"])
         found |= invariance.areas(curves)
         if checkpoint == "best":  # what the sweep's page shows
-            rundir.write_invariance(run, curves, checkpoint, asked.key)
+            rundir.write_invariance(run, curves, checkpoint, record.key)
             invariance.draw(curves, run / "invariance.png")
         document["invariance"] = curves
     return document

@@ -27,8 +27,8 @@ def _run(path: Path, job: JobRecord) -> Run:
     if said := rundir.damage(path, job.key):
         return Run(job.levels, job.seed, status="damaged", dir=job.dir, damage=said)
     status = rundir.get_status(path)
-    asked = rundir.read_run(path) if (path / "run.json").exists() else None
-    source = asked.transfer.get("source", {}) if asked else {}
+    record = rundir.read_run(path) if (path / "run.json").exists() else None
+    source = record.transfer.get("source", {}) if record else {}
     curves: dict[str, list[tuple[float, float]]] = {}
     for row in rundir.metric_rows(path):
         for name, value in row.metrics.items():
@@ -40,13 +40,13 @@ def _run(path: Path, job: JobRecord) -> Run:
         levels=job.levels,
         seed=job.seed,
         metrics=status.metrics,
-        parameters=asked.parameters if asked else 0,
-        macs=asked.macs if asked else 0,
+        parameters=record.parameters if record else 0,
+        macs=record.macs if record else 0,
         seconds=float("nan") if status.seconds is None else status.seconds,
         status=status.status,
         dir=job.dir,
         curves=curves,
-        examples=asked.dataset.counts.train if asked else 0,
+        examples=record.dataset.counts.train if record else 0,
         base=source.get("metrics", {}),
         seen=source.get("seen", {}).get("test", 0),
     )
@@ -54,22 +54,25 @@ def _run(path: Path, job: JobRecord) -> Run:
 
 def conclude(sweep: Path) -> Verdict:
     """Compute the verdict of a sweep and write it into its directory."""
-    asked = rundir.read_sweep(sweep)
-    question, mode = records.parse(config.Experiment, asked.experiment), asked.experiment["mode"]
+    record = rundir.read_sweep(sweep)
+    try:
+        question, mode = records.parse(config.Experiment, record.experiment), record.experiment["mode"]
+    except ValueError as error:
+        raise rundir.DamagedError(f"{sweep / 'sweep.json'}: is damaged: experiment: {error}") from None
     runs = collect(sweep)
     found = verdict(
         runs,
-        asked.factors,
+        record.factors,
         question.metric,
         smallest_effect=question.smallest_effect,
         mode=mode,
         experiment=question.name,
         question=question.question,
         n_test=_n_test(sweep, runs) if question.metric.endswith("/acc") else None,
-        levels={key: [job.levels[key] for job in asked.jobs] for key in asked.factors},
+        levels={key: [job.levels[key] for job in record.jobs] for key in record.factors},
     )
     found.warnings += contradiction(question.metric, mode)
-    found.warnings += asked.accepted  # runs of other code
+    found.warnings += record.accepted  # runs of other code
     found.warnings += transfer.seen_sentences([run.seen for run in runs if run.status == "finished"])
     for name, analysis in ANALYSES.items():
         found.analyses[name] = analysis.find(found, runs, question)

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pipeline.evidence.paired import interval
+from pipeline.records import VERSION
 
 
 @dataclass(frozen=True)
@@ -128,4 +129,4 @@ class Verdict:
         """As plain data; each analysis stands beside the rest under its own name."""
         plain = asdict(self)
         analyses = plain.pop("analyses")
-        return plain | analyses
+        return {"version": VERSION} | plain | analyses

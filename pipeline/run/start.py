@@ -1,15 +1,18 @@
 """Begin a run, or go on with it, in its directory."""
 
+import functools
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from pipeline import data, rundir, terminal, transfer
 from pipeline.config import Config
 from pipeline.errors import InputError
 from pipeline.names import arm
+from pipeline.records import RunRecord
 from pipeline.run import launch
 from pipeline.run.devices import check_devices
-from pipeline.run.resolve import ResolvedRun, make_record, plan_run, resolve
+from pipeline.run.resolve import make_record, plan_run, resolve
 from pipeline.run.source import SourceRun
 from pipeline.tracking import connect, live, trust
 
@@ -33,11 +36,18 @@ def prepare_data(runs: list[Config]) -> list[data.Prepared]:
     return [prepared[name] for name in names]
 
 
-def train_run(settings: Config, run: Path, resolved: ResolvedRun | None = None, key: str | None = None) -> None:
+def describe(settings: Config, arm: str) -> RunRecord:
+    """What run.json says of a new run on this machine, found out from its configuration alone."""
+    check_devices(settings.trainer)  # a launcher's machine may be another than that of the command
+    resolved = resolve(plan_run(settings, advise=False), data.prepare(settings.data, settings.seed))
+    return make_record(resolved, arm)
+
+
+def train_run(run: Path, settings: Config, describe: Callable[[str], RunRecord], key: str | None = None) -> None:
     """Train in the run directory, from the start or from where it was left, and show it on MLflow.
 
-    `resolved`, where that is known: a run that goes on needs nothing but its directory. `key`: of the run that belongs
-    there, where no sweep says it.
+    `describe`: what run.json says of it in an arm, where it is new; one that goes on needs nothing but its directory.
+    `key`: of the run that belongs there, where no sweep says it.
     """
     if run.is_symlink():
         raise InputError(f"{run}: is a link, and a run lies in its own folder.")
@@ -59,10 +69,7 @@ def train_run(settings: Config, run: Path, resolved: ResolvedRun | None = None, 
         if (run / "run.json").exists() and not damage:
             rundir.resume(run)
         else:
-            check_devices(settings.trainer)  # a launcher's machine may be another than that of the command
-            if resolved is None:
-                resolved = resolve(plan_run(settings, advise=False), data.prepare(settings.data, settings.seed))
-            record = make_record(resolved, arm(job.levels) if job else "")
+            record = describe(arm(job.levels) if job else "")
             rundir.start(run, record)
             if advice := record.transfer.get("advice"):
                 rundir.append_metrics(run, 0, transfer.numbers(advice))
@@ -88,7 +95,7 @@ def train_source(source: SourceRun) -> None:
     waits = False
     while rundir.get_status(path).status not in ("finished", *failed):
         try:
-            train_run(settings, path, key=key)
+            train_run(path, settings, functools.partial(describe, settings), key)
             return
         except rundir.BusyError as error:
             if not waits:

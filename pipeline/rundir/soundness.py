@@ -27,8 +27,8 @@ def damage(run: Path, key: str | None = None) -> str | None:
             return None
         if status.status == "missing":
             raise DamagedError(f"{run / 'status.json'}: no such file.")
-        asked = read_run(run)
-        if key and asked.key != key:
+        record = read_run(run)
+        if key and record.key != key:
             raise DamagedError(f"{run / 'run.json'}: is of another run than belongs there.")
         rows = list(metric_rows(run))
         if not finished:
@@ -42,12 +42,12 @@ def damage(run: Path, key: str | None = None) -> str | None:
         return f"{error} To train the run again: the same command with retry=true."
     try:
         if os.path.lexists(run / "predictions.npz"):  # no number was made of it; what is made of it later says it lacks
-            made_of = (asked.dataset.counts.test, len(asked.dataset.classes))
+            made_of = (record.dataset.counts.test, len(record.dataset.classes))
             if read_predictions(run)["logits"].shape != made_of:
                 raise DamagedError(f"{run / 'predictions.npz'}: is of another data set than the run.")
             check_sealed(run, "predictions.npz")
-        measured = asked.config["experiment"].get("invariance") or os.path.lexists(run / "invariance.json")
-        if measured and read_invariance(run).key not in (None, asked.key):
+        measured = record.config["experiment"].get("invariance") or os.path.lexists(run / "invariance.json")
+        if measured and read_invariance(run).key not in (None, record.key):
             raise DamagedError(f"{run / 'invariance.json'}: is of another run.")
     except DamagedError as error:
         return f"{error} To have it written again: python -m pipeline.evaluate run={run}"

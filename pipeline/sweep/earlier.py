@@ -79,10 +79,10 @@ def _copy(run: Path, place: Path, record: RunRecord, job: Job) -> None:
     """The run's directory at `place`, as if it had been trained there; whole, or not there."""
     beside = place.with_name(f".{place.name}.{os.getpid()}")
     shutil.rmtree(beside, ignore_errors=True)
-    asked = config.to_dict(job.settings)
+    settings = config.to_dict(job.settings)
     # What does not decide is this sweep's: under which name it is shown, and where.
-    shown = {f.name: asked[f.name] for f in dataclasses.fields(Config) if not f.metadata.get("decides", True)}
-    shown["experiment"] = asked["experiment"]
+    shown = {f.name: settings[f.name] for f in dataclasses.fields(Config) if not f.metadata.get("decides", True)}
+    shown["experiment"] = settings["experiment"]
     own = dataclasses.replace(
         record,
         config=record.config | shown,

@@ -113,9 +113,9 @@ def _begin(path: Path, factors: list[str], jobs: list[Job]) -> list[_Run]:
     taken = earlier.serve(path, jobs, dirs)
     keys = [earlier.key_there(directory, job) for directory, job in zip(dirs, jobs, strict=True)]
     warnings, accepted = fairness.warnings(factors, jobs), earlier.other_code(dirs)
-    asked = config.to_dict(first)
+    settings = config.to_dict(first)
     record = SweepRecord(
-        experiment=asked["experiment"],
+        experiment=settings["experiment"],
         factors=factors,
         jobs=[
             JobRecord(job.levels, job.seed, directory.name, key, job.overrides, job.key.under(""))
@@ -127,7 +127,7 @@ def _begin(path: Path, factors: list[str], jobs: list[Job]) -> list[_Run]:
         command=sys.argv[1:],
         git_sha=environment.git_sha(),
         uid=rundir.uid(path / "sweep.json"),
-        tracking=asked["tracking"],
+        tracking=settings["tracking"],
     )
     rundir.write_record(path / "sweep.json", record)
     rundir.set_status(path, "running", pid=os.getpid(), host=socket.gethostname(), started=time.time())

@@ -1,12 +1,13 @@
 """What a launcher starts for a job of a sweep: its run, or the source of such runs."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
 from pipeline import data, rundir, terminal
 from pipeline.config import Config
 from pipeline.run.source import SourceRun
-from pipeline.run.start import train_run, train_source
+from pipeline.run.start import describe, train_run, train_source
 from pipeline.sweep import stop_file
 
 
@@ -16,7 +17,7 @@ def train_job(settings: Config, source: SourceRun | None, run: Path, here: bool)
     def work() -> None:
         if source and settings.transfer.how.loads:  # it is there already, unless the code was changed since
             train_source(source)
-        train_run(settings, run)
+        train_run(run, settings, functools.partial(describe, settings))
 
     try:
         _as_job(run.parent, work, here)

@@ -33,7 +33,7 @@ FULL = "trainer.precision=32-true"  # the same on machines with and without bflo
 FEW = f"data.limit_train=64 {BASE}"
 SMALL = "architecture.filters=[4,8]"
 SOURCE = f"{FEW} {FULL} {SMALL} architecture.block=CNAP dir=source"
-AROUND = ("key", "checksum")  # which run, and that no byte was changed: no numbers
+AROUND = ("version", "key", "checksum")  # of the format, which run, and that no byte was changed: no numbers
 ON_A = "data.class_half=b data@transfer.pretrain=digits transfer.pretrain.class_half=a transfer.pretrain.limit_train=64"
 
 # Name -> the lines of `train`, one after the other in one folder; every run and verdict that they leave is compared.
