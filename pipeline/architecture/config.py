@@ -22,11 +22,11 @@ MATCHES = ("none", "params", "macs")
 class Cnn:
     """A convolutional network: blocks of layers, one per entry of `filters`, then a head.
 
-    A block is a string of letters: C conv, N batch norm, A activation, P pool, D dropout. `activation: none`
-    and `pool: none` leave out what A and P stand for. `pool: conv` puts in place of P a convolution with
-    `pool_stride` and, where there is one, the activation (Springenberg et al. 2015). The head flattens the
-    last map or averages it (gap), then come dense layers of the sizes `dense`, each with the activation, then
-    the class layer.
+    A block is a string of letters: C conv, N batch norm, A activation, P pool, D dropout, W depthwise conv.
+    `activation: none` and `pool: none` leave out what A and P stand for. `pool: conv` puts in place of P a
+    convolution with `pool_stride` and, where there is one, the activation (Springenberg et al. 2015). The head
+    flattens the last map or averages it (gap), then come dense layers of the sizes `dense`, each with the
+    activation, then the class layer.
     """
 
     type: str = "cnn"

@@ -55,7 +55,8 @@ def _conv(layer: Layer) -> list[Advice]:
     kernel, stride, padding = (layer.options[key] for key in ("kernel_size", "stride", "padding"))
     found = []
     if kernel == 1:
-        reason = "a 1x1 kernel mixes channels and sees no pattern in space"
+        mixes = "mixes channels" if "filters" in layer.options else "scales each channel"
+        reason = f"a 1x1 kernel {mixes} and sees no pattern in space"
         found.append(_say(layer.name, "use a kernel of 2x2 to 5x5 in place of 1x1", reason))
     if kernel > 5:
         reason = "stacked small kernels see as much with fewer parameters and more non-linearity between them"
@@ -109,7 +110,8 @@ def _linear(layers: tuple[Layer, ...]) -> list[Advice]:
 
 def _widths(layers: tuple[Layer, ...]) -> list[Advice]:
     found = []
-    convs = [layer for layer in layers if _family(layer) == "conv"]
+    # A depthwise convolution has no filters to choose: it keeps the channels that it gets.
+    convs = [layer for layer in layers if _family(layer) == "conv" and "filters" in layer.options]
     for before, here in itertools.pairwise(convs):
         filters, previous = here.output_shape[0], before.output_shape[0]
         if filters < previous or (filters == previous and here.stage > before.stage and _halved(before, here, layers)):

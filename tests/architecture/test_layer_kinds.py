@@ -1,51 +1,16 @@
-"""What a newcomer adds for a kind of layer: its own module, here this one, and its entry in KINDS."""
-
-from dataclasses import replace
+"""A kind of layer from its entry in KINDS to what is said of it, by the example of one: depthwise."""
 
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.architecture import advice, build, plan
 from pipeline.architecture.kinds import KINDS
-from pipeline.architecture.kinds.kind import Kind
-from pipeline.architecture.kinds.window import CONV_OPTIONS, slide
-from pipeline.architecture.layers import UnevenConv2d
 from pipeline.errors import InputError
 
-WINDOW = ("kernel_size", "stride", "padding")
 
-
-def place(entry, before):
-    channels, _, _ = before.map_for(entry)
-    layer = slide(entry, before, "depthwise_conv", "kernel_size", channels)
-    weights = layer.options["kernel_size"] ** 2
-    macs = weights * layer.values
-    return replace(layer, params=channels * (weights + 1), macs=macs, formula=f"{channels}*({weights}+1)")
-
-
-def module(layer, input_shape):
-    kernel, stride, pads = (layer.options[key] for key in ("kernel_size", "stride", "pads"))
-    return UnevenConv2d(input_shape[0], input_shape[0], kernel, stride, pads, groups=input_shape[0])
-
-
-DEPTHWISE = Kind(
-    types=("depthwise_conv",),
-    options={name: CONV_OPTIONS[name] for name in WINDOW},
-    place=place,
-    module=module,
-    letter="W",
-    spell=lambda section, filters: [("depthwise", {name: getattr(section, name) for name in WINDOW})],
-    family="conv",
-)
-
-
-@pytest.fixture(autouse=True)
-def depthwise(monkeypatch):
-    monkeypatch.setitem(KINDS, "depthwise", DEPTHWISE)
-
-
-def test_a_new_kind_is_listed_planned_and_built_as_planned():
+def test_a_kind_is_listed_planned_and_built_as_planned():
     spec = [{"conv": {"filters": 6}}, {"depthwise": {"kernel_size": 4, "stride": 2}}, {"gap": {}}, {"dense": {}}]
     planned = plan(spec, (3, 9, 7), 10)
     layer = planned.layers[1]
@@ -73,6 +38,48 @@ def test_the_guidelines_know_it_by_its_family():
     said = advice(plan([{"depthwise": {"kernel_size": 7}}, {"conv": {"filters": 2}}], (1, 8, 8), None))
     assert ["depthwise1", "put a relu after it"] in [[one["layer"], one["advice"]] for one in said]
     assert ["depthwise1", "use a kernel of 2x2 to 5x5 in place of 7x7"] in [[x["layer"], x["advice"]] for x in said]
+
+
+def test_no_guideline_asks_a_depthwise_layer_for_more_filters_or_says_that_it_mixes_channels():
+    separable = [{"depthwise": {}}, {"activation": "relu"}, {"conv": {"filters": 8, "kernel_size": 3}}]
+    stages = [{"conv": {"filters": 4}}, {"activation": "relu"}, {"pool": {}}, *separable, {"activation": "relu"}]
+    head = [{"pool": {}}, {"gap": {}}, {"dense": {}}]
+    assert advice(plan([*stages, *head], (1, 8, 8), 10)) == []
+    (said,) = advice(plan([{"depthwise": {"kernel_size": 1}}, {"pool": {}}], (2, 8, 8), None))
+    assert said["reason"] == "a 1x1 kernel scales each channel and sees no pattern in space"
+
+
+def test_a_block_without_shared_weights_has_no_depthwise_layer():
+    for do in (plan, build):
+        with pytest.raises(InputError, match=r"architecture\.weight_sharing=false: .* W \(depthwise\)"):
+            do({"block": "CWA", "weight_sharing": False}, (1, 8, 8), 10)
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("kernel", [1, 2, 3, 4])
+def test_each_channel_is_a_convolution_of_its_own(kernel, stride, padding):
+    options = {"kernel_size": kernel, "stride": stride, "padding": padding}
+    depthwise = build([{"depthwise": options}], (3, 9, 7), None)
+    conv = build([{"conv": {"filters": 1, **options}}], (1, 9, 7), None)
+    images = torch.randn(4, 3, 9, 7)
+    outputs = depthwise(images)
+    for channel in range(3):
+        with torch.no_grad():
+            conv.conv1.weight.copy_(depthwise.depthwise1.weight[channel : channel + 1])
+            conv.conv1.bias.copy_(depthwise.depthwise1.bias[channel : channel + 1])
+        alone = conv(images[:, channel : channel + 1])
+        torch.testing.assert_close(outputs[:, channel : channel + 1], alone, atol=1e-5, rtol=1e-5)
+
+
+def test_parameters_and_multiply_accumulates_by_hand():
+    """6 channels of 5x4 outputs, 4x4 weights and a bias each."""
+    network = build([{"conv": {"filters": 6}}, {"depthwise": {"kernel_size": 4, "stride": 2}}], (3, 9, 7), None)
+    layer = network.plan.layers[1]
+    assert (layer.formula, layer.params, layer.macs) == ("6*(4*4+1)", 6 * 17, 6 * 20 * 16)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, 3, 9, 7))
+    assert counter.get_total_flops() == 2 * network.plan.macs
 
 
 def test_what_a_kind_says_of_itself_holds():

@@ -17,6 +17,7 @@ from pipeline.errors import InputError
 WINDOW = {"kernel_size": st.integers(1, 7), "stride": st.integers(1, 3), "padding": st.sampled_from(["same", "valid"])}
 LAYER = st.one_of(
     st.fixed_dictionaries({"conv": st.fixed_dictionaries({"filters": st.integers(1, 4), **WINDOW})}),
+    st.fixed_dictionaries({"depthwise": st.fixed_dictionaries(WINDOW)}),
     st.fixed_dictionaries({"locally_connected": st.fixed_dictionaries({"filters": st.integers(1, 3), **WINDOW})}),
     st.builds(
         lambda kind, size, stride, padding: {
@@ -33,7 +34,7 @@ HEAD = st.sampled_from([[], [{"flatten": {}}], [{"gap": {}}], [{"flatten": {}}, 
 LISTS = st.builds(lambda body, head: body + head, st.lists(LAYER, min_size=1, max_size=5), HEAD)
 SECTIONS = st.fixed_dictionaries(
     {
-        "block": st.text("CNAPD", min_size=1, max_size=5),
+        "block": st.text("CNAPDW", min_size=1, max_size=5),
         "filters": st.lists(st.integers(0, 4), max_size=3),
         "kernel_size": st.integers(0, 12),
         "stride": st.integers(1, 2),

@@ -7,6 +7,7 @@ from pipeline.architecture.kinds import (
     activation,
     conv,
     dense,
+    depthwise,
     dropout,
     flatten,
     gap,
@@ -26,6 +27,7 @@ KINDS: dict[str, Kind] = {
     "flatten": flatten.KIND,
     "gap": gap.KIND,
     "dense": dense.KIND,
+    "depthwise": depthwise.KIND,
 }
 """By the name that a `layers:` list has for it."""
 
