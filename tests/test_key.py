@@ -5,6 +5,7 @@ import json
 import textwrap
 
 import pytest
+from a_run import a_run
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -83,7 +84,7 @@ def test_each_part_changes_the_key_and_is_named():
         "code": key.of(settings(), "data", "other", []),
         "source": key.of(settings(), "data", "code", ["weights"]),
     }
-    record = {"key": first.digest, "key_parts": dataclasses.asdict(first)}
+    record = a_run(key=first.digest, key_parts=dataclasses.asdict(first))
     assert len({first.digest, *(other.digest for other in others.values())}) == 5
     for part, other in others.items():
         assert key.changed(record, other) == [part]
@@ -94,8 +95,8 @@ def test_each_part_changes_the_key_and_is_named():
 
 
 def test_a_record_without_parts_is_another_run():
-    assert not key.same({"key": "k"}, key.of(settings(), "data", "code", []), accept="code")
-    assert not key.same({}, key.of(settings(), "data", "code", []), accept=None)
+    assert not key.same(a_run(key="k"), key.of(settings(), "data", "code", []), accept="code")
+    assert not key.same(a_run(key="k"), key.of(settings(), "data", "code", []), accept=None)
 
 
 def test_the_key_leaves_its_configuration_as_it_is():

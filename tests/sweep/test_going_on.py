@@ -1,0 +1,87 @@
+"""A sweep that goes on: what finished is kept, what is new is run."""
+
+import os
+import signal
+
+import pytest
+from running import TINY
+
+from pipeline.training import guard
+
+# ---- sweeps
+
+SWEEP = f"-m {TINY} trainer.max_epochs=2 data.batch_size=16 architecture.kernel_size=3,5 seed=0,1"
+
+
+def numbers(document):
+    return {run["run"].rpartition("/")[2]: (run["status"], run["metrics"]) for run in document["runs"]}
+
+
+def test_the_same_sweep_goes_on_in_its_directory(command, workdir, monkeypatch):
+    expected = numbers(command("train", f"{SWEEP} dir=undisturbed output=json").document)
+    original, ran = guard.Guard.on_before_backward, []
+
+    def before(self, trainer, pl_module, loss):
+        if trainer.global_step == 5 and self.path.name.startswith("001") and not ran:
+            ran.append(1)
+            os.kill(os.getpid(), signal.SIGTERM)
+        original(self, trainer, pl_module, loss)
+
+    monkeypatch.setattr(guard.Guard, "on_before_backward", before)
+    done = command("train", f"{SWEEP} output=json")
+    assert done.code == 75
+    assert [run["status"] for run in done.document["runs"]] == ["finished", "interrupted", "missing", "missing"]
+    done = command("train", f"{SWEEP} output=json")
+    assert done.code == 0
+    assert "seed=0: finished before" in done.err
+    assert "seed=1: interrupted before, goes on" in done.err
+    assert numbers(done.document) == expected
+    assert len(list((workdir / "runs/train").iterdir())) == 1
+
+
+@pytest.mark.slow
+def test_a_new_level_and_a_new_seed_run_alone(command, workdir):
+    first = command("train", f"{SWEEP} output=json").document
+    began = {path: path.stat().st_mtime_ns for path in (workdir / "runs").glob("**/run.json")}
+    more = SWEEP.replace("kernel_size=3,5 seed=0,1", "kernel_size=2,3,5 seed=0,1,2")
+    done = command("train", f"{more} output=json")
+    assert done.document["sweep"] == first["sweep"]
+    assert len(done.document["runs"]) == 9
+    assert numbers(first).items() <= numbers(done.document).items()
+    assert {path: path.stat().st_mtime_ns for path in began} == began
+    assert done.err.count("finished before") == 4
+    assert done.document["verdict"]["factors"]["architecture.kernel_size"]["levels"][0]["n"] == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("other", ["trainer.max_epochs=1", "optimizer.lr=0.01", "resume=false"])
+def test_another_sweep_gets_another_directory(other, command):
+    line = SWEEP.replace("seed=0,1", "seed=0").replace("3,5", "3,2")
+    first = command("train", f"{line} output=json").document["sweep"]
+    assert command("train", f"{line} {other} output=json").document["sweep"] != first
+
+
+@pytest.mark.slow
+def test_a_sweep_directory_that_holds_another_is_refused(command):
+    assert command("train", f"{SWEEP} dir=here").code == 0
+    done = command("train", f"{SWEEP} optimizer.lr=0.01 dir=here")
+    assert (done.code, "dir=here: holds another sweep" in done.err) == (2, True)
+
+
+@pytest.mark.slow
+def test_failed_runs_are_tried_again_on_request_alone(command, monkeypatch):
+    original = guard.Guard.on_before_backward
+
+    def poisoned(self, trainer, pl_module, loss):
+        bad = trainer.global_step == 1 and "kernel_size-5_seed-0" in str(self.path)
+        original(self, trainer, pl_module, loss * float("nan") if bad else loss)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(guard.Guard, "on_before_backward", poisoned)
+        done = command("train", f"{SWEEP} output=json")
+    assert done.code == 1
+    assert [run["status"] for run in done.document["runs"]] == ["finished", "finished", "failed", "finished"]
+    done = command("train", f"{SWEEP} output=json")
+    assert (done.code, "retry=true tries it again" in done.err) == (1, True)
+    done = command("train", f"{SWEEP} retry=true output=json")
+    assert (done.code, "is tried again" in done.err) == (0, True)
