@@ -77,7 +77,7 @@ def _train(settings: Config) -> Path:
             if first := planned.first:
                 with progress.shown([(first.label, first.dir)]):
                     train_source(first)
-            if rundir.get_status(run).status != "finished" or rundir.damage(run):
+            if rundir.get_status(run).status != "finished" or rundir.damage(run, weights=settings.retry):
                 with progress.shown([(run.name, run)]):
                     train_run(run, settings, functools.partial(make_record, resolved))
         except stopping.Stopped:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from running import TINY, refused
 
-from pipeline import data, environment, rundir
+from pipeline import data, environment, key, rundir
 from pipeline.rundir.documents import write_checked
 
 LINE = f"-m {TINY} architecture.kernel_size=1,3 seed=0,1 output=json"
@@ -53,6 +53,24 @@ def test_a_finished_run_that_lost_its_status_is_not_trained_again_without_a_word
     done = command("train", f"{LINE} dir=sweep")
     assert (done.code, done.document["runs"][0]["status"]) == (1, "damaged")
     assert "status.json: no such file" in done.document["runs"][0]["error"]
+
+
+def test_damaged_weights_are_trained_again_with_retry(sweep, command):
+    weights = sweep[0] / "checkpoints/best.ckpt"
+    before = weights.read_bytes()
+    weights.unlink()  # copies that serve other sweeps are linked to it
+    weights.write_bytes(before[:-9] + bytes(9))
+    assert command("train", f"{LINE} dir=sweep").document["runs"][0]["status"] == "finished"  # nobody uses them
+    done = command("train", f"{LINE} dir=sweep retry=true")
+    assert (done.code, weights.read_bytes() != before[:-9] + bytes(9)) == (0, True)
+    assert rundir.damage(sweep[0], weights=True) is None
+
+
+def test_a_sweep_that_other_code_began_is_said_so(sweep, command, monkeypatch):
+    monkeypatch.setattr(key, "code", lambda package=None: {"training/fit.py": "changed"})
+    key.code_digest.cache_clear()
+    refused(command("train", f"{LINE} dir=sweep"), "holds another sweep: code that computes numbers has changed")
+    key.code_digest.cache_clear()
 
 
 def test_weights_of_another_run_are_not_started_from(sweep, command):

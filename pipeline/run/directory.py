@@ -57,7 +57,7 @@ def _check(resolved: ResolvedRun, run: Path) -> None:
                 other = f"begun by other code ({keys.other_modules(record)}). {keys.ACCEPT}"
                 raise InputError(f"dir={run}: holds this run, {other}.")
             raise InputError(f"dir={run}: holds another run. Choose another, or leave dir out for a new one.")
-    if damage := rundir.damage(run):
+    if damage := rundir.damage(run, weights=settings.retry):
         if not settings.retry:
             raise InputError(f"dir={run}: {damage}")
         return

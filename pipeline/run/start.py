@@ -58,7 +58,7 @@ def train_run(run: Path, settings: Config, describe: Callable[[str], RunRecord],
             return
         job = rundir.job_of(run)
         key = job.key if job else key
-        damage = rundir.damage(run, key)
+        damage = rundir.damage(run, key, weights=settings.retry)
         if damage and not settings.retry:
             raise InputError(damage)
         if not damage and rundir.get_status(run).status == "finished":  # by another process, a moment ago

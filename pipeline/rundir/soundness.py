@@ -11,10 +11,11 @@ from pipeline.rundir.rows import metric_rows
 from pipeline.rundir.status import get_status
 
 
-def damage(run: Path, key: str | None = None) -> str | None:
+def damage(run: Path, key: str | None = None, weights: bool = False) -> str | None:
     """What of the run cannot be read or does not belong there, and what mends it; None where it is whole.
 
-    `key` is the one that the run has to have. A run that never began is whole.
+    `key` is the one that the run has to have. A run that never began is whole. `weights` are looked at where that is
+    asked for, as with retry=true: they take a second per GB, and whoever uses them looks by themselves.
     """
     if run.is_symlink():  # to a directory of somebody else's, say
         return f"{run}: is a link, and a run lies in its own folder. Put that in its place."
@@ -38,6 +39,8 @@ def damage(run: Path, key: str | None = None) -> str | None:
         if not rows or not (run / "metrics.jsonl").read_bytes().endswith(b"\n"):
             raise DamagedError(f"{run / 'metrics.jsonl'}: its end is missing.")
         check_sealed(run, "metrics.jsonl")
+        if weights:
+            check_sealed(run, "checkpoints/best.ckpt")
     except DamagedError as error:
         return f"{error} To train the run again: the same command with retry=true."
     try:

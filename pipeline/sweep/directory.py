@@ -9,6 +9,7 @@ from pipeline import rundir, terminal
 from pipeline.config import Config
 from pipeline.errors import InputError
 from pipeline.names import shortened
+from pipeline.sweep import earlier
 from pipeline.sweep.design import Job
 
 
@@ -23,7 +24,8 @@ def choose_directory(
     if (fresh / "sweep.json").exists():
         rundir.read_sweep(fresh)
         if not continues(fresh, settings, factors, jobs):
-            raise InputError(f"dir={fresh}: holds another sweep. Choose another, or leave dir out for a new one.")
+            why = _what_changed(fresh, jobs)
+            raise InputError(f"dir={fresh}: holds another sweep{why}. Choose another, or leave dir out for a new one.")
         held.enter_context(rundir.locked(fresh))
         return fresh
     older = sorted(fresh.parent.glob("*/sweep.json"), reverse=True) if settings.resume and not settings.dir else []
@@ -36,6 +38,17 @@ def choose_directory(
             return path
     held.enter_context(rundir.locked(fresh))
     return fresh
+
+
+def _what_changed(path: Path, jobs: list[Job]) -> str:
+    """Why the sweep at `path` is another, where it asked for a run that is the same but for data, source or code."""
+    known = {(json.dumps(job_.levels, default=str), job_.seed): job_ for job_ in jobs}
+    for was in rundir.read_sweep(path).jobs:
+        job_ = known.get((json.dumps(was.levels, default=str), was.seed))
+        with contextlib.suppress(rundir.DamagedError):
+            if job_ and (why := earlier.reason(rundir.read_run(path / was.dir), job_, same_command=True)):
+                return f": {why}"
+    return ""
 
 
 def continues(path: Path, settings: Config, factors: list[str], jobs: list[Job]) -> bool:
@@ -75,10 +88,13 @@ def _folder(job: Job) -> str:
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
 
 
-def state_before(run: Path, key: str | None = None) -> str:
-    """new, finished, failed, interrupted or damaged: what became of a run before, of that key where one is given."""
+def state_before(run: Path, key: str | None = None, weights: bool = False) -> str:
+    """new, finished, failed, interrupted or damaged: what became of a run before, of that key where one is given.
+
+    `weights`: whether those are looked at, see `rundir.damage`.
+    """
     rundir.left_behind(run)
-    if rundir.damage(run, key):
+    if rundir.damage(run, key, weights):
         return "damaged"
     status = rundir.get_status(run).status
     return status if (run / "run.json").exists() and status != "missing" else "new"

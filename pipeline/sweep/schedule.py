@@ -132,7 +132,7 @@ def _begin(path: Path, factors: list[str], jobs: list[Job]) -> list[_Run]:
     rundir.write_record(path / "sweep.json", record)
     rundir.set_status(path, "running", pid=os.getpid(), host=socket.gethostname(), started=time.time())
     live.begin_sweep(path, first.tracking, Path(first.runs_dir))
-    runs = [_Run(j, d, k, state_before(d, k)) for j, d, k in zip(jobs, dirs, keys, strict=True)]
+    runs = [_Run(j, d, k, state_before(d, k, weights=first.retry)) for j, d, k in zip(jobs, dirs, keys, strict=True)]
     counts = f"{len(arms(jobs))} arms x {len({job.seed for job in jobs})} seeds"
     terminal.say(f"{first.experiment.name}: {len(jobs)} runs: {counts}, in {path}")
     seen = transfer.seen_sentences([job.resolved.seen.get("test", 0) for job in jobs if job.resolved])
