@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from running import TINY, refused
 
 from pipeline import data, environment, key, rundir
@@ -64,6 +65,15 @@ def test_damaged_weights_are_trained_again_with_retry(sweep, command):
     done = command("train", f"{LINE} dir=sweep retry=true")
     assert (done.code, weights.read_bytes() != before[:-9] + bytes(9)) == (0, True)
     assert rundir.damage(sweep[0], weights=True) is None
+
+
+def test_other_code_does_not_evaluate_into_a_finished_run(sweep, command, monkeypatch):
+    (sweep[0] / "predictions.npz").unlink()
+    before = (sweep[0] / "status.json").read_bytes()
+    monkeypatch.setattr(torch.nn, "ReLU", torch.nn.Softplus)
+    refused(command("evaluate", f"run={sweep[0]}"), "its weights give", "and it reported", "Nothing was written")
+    assert not (sweep[0] / "predictions.npz").exists()
+    assert (sweep[0] / "status.json").read_bytes() == before
 
 
 def test_a_sweep_that_other_code_began_is_said_so(sweep, command, monkeypatch):

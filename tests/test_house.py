@@ -60,3 +60,15 @@ def test_dvcs_stages_depend_on_files_that_are_there():
     for name, stage in stages.items():
         missing = [dep for dep in stage["deps"] if dep not in outs and not (REPOSITORY / dep).exists()]
         assert missing == [], name
+
+
+def test_dvcs_stages_that_train_depend_on_each_file_of_the_defaults():
+    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+    defaults = yaml.safe_load((REPOSITORY / "conf/config.yaml").read_text())["defaults"]
+    chosen = [next(iter(entry.items())) for entry in defaults if isinstance(entry, dict)]
+    files = [f"conf/{group}/{name}.yaml" for group, name in chosen if name and " " not in group and "@" not in group]
+    assert "conf/augmentation/none.yaml" in files
+    for name, stage in stages.items():
+        if "pipeline.train" in stage["cmd"]:
+            missing = [file for file in files if not {file, file.rpartition("/")[0]} & set(stage["deps"])]
+            assert missing == [], name

@@ -10,7 +10,8 @@
 
 data.manifest is a path below data.root, or one from the working directory. Fields are parted by ',', ';' or tabs,
 whichever the first line has most of. data.columns={path: Filename, label: ClassId} says which columns of the file are
-meant where they have other names; `group` may be among them, and is kept whole by every split made here.
+meant where they have other names (Path, Label and Split are known); `group` may be among them, and is kept whole by
+every split made here.
 """
 
 import csv
@@ -19,9 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline import terminal
 from pipeline.data.config import Data
 from pipeline.data.photos import photos
-from pipeline.data.raw import BOX, PART_NAMES, TRAIN, Raw, own_parts, printable
+from pipeline.data.raw import BOX, PART_NAMES, TEST, TRAIN, Raw, own_parts, printable
 from pipeline.data.roots import required_root
 from pipeline.errors import InputError, nearest
 
@@ -55,6 +57,7 @@ def read(config: Data, files: list[Path]) -> Raw:
             continue
         seen[path] = row | {"path": path, "row": str(line)}
         rows.append(seen[path])
+    _mind_split(csv_file, rows)
     classes = sorted({row["label"] for row in rows})
     if len(classes) < 2:
         raise InputError(f"{csv_file}: names {len(classes)} classes ({', '.join(classes)}); at least 2 are needed.")
@@ -120,6 +123,10 @@ def _named(csv_file: Path, header: list[str], columns: dict[str, str]) -> list[s
                 f"{nearest(name, header)}"
             )
     called = {name: role for role, name in columns.items()}
+    for role in ("path", "label", "split"):  # Split is split, where there is no other
+        alike = [name for name in header if name.lower() == role and name not in called]
+        if role not in columns and role not in header and len(alike) == 1:
+            called[alike[0]] = role
     return [called.get(name) or (f"{name}_" if name in columns else name) for name in header]
 
 
@@ -127,6 +134,14 @@ def _within(root: Path, path: str) -> bool:
     """Whether a path stays below root as it is written; what links do is seen when it is opened."""
     base = os.path.abspath(root)
     return bool(path) and "\0" not in path and os.path.abspath(os.path.join(base, path)).startswith(base + os.sep)
+
+
+def _mind_split(csv_file: Path, rows: list[dict[str, str]]) -> None:
+    """Say where another column has the look of the set's own split, which is not used then."""
+    for name in rows[0] if "split" not in rows[0] else ():
+        values = {row[name].lower() for row in rows if name != "row"}
+        if {PART_NAMES.get(value) for value in values} >= {TRAIN, TEST} and values <= PART_NAMES.keys():
+            terminal.say(f"mind: {csv_file}: {name} looks like a split; data.columns={{split: {name}}} keeps it")
 
 
 def _split(csv_file: Path, rows: list[dict[str, str]]) -> np.ndarray | None:

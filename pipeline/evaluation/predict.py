@@ -7,10 +7,12 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from pipeline import config, data, rundir
+from pipeline import config, data, rundir, terminal
+from pipeline import key as keys
 from pipeline.data import loader
 from pipeline.errors import InputError
 from pipeline.evaluation import invariance
+from pipeline.records import RunRecord
 from pipeline.training import checkpoints
 from pipeline.training.module import Classifier
 from pipeline.transfer import network as networks
@@ -55,6 +57,28 @@ def metrics(logits_BK: torch.Tensor, labels: torch.Tensor, split: str) -> dict[s
     }
 
 
+# Other kinds of machine differ by 1e-6 in the loss, and an example may change sides; other networks differ by more.
+CLOSE = {"acc": 0.005, "loss": 0.001}
+
+
+def _check_reported(run: Path, record: RunRecord, found: dict[str, float]) -> None:
+    """Raise InputError where a finished run reported something else: then nothing of it is to be written anew."""
+    status = rundir.get_status(run)
+    if status.status != "finished":
+        return
+    changed = record.code_digest != keys.code_digest()
+    code = f" Code that computes numbers has changed since: {keys.other_modules(record)}." if changed else ""
+    for name, value in found.items():
+        reported = status.metrics.get(name)
+        if reported is not None and abs(value - reported) > CLOSE[name.rpartition("/")[2]]:
+            raise InputError(
+                f"run={run}: its weights give {name} {value:.4f} here, and it reported {reported:.4f}.{code} "
+                "Nothing was written."
+            )
+    if code:
+        terminal.mind([code.strip()])
+
+
 def evaluate(run: Path, checkpoint: str = "best", save: bool = False, invariant: bool = False) -> dict[str, Any]:
     """Metrics of a run's checkpoint on its own validation and test split, and how much it overfits.
 
@@ -80,6 +104,8 @@ def evaluate(run: Path, checkpoint: str = "best", save: bool = False, invariant:
         logits_BK = logits(module, prepared.images, prepared.labels, splits[split])
         labels = torch.from_numpy(np.asarray(prepared.labels[splits[split]], dtype=np.int64))
         found |= metrics(logits_BK, labels, split)
+    if checkpoint == "best":
+        _check_reported(run, record, found)
     if save:  # the loop ends with the test split
         rundir.write_predictions(run, splits["test"], labels.numpy(), logits_BK.numpy())
     some = invariance.evenly(splits["train"], MOST_TRAIN)

@@ -32,7 +32,8 @@ def train(path: Path) -> str:
         rundir.fail(path, error, "interrupted" if _outside(error) else "failed")
     except BaseException as stop:
         reason = str(stop) or (stopping.by() if isinstance(stop, Stopped) else type(stop).__name__)
-        rundir.end(path, "interrupted", ended=time.time(), error=f"stopped by {reason}")
+        if rundir.get_status(path).status != "finished":  # the signal came a moment too late
+            rundir.end(path, "interrupted", ended=time.time(), error=f"stopped by {reason}")
         raise
     return rundir.get_status(path).status
 

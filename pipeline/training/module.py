@@ -136,14 +136,16 @@ class Classifier(pl.LightningModule):
         o = self.options
         assert o is not None
         weights = self._groups(o.lr)
-        # One fused kernel instead of a Python loop over the tensors, on CPU too.
+        # One fused kernel instead of a Python loop over the tensors, on CPU too. Lightning does not clip the gradients
+        # that such a one takes in mixed precision.
+        fused = self.trainer.gradient_clip_val is None or self.trainer.precision == "32-true"
         if o.type == "sgd":
             made: torch.optim.Optimizer = torch.optim.SGD(
-                weights, lr=o.lr, momentum=o.momentum, weight_decay=o.weight_decay, fused=True
+                weights, lr=o.lr, momentum=o.momentum, weight_decay=o.weight_decay, fused=fused
             )
         else:
             kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[o.type]
-            made = kind(weights, lr=o.lr, weight_decay=o.weight_decay, fused=True)
+            made = kind(weights, lr=o.lr, weight_decay=o.weight_decay, fused=fused)
         steps = int(self.trainer.estimated_stepping_batches)
         warmup = round(o.warmup_epochs * steps / (self.trainer.max_epochs or 1))
         if o.schedule == "constant" and not warmup:

@@ -110,6 +110,19 @@ def test_columns_of_other_names_and_other_separators(root: Path, separator: str)
     assert list(other.columns) == ["group", "Track", "label_"]
 
 
+def test_a_capital_is_no_other_name_and_a_split_by_another_name_is_told(root: Path, capsys) -> None:
+    parts = ["train", "train", "train", "train", "test", "test"]
+    write(root, "Path,LABEL,Split", *[f"images/{i}.png,{i % 2},{part}" for i, part in enumerate(parts)])
+    prepared = prepare(settings(root), seed=0)
+    assert prepared.own_split is not None
+    assert prepared.own_split.tolist() == [0, 0, 0, 0, 2, 2]
+    write(root, "path,label,subset", *[f"images/{i}.png,{i % 2},{part}" for i, part in enumerate(parts)])
+    assert prepare(settings(root), seed=0).own_split is None
+    assert "subset looks like a split; data.columns={split: subset} keeps it" in " ".join(
+        capsys.readouterr().err.split()
+    )
+
+
 def test_columns_by_a_wrong_name(process: Callable[..., Done], root: Path) -> None:
     write(root, "Filename,ClassId", *[f"images/{i}.png,{i % 2}" for i in range(6)])
     line = f"data=manifest data.root={root} data.manifest=list.csv"
