@@ -66,7 +66,10 @@ def publish(sweep: Path, found: "Verdict", out: Path) -> None:
     """Copy what a sweep found to `out`, with metrics.json and levels.csv for `dvc metrics` and `dvc plots`."""
     from pipeline.evidence import conclude as evidence
 
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise InputError(f"out={out}: is a file; it must be a folder.") from None
     for name in ("verdict.json", "report.html"):
         shutil.copyfile(sweep / name, out / name)
     rundir.write_json(out / "metrics.json", evidence.headline(found))

@@ -14,6 +14,8 @@ from pipeline.data.leaks import DividedColumn, KeptColumn, Leaks, find_leaks
 from pipeline.data.prepared import Prepared, per_class
 
 IMBALANCE = 3.0  # from which ratio of the largest class to the smallest it is worth a word
+DARK = 64  # of 255: a set with no brighter pixel has lost what tells its images apart, or will hardly be learnt
+LOOKED_AT = 1000  # images, evenly over the set: less than a second for the largest
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,14 @@ class Findings:
     imbalance: Imbalance
     quarantined: list[dict[str, str]]  # path and reason
     leaks: Leaks
+    brightest: int  # value of a pixel, 0 to 255
 
     def document(self) -> dict[str, Any]:
         """As in the `prepare` document."""
         return {
             "imbalance": asdict(self.imbalance),
             "quarantined": self.quarantined,
+            "brightest": self.brightest,
             **self.leaks.document(),
         }
 
@@ -51,7 +55,22 @@ def examine(prepared: Prepared, config: Data, splits: dict[str, np.ndarray]) -> 
         imbalance=Imbalance(largest, smallest, ratio),
         quarantined=prepared.manifest.get("quarantined", []),
         leaks=find_leaks(prepared, config, splits),
+        brightest=brightest(prepared),
     )
+
+
+def brightest(prepared: Prepared) -> int:
+    """The greatest value of a pixel, among LOOKED_AT images."""
+    return int(prepared.images[:: -(-len(prepared.images) // LOOKED_AT)].max())
+
+
+def _dark_sentences(value: int) -> list[str]:
+    if value >= DARK:
+        return []
+    return [
+        f"no pixel is brighter than {value} of 255: were these images of 16 bits that use a part of their range? The "
+        "whole of it is brought to 0 to 255; stretch theirs, or give them with 8 bits"
+    ]
 
 
 def sentences(found: Findings) -> list[str]:
@@ -66,7 +85,7 @@ def sentences(found: Findings) -> list[str]:
     if ratio is None or ratio >= IMBALANCE:
         largest, smallest = found.imbalance.largest, found.imbalance.smallest
         said.append(f"{largest} has {ratio} times the examples of {smallest}: accuracy alone will flatter")
-    return said + leak_sentences(found.leaks)
+    return said + _dark_sentences(found.brightest) + leak_sentences(found.leaks)
 
 
 def leak_sentences(leaks: Leaks) -> list[str]:
@@ -124,10 +143,10 @@ def _group_sentence(leak: DividedColumn, kept: KeptColumn | None) -> str:
 
 
 def warn(prepared: Prepared, config: Data, splits: dict[str, np.ndarray]) -> None:
-    """Say once in a process, on standard error, what the splits share, and which groups are kept whole unasked."""
+    """Say once in a process, on standard error, what makes results doubtful, and which groups are kept whole."""
     if int(os.environ.get("RANK", 0)) == 0:
         leaks = find_leaks(prepared, config, splits)
-        for sentence in (kept_sentence(leaks), *leak_sentences(leaks)):
+        for sentence in (kept_sentence(leaks), *_dark_sentences(brightest(prepared)), *leak_sentences(leaks)):
             if sentence:
                 _say(str(prepared.manifest.get("name")), re.sub(r"\d+", "#", sentence), sentence)
 

@@ -9,6 +9,16 @@ from pipeline.data import Data, prepare
 from pipeline.errors import InputError
 
 
+def test_images_that_use_a_part_of_16_bits_are_told(workdir, command):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (60, 8, 8)).astype(np.uint16)  # as arithmetic makes them of uint8
+    np.savez("set.npz", x=images, y=np.arange(60) % 2)
+    line = "data=npz data.root=set.npz data.size=8"
+    assert "no pixel is brighter than 1 of 255" in " ".join(command("prepare", line).err.split())
+    np.savez("whole.npz", x=images * 257, y=np.arange(60) % 2)
+    assert "no pixel" not in command("prepare", line.replace("set", "whole")).err
+
+
 def settings(root: Path, **fields: object) -> Data:
     keys = {"name": "arrays", "size": 4, "prepared_dir": str(root.parent / "prepared"), **fields}
     return Data(source="npz", root=str(root), **keys)  # type: ignore[arg-type]
