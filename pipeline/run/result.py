@@ -16,7 +16,9 @@ def document(run: Path, key: str | None = None) -> dict[str, Any]:
         status = Status("damaged", error=damage)
     document = {"run": str(run), "mlflow_run_id": read_run_id(run), "status": status.status}
     said = dataclasses.asdict(status)
-    return document | {name: said[name] for name in ("metrics", "parameters", "seconds", "error") if said[name]}
+    return document | {
+        name: said[name] for name in ("metrics", "parameters", "seconds", "error") if said[name] not in (None, {})
+    }
 
 
 def print_result(result: dict[str, Any]) -> None:

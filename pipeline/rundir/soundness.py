@@ -34,7 +34,7 @@ def damage(run: Path, key: str | None = None, weights: bool = False) -> str | No
         rows = list(metric_rows(run))
         if not finished:
             return None
-        if lacking := [name for name in ("metrics", "parameters", "seconds") if not getattr(status, name)]:
+        if lacking := [one for one in ("metrics", "parameters", "seconds") if getattr(status, one) in (None, {})]:
             raise DamagedError(f"{run / 'status.json'}: is damaged: it lacks {lacking[0]}.")
         if not rows or not (run / "metrics.jsonl").read_bytes().endswith(b"\n"):
             raise DamagedError(f"{run / 'metrics.jsonl'}: its end is missing.")

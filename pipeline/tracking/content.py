@@ -69,10 +69,12 @@ def _read_run(run: Path) -> Content:
     dataset = record.dataset
     profile = {"num_examples": dataset.counts.total, "classes": len(dataset.classes)}
     alone = not (run.parent / "sweep.json").exists()  # the runs of a sweep share its card, which the parent has
+    status = rundir.get_status(run)
+    best = status.metrics if status.status == "finished" else {}
     return Content(
         uid=record.uid or rundir.digest([record.key, run.name])[:16],
         experiment=record.config["experiment"]["name"],
-        started=rundir.get_status(run).started or (run / "run.json").stat().st_mtime,
+        started=status.started or (run / "run.json").stat().st_mtime,
         tags={
             "seed": str(record.config["seed"]),
             "arm": record.arm,
@@ -97,6 +99,9 @@ def _read_run(run: Path) -> Content:
             "source": dataset.dir,
             "profile": json.dumps(profile),
         },
+        # Under val/acc MLflow shows the last epoch, not the best checkpoint, as under all other names.
+        metrics={f"best/{k}": v for k, v in best.items() if k.startswith("val/")},
+        metrics_ms=max((row.time_ms for row in rundir.metric_rows(run)), default=0) if best else 0,
     )
 
 

@@ -237,7 +237,7 @@ def _delete_doubles(delivery: Delivery) -> None:
 
 
 def _send_findings(delivery: Delivery) -> None:
-    """Send what the sweep found.
+    """Send what the sweep found, or a run's best checkpoint gave in validation.
 
     However often it goes on or is compared: a row where the verdict changed, and none where it did not.
     """

@@ -138,9 +138,16 @@ def http_answer(status, body="", kind="text/html"):
 
 
 def recorded(run):
-    """Every metric row of metrics.jsonl, with its count."""
+    """Every metric row that MLflow is to have of a run, with its count: metrics.jsonl, and the best val/*."""
+    rows = list(rundir.metric_rows(run))
+    status = rundir.get_status(run)
+    ended = status.metrics if status.status == "finished" else {}
+    best = {f"best/{k}": v for k, v in ended.items() if k.startswith("val/")}
     return Counter(
-        (name, row.step, row.time_ms, value) for row in rundir.metric_rows(run) for name, value in row.metrics.items()
+        [
+            *((name, row.step, row.time_ms, value) for row in rows for name, value in row.metrics.items()),
+            *((name, 0, rows[-1].time_ms, value) for name, value in best.items()),
+        ]
     )
 
 
