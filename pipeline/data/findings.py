@@ -15,7 +15,6 @@ from pipeline.data.prepared import Prepared, per_class
 
 IMBALANCE = 3.0  # from which ratio of the largest class to the smallest it is worth a word
 DARK = 64  # of 255: a set with no brighter pixel has lost what tells its images apart, or will hardly be learnt
-LOOKED_AT = 1000  # images, evenly over the set: less than a second for the largest
 
 
 @dataclass(frozen=True)
@@ -55,13 +54,8 @@ def examine(prepared: Prepared, config: Data, splits: dict[str, np.ndarray]) -> 
         imbalance=Imbalance(largest, smallest, ratio),
         quarantined=prepared.manifest.get("quarantined", []),
         leaks=find_leaks(prepared, config, splits),
-        brightest=brightest(prepared),
+        brightest=prepared.manifest["brightest"],
     )
-
-
-def brightest(prepared: Prepared) -> int:
-    """The greatest value of a pixel, among LOOKED_AT images."""
-    return int(prepared.images[:: -(-len(prepared.images) // LOOKED_AT)].max())
 
 
 def _dark_sentences(value: int) -> list[str]:
@@ -146,7 +140,8 @@ def warn(prepared: Prepared, config: Data, splits: dict[str, np.ndarray]) -> Non
     """Say once in a process, on standard error, what makes results doubtful, and which groups are kept whole."""
     if int(os.environ.get("RANK", 0)) == 0:
         leaks = find_leaks(prepared, config, splits)
-        for sentence in (kept_sentence(leaks), *_dark_sentences(brightest(prepared)), *leak_sentences(leaks)):
+        dark = _dark_sentences(prepared.manifest["brightest"])
+        for sentence in (kept_sentence(leaks), *dark, *leak_sentences(leaks)):
             if sentence:
                 _say(str(prepared.manifest.get("name")), re.sub(r"\d+", "#", sentence), sentence)
 

@@ -94,6 +94,7 @@ def _manifest_of(
 ) -> dict[str, Any]:
     shape = list(np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False).shape)
     labels, classes, own_split = examples.labels, examples.classes, examples.own_split
+    digest, brightest = _read_back(shape, examples, folder)
     part_of = np.zeros(shape[0], np.int8) if own_split is None else own_split
     part_names = ("all",) if own_split is None else SPLITS
     manifest: dict[str, Any] = {
@@ -113,7 +114,8 @@ def _manifest_of(
         "columns": list(raw.columns),
         "sizes": _sizes(images.sizes),
         "quarantined": [*raw.quarantined, *images.refused, *examples.lost],
-        "digest": _digest_of(shape, examples, folder),
+        "brightest": brightest,
+        "digest": digest,
         "raw": _provenance_of(config, files, raw),
         "files": {
             path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in sorted(folder.iterdir())
@@ -122,17 +124,19 @@ def _manifest_of(
     return manifest | {"seal": seal(manifest)}
 
 
-def _digest_of(shape: list[int], examples: Examples, folder: Path) -> str:
-    """What tells contents apart: the same on every machine, and wherever the raw files came from."""
+def _read_back(shape: list[int], examples: Examples, folder: Path) -> tuple[str, int]:
+    """What tells contents apart, the same on every machine and wherever the raw files came from; the greatest value."""
+    brightest = 0
     digest = hashlib.sha256(json.dumps([shape, examples.classes, examples.own_split is not None]).encode())
     for _, lot in stream(folder / "images.npy"):
         digest.update(lot.data)
+        brightest = max(brightest, int(lot.max()))
     for name in ("labels.npy", "split.npy", "groups.npy", "boxes.npy"):
         if name in examples.arrays:
             digest.update(examples.arrays[name].data)
     if "groups.json" in examples.texts:
         digest.update(json.dumps(examples.texts["groups.json"]).encode())
-    return digest.hexdigest()
+    return digest.hexdigest(), brightest
 
 
 def _write_images(config: Data, raw: Raw, folder: Path) -> Images:

@@ -63,13 +63,11 @@ def _finite(text: str) -> float:
 
 def read_record(path: Path, kind: type[T]) -> T:
     """The record of that kind at `path`. Raises DamagedError where there is none."""
+    document, checked = _read(path)
     try:
-        document, checked = _read(path)
         if not checked and isinstance(document, dict) and "version" in document:  # both came into use at once
             raise ValueError("its checksum is gone")
         return records.parse(kind, document)
-    except DamagedError:
-        raise
     except ValueError as error:
         raise DamagedError(f"{path}: is damaged, or was written by another version: {error}.") from None
 

@@ -28,8 +28,7 @@ def start(path: Path, run: RunRecord) -> None:
 def resume(path: Path) -> None:
     """Take up a run that was left: the status is running again, a torn end of metrics.jsonl is cut off."""
     known = get_status(path)
-    began = known.started or 0.0
-    left = known.ended or _modified(path / "heartbeat") or began
+    left = known.ended or _modified(path / "heartbeat") or known.started or 0.0
     spent = known.spent + max(0.0, left - (known.started or left))
     found = Status("running", **_attempt(), resumed=known.resumed + 1, spent=spent, key=known.key)
     write_record(path / "status.json", found)

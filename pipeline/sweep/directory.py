@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import json
 from pathlib import Path
 
 from pipeline import rundir, terminal
@@ -42,9 +41,9 @@ def choose_directory(
 
 def _what_changed(path: Path, jobs: list[Job]) -> str:
     """Why the sweep at `path` is another, where it asked for a run that is the same but for data, source or code."""
-    known = {(json.dumps(job_.levels, default=str), job_.seed): job_ for job_ in jobs}
+    known = {earlier.cell(job_): job_ for job_ in jobs}
     for was in rundir.read_sweep(path).jobs:
-        job_ = known.get((json.dumps(was.levels, default=str), was.seed))
+        job_ = known.get(earlier.cell(was))
         with contextlib.suppress(rundir.DamagedError):
             if job_ and (why := earlier.reason(rundir.read_run(path / was.dir), job_, same_command=True)):
                 return f": {why}"
@@ -58,11 +57,11 @@ def continues(path: Path, settings: Config, factors: list[str], jobs: list[Job])
     except InputError as error:
         terminal.say(f"left out: {error}")
         return False
-    known = {(json.dumps(job_.levels, default=str), job_.seed): job_ for job_ in jobs}
+    known = {earlier.cell(job_): job_ for job_ in jobs}
     if before.factors != factors:
         return False
     for was in before.jobs:
-        job_ = known.get((json.dumps(was.levels, default=str), was.seed))
+        job_ = known.get(earlier.cell(was))
         if job_ is None or not job_.is_that(was):
             return False
     return before.tracking.get("uri") == settings.tracking.uri
@@ -71,11 +70,11 @@ def continues(path: Path, settings: Config, factors: list[str], jobs: list[Job])
 def run_directories(path: Path, jobs: list[Job]) -> list[Path]:
     """Each job's directory: the one it had before, or the next number and its name."""
     before = rundir.read_sweep(path).jobs if (path / "sweep.json").exists() else []
-    known = {json.dumps([j.levels, j.seed], default=str): j for j in before}
+    known = {earlier.cell(was): was for was in before}
     numbers = itertools.count(len(before))
     directories = []
     for job_ in jobs:
-        was = known.get(json.dumps([job_.levels, job_.seed], default=str))
+        was = known.get(earlier.cell(job_))
         kept = was is not None and job_.is_that(was)
         directories.append(path / (was.dir if was and kept else f"{next(numbers):03d}_{_folder(job_)}"))
     return directories
@@ -96,5 +95,4 @@ def state_before(run: Path, key: str | None = None, weights: bool = False) -> st
     rundir.left_behind(run)
     if rundir.damage(run, key, weights):
         return "damaged"
-    status = rundir.get_status(run).status
-    return status if (run / "run.json").exists() and status != "missing" else "new"
+    return rundir.get_status(run).status if (run / "run.json").exists() else "new"

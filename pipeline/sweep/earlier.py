@@ -13,13 +13,12 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from pipeline import artifacts, config, key, rundir
 from pipeline.config import Config
 from pipeline.directories import find_directories
 from pipeline.errors import InputError
-from pipeline.records import RunRecord, SweepRecord
+from pipeline.records import JobRecord, RunRecord, SweepRecord
 from pipeline.sweep.design import Job
 
 UNREADABLE = (InputError, OSError, KeyError, TypeError, AttributeError)  # of a directory that is not what it seems
@@ -117,18 +116,17 @@ def reasons(sweep: Path, jobs: Sequence[Job]) -> list[str]:
     if not jobs:
         return []
     runs_dir = Path(jobs[0].settings.runs_dir)
-    wanted = {_cell(job.levels, job.seed): job for job in jobs}
+    wanted = {cell(job): job for job in jobs}
     told: Counter[tuple[str, str]] = Counter()
     for document, path in _sweeps(runs_dir / jobs[0].settings.experiment.name, sweep):
         same = _said(document.command) == _said(sys.argv[1:])
         for before in document.jobs:
             with contextlib.suppress(*UNREADABLE):
-                cell = _cell(before.levels, before.seed)
                 run = path / before.dir
-                record = _record(run) if cell in wanted else None
-                if record and (why := reason(record, wanted[cell], same_command=same)):
+                record = _record(run) if (place := cell(before)) in wanted else None
+                if record and (why := reason(record, wanted[place], same_command=same)):
                     told[why, str(path)] += 1
-                    del wanted[cell]
+                    del wanted[place]
     return [
         f"{n} run{'s' * (n > 1)} that finished before, in {path}, {'are' if n > 1 else 'is'} trained again: {why}"
         for (why, path), n in told.items()
@@ -141,8 +139,9 @@ def _said(command: Sequence[str]) -> list[str]:
     return sorted(word for word in command if not word.startswith(free))
 
 
-def _cell(levels: dict[str, Any], seed: int) -> str:
-    return json.dumps([levels, seed], sort_keys=True, default=str)
+def cell(job: Job | JobRecord) -> str:
+    """Its place in a design, levels and seed: the same for a job that is asked for and for one that was written."""
+    return json.dumps([job.levels, job.seed], sort_keys=True, default=str)
 
 
 def _sweeps(folder: Path, own: Path) -> Iterator[tuple[SweepRecord, Path]]:

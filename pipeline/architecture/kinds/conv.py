@@ -19,15 +19,10 @@ def _place(entry: Entry, before: Before) -> Layer:
 
 
 def _module(layer: Layer, input_shape: tuple[int, ...]) -> "nn.Module":
-    from torch import nn
-
-    from pipeline.architecture.layers import UnevenConv2d, are_even
+    from pipeline.architecture.layers import convolution
 
     filters, kernel, stride, pads = (layer.options[key] for key in ("filters", "kernel_size", "stride", "pads"))
-    if not are_even(pads):
-        return UnevenConv2d(input_shape[0], filters, kernel, stride, pads)
-    (top, _), (left, _) = pads
-    return nn.Conv2d(input_shape[0], filters, kernel, stride, padding=(top, left))
+    return convolution(input_shape[0], filters, kernel, stride, pads)
 
 
 def spell(section: BlockOptions, filters: int) -> list[tuple[str, Options]]:

@@ -27,16 +27,11 @@ def _place(entry: Entry, before: Before) -> Layer:
 
 
 def _module(layer: Layer, input_shape: tuple[int, ...]) -> "nn.Module":
-    from torch import nn
-
-    from pipeline.architecture.layers import UnevenConv2d, are_even
+    from pipeline.architecture.layers import convolution
 
     channels = input_shape[0]
     kernel, stride, pads = (layer.options[key] for key in ("kernel_size", "stride", "pads"))
-    if not are_even(pads):
-        return UnevenConv2d(channels, channels, kernel, stride, pads, groups=channels)
-    (top, _), (left, _) = pads
-    return nn.Conv2d(channels, channels, kernel, stride, padding=(top, left), groups=channels)
+    return convolution(channels, channels, kernel, stride, pads, groups=channels)
 
 
 def _spell(section: BlockOptions, filters: int) -> list[tuple[str, Options]]:
