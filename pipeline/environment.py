@@ -31,6 +31,15 @@ def _processor() -> str:
         return platform.processor()
 
 
+def _cpu_flags() -> set[str]:
+    """What Linux says that an x86 processor can do; nothing elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return set(next(line.split(":", 1)[1] for line in lines if line.startswith("flags")).split())
+    except (OSError, StopIteration):
+        return set()
+
+
 @functools.cache
 def git_sha() -> str | None:
     """The commit of the code, with `-dirty` where the tree differs from it; None outside a checkout."""
@@ -45,6 +54,8 @@ def git_sha() -> str | None:
 
 def native_bf16(accelerator: str) -> bool:
     """Whether bfloat16 arithmetic runs in hardware here; emulated, it is slower than float32."""
+    if accelerator == "cpu" and (flags := _cpu_flags()):  # two seconds before torch is imported
+        return not flags.isdisjoint(("avx512_bf16", "amx_tile"))
     import torch
 
     if accelerator == "gpu":  # planned where there is none, as on a login node: those that trains on will have it

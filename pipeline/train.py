@@ -39,14 +39,11 @@ def job(cfg: DictConfig) -> int:
     """One run: by itself, as a job of a sweep, whose directory then lies in the sweep's, or the source of such jobs."""
     settings = config.from_hydra(cfg)
     path = Path(settings.dir or "")
-    source = source_run(settings)
-    if source and path.parent.name == "sources" and path == source.dir:
-        worker.train_source_job(source, Path(HydraConfig.get().sweep.dir), cli.sweeping())
-        return cli.DONE
-    if settings.dir and rundir.job_of(path):
-        if HydraConfig.get().mode != RunMode.MULTIRUN:
-            raise InputError(f"dir={path}: is a run of a sweep; the command of the sweep goes on with it.")
-        worker.train_job(settings, source, path, cli.sweeping())
+    is_job = settings.dir and rundir.job_of(path)
+    if is_job and HydraConfig.get().mode != RunMode.MULTIRUN:
+        raise InputError(f"dir={path}: is a run of a sweep; the command of the sweep goes on with it.")
+    if is_job or worker.source_in(settings):
+        worker.do(settings, Path(HydraConfig.get().sweep.dir), cli.sweeping())
         return cli.DONE
     if settings.dir and (path / "sweep.json").exists():
         raise InputError(f"dir={path}: holds a sweep, not a run. Choose another, or say -m to go on with the sweep.")

@@ -44,7 +44,10 @@ def workdir(tmp_path, monkeypatch):
 
 @pytest.fixture
 def command(workdir, monkeypatch, capfd):
-    """Run `python -m pipeline.<module> <line>` in this process: command("train", "seed=1") -> Done."""
+    """Run `python -m pipeline.<module> <line>` in this process: command("train", "seed=1") -> Done.
+
+    All of it: the runs of a sweep would otherwise be trained by workers, out of reach of what a test puts in their way.
+    """
     # What commands set for their process is put back after the test.
     ours = ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT")
     for name in ("HYDRA_FULL_ERROR", "GLOO_SOCKET_IFNAME", *ours):
@@ -52,7 +55,10 @@ def command(workdir, monkeypatch, capfd):
         monkeypatch.delenv(name)
 
     def run(module, line=""):
-        monkeypatch.setattr(sys, "argv", [f"{module}.py", *shlex.split(line)])
+        words = shlex.split(line)
+        if module == "train" and "-m" in words and "hydra/launcher=" not in line:
+            words.append("hydra/launcher=basic")
+        monkeypatch.setattr(sys, "argv", [f"{module}.py", *words])
         capfd.readouterr()
         with hydra_reset(), restored_torch(), pytest.raises(SystemExit) as ended:
             importlib.import_module(f"pipeline.{module}").main()

@@ -85,9 +85,10 @@ def read_all(end):
     [
         ("dir=sweep/run", 1),
         ("dir=sweep/run trainer=ddp_cpu", 1),
+        ("-m seed=0,1 dir=sweep", 2),
         ("-m seed=0,1 dir=sweep hydra/launcher=joblib hydra.launcher.n_jobs=3", 2),
     ],
-    ids=["one-process", "ranks", "workers"],
+    ids=["one-process", "ranks", "workers", "joblib"],
 )
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_closed_terminal_is_a_request_to_stop(line, runs, workdir):

@@ -40,6 +40,16 @@ def check_devices(trainer: Trainer) -> None:
         _check_count(trainer.devices, torch.cuda.device_count())
 
 
+def cores_of(trainer: Trainer, cores: int) -> int:
+    """How many of this machine's `cores` a run keeps busy; of one on GPUs, so many that each run gets its own."""
+    if trainer.accelerator == "gpu":
+        import torch
+
+        return -(-cores * trainer.devices // max(1, torch.cuda.device_count()))
+    assert trainer.threads  # settled
+    return trainer.threads * trainer.devices
+
+
 def _check_count(count: int, there: int) -> None:
     if there < count:
         raise NoGPUError(f"trainer.devices={count}: this machine has {there} GPUs. Use trainer=cpu.")

@@ -37,12 +37,13 @@ class Job:
     levels: dict[str, Any]
     seed: int
     overrides: list[str]
+    asked: Config  # as it was composed
     planned_run: PlannedRun
     resolved: ResolvedRun | None = None  # once its data is prepared
 
     @property
     def settings(self) -> Config:
-        """Its configuration."""
+        """Its configuration, as far as it is known before its data is."""
         return self.planned_run.settings
 
     @property
@@ -89,7 +90,7 @@ def expand(multirun: Multirun) -> tuple[list[str], list[Job]]:
         levels = {key: values[key] for key in factors}
         try:
             settings = config.from_hydra(multirun.compose(overrides))
-            jobs.append(Job(levels, settings.seed, overrides, plan_run(settings, outlines)))
+            jobs.append(Job(levels, settings.seed, overrides, settings, plan_run(settings, outlines)))
         except InputError as error:
             raise InputError(f"arm {arm(levels)}: {error}" if levels else str(error)) from None
     seen: set[str] = set()

@@ -5,23 +5,29 @@ runs them, is launchers.py.
 """
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import InputError
-from pipeline.sweep import stop_file
+from pipeline.sweep import stop_file, workers
+from pipeline.sweep.workers import Task
 
 
 def _nothing(*_: Any) -> None:
     pass
+
+
+def _by_hydra(launcher: Any, tasks: Sequence[Task], sweep: Path) -> None:
+    launcher.launch([task.line for task in tasks], initial_job_idx=0)
 
 
 @dataclass(frozen=True)
@@ -32,8 +38,20 @@ class Engine:
     extra: str | None = None  # of pyproject.toml, which brings its package
     elsewhere: bool = False  # its jobs may run on other machines, with other GPUs than this one
     check: Callable[[Any], None] = _nothing  # reach it before anything is written; InputError where it is not there
+    launch: Callable[[Any, Sequence[Task], Path], None] = _by_hydra  # (launcher, tasks, sweep), and wait for them
+    warm_up: Callable[[bool], None] = _nothing  # (are runs tracked) while the sweep is being planned
     begin: Callable[[Any, Path], None] = _nothing  # (launcher, sweep) before its jobs
     end: Callable[[Path], None] = _nothing  # (sweep) after them, however they ended
+
+
+def _check_workers(launcher: Any) -> None:
+    count = launcher.cores
+    if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < 1):
+        raise InputError(f"hydra.launcher.cores={count}: must be a number of cores, or null for all cores.")
+
+
+def _by_workers(launcher: Any, tasks: Sequence[Task], sweep: Path) -> None:
+    workers.share_out(tasks, sweep, launcher.cores or workers.count_cores())
 
 
 def _check_joblib(launcher: Any) -> None:
@@ -43,7 +61,10 @@ def _check_joblib(launcher: Any) -> None:
 
 
 def _begin_joblib(launcher: Any, sweep: Path) -> None:
-    launcher.joblib |= {"initializer": stop_file.stay_with, "initargs": (os.getpid(),)}
+    launcher.joblib |= {
+        "initializer": stop_file.stay_with,
+        "initargs": (functools.partial(stop_file.is_parent, os.getpid()),),
+    }
 
 
 def _begin_submitit(launcher: Any, sweep: Path) -> None:
@@ -105,6 +126,9 @@ def _end_ray(sweep: Path) -> None:
 
 PLUGINS = "hydra_plugins.hydra_"
 ENGINES = {
+    "workers": Engine(
+        "hydra_plugins.local_workers.WorkersLauncher", check=_check_workers, warm_up=workers.warm_up, launch=_by_workers
+    ),
     "basic": Engine("hydra._internal.core_plugins.basic_launcher.BasicLauncher"),
     "joblib": Engine(
         f"{PLUGINS}joblib_launcher.joblib_launcher.JoblibLauncher", "joblib", check=_check_joblib, begin=_begin_joblib

@@ -1,4 +1,4 @@
-"""Between runs: what Hydra's launchers (joblib, submitit, Ray) leave open, the same for each of them.
+"""Between runs: what launchers (our own workers; Hydra's for joblib, submitit, Ray) leave open, the same for each.
 
 They start jobs in other processes, here or on other machines. Signals do not reach those, each engine has its own
 way to cancel, and most of them kill without notice. So stopping goes through a file that all see, like everything
@@ -19,14 +19,15 @@ from typing import Any
 from pipeline import rundir, stopping
 from pipeline.sweep.engines import ENGINES, engine_of
 from pipeline.sweep.stop_file import PATIENCE_S, POLL_S
+from pipeline.sweep.workers import Task
 
 
 class LauncherError(RuntimeError):
     """The launcher gave up, as when a process of it was killed."""
 
 
-def launch(launcher: Any, jobs: Sequence[list[str]], sweep: Path, runs: Sequence[Path]) -> None:
-    """Run all `jobs`, whose directories are `runs`, and wait for them.
+def launch(launcher: Any, tasks: Sequence[Task], sweep: Path) -> None:
+    """Have all `tasks` done, and wait for them.
 
     Raises Stopped where a signal asked for it, after the runs under way have saved themselves, within PATIENCE_S.
     Raises LauncherError where the launcher gave up; its other runs are as they are.
@@ -34,14 +35,15 @@ def launch(launcher: Any, jobs: Sequence[list[str]], sweep: Path, runs: Sequence
     engine = engine_of(launcher)
     (sweep / "stop").unlink(missing_ok=True)
     if engine is ENGINES["basic"]:
-        launcher.launch(jobs, initial_job_idx=0)
+        engine.launch(launcher, tasks, sweep)
         return
+    runs = [task.dir for task in tasks]
     # Ray prints there what its daemons say, until it is shut down; standard output is the result document's alone.
     with contextlib.redirect_stdout(sys.stderr):
         engine.begin(launcher, sweep)
         try:
             with _passed_on(sweep, runs):
-                launcher.launch(jobs, initial_job_idx=0)
+                engine.launch(launcher, tasks, sweep)
         except Exception as error:
             (sweep / "stop").touch()  # for runs that a dead worker's brothers, or other machines, still train
             _wait_for(runs)

@@ -1,6 +1,7 @@
 """A sweep from its first run to its verdict."""
 
 import contextlib
+import dataclasses
 import os
 import re
 import socket
@@ -16,7 +17,7 @@ from pipeline.errors import InputError, machine_said, of_machine
 from pipeline.evidence import conclude as evidence
 from pipeline.evidence.document import Verdict
 from pipeline.records import JobRecord, SweepRecord, Word
-from pipeline.run.devices import check_devices
+from pipeline.run.devices import check_devices, cores_of
 from pipeline.run.resolve import resolve
 from pipeline.run.result import document
 from pipeline.run.start import prepare_data
@@ -24,6 +25,7 @@ from pipeline.sweep import earlier, fairness, launchers, progress
 from pipeline.sweep.design import Job, Multirun, arms, check_sources, expand, sources_of
 from pipeline.sweep.directory import choose_directory, run_directories, state_before
 from pipeline.sweep.engines import engine_of
+from pipeline.sweep.workers import Task, count_cores
 from pipeline.tracking import live
 from pipeline.tracking.state import read_run_id
 
@@ -76,6 +78,7 @@ def run_sweep(multirun: Multirun) -> SweepResult:
     """
     factors, jobs = expand(multirun)
     _check(multirun, jobs)
+    engine_of(multirun.launcher).warm_up(jobs[0].settings.tracking.uri is not None)
     first = jobs[0].settings
     parent = Path(first.runs_dir) / first.experiment.name
     given = Path(first.dir) if first.dir else None
@@ -152,8 +155,7 @@ def _train(multirun: Multirun, path: Path, runs: list[_Run]) -> bool:
         _train_sources(multirun, path, [run.job for run in todo])
         with progress.shown([(run.name, run.dir) for run in todo]):
             if todo:
-                lines = [_line(run.job, run.dir, path) for run in todo]
-                launchers.launch(multirun.launcher, lines, path, [run.dir for run in todo])
+                launchers.launch(multirun.launcher, [_task(run.job, run.dir, path) for run in todo], path)
     except (stopping.Stopped, KeyboardInterrupt):
         return True
     except launchers.LauncherError as error:
@@ -174,14 +176,19 @@ def _train_sources(multirun: Multirun, path: Path, jobs: list[Job]) -> None:
     plural = "" if len(todo) == 1 else "s"
     terminal.say(f"first {len(todo)} source{plural} to start from, in {next(iter(todo)).parent}")
     with progress.shown([(source.label, place) for place, (source, _) in todo.items()]):
-        lines = [_line(job, place, path) for place, (_, job) in todo.items()]
-        launchers.launch(multirun.launcher, lines, path, list(todo))
+        launchers.launch(multirun.launcher, [_task(job, place, path) for place, (_, job) in todo.items()], path)
 
 
-def _line(job: Job, directory: Path, sweep: Path) -> list[str]:
-    """The overrides of a job that is to be trained in `directory`: on any machine in the precision of this one."""
-    precision = f"trainer.precision={job.definite.trainer.precision}"
-    return [*job.overrides, precision, f"dir={quoted(directory)}", f"hydra.sweep.dir={quoted(sweep.absolute())}"]
+def _task(job: Job, directory: Path, sweep: Path) -> Task:
+    """What a launcher gets of a job, to be done in `directory`: on any machine in the precision of this one."""
+    definite = job.definite.trainer
+    trainer = dataclasses.replace(job.asked.trainer, precision=definite.precision)
+    places = [f"dir={quoted(directory)}", f"hydra.sweep.dir={quoted(sweep.absolute())}"]
+    return Task(
+        dataclasses.replace(job.asked, dir=str(directory), trainer=trainer),
+        [*job.overrides, f"trainer.precision={definite.precision}", *places],
+        cores_of(definite, count_cores()),
+    )
 
 
 def _conclude(path: Path, runs: list[_Run], stopped: bool) -> SweepResult:

@@ -4,6 +4,7 @@ Signals do not reach such processes, on this machine or others. So each looks fo
 started it, and asks itself to stop.
 """
 
+import functools
 import os
 import signal
 import threading
@@ -21,6 +22,7 @@ POLL_S = 0.5
 PATIENCE_S = stopping.GRACE_S + 15
 
 _at_work = threading.Event()  # within a job
+_is_watched: Callable[[], bool] | None = None  # whether the command is there, where this process knows it
 
 
 def in_worker(sweep: Path, train: Callable[[], None]) -> None:
@@ -30,7 +32,9 @@ def in_worker(sweep: Path, train: Callable[[], None]) -> None:
     """
     if threading.current_thread() is threading.main_thread():
         _deaf()
-    parent = os.getppid()  # before the look at its lock: one that is killed after it is missed below
+    is_watched = _is_watched or functools.partial(
+        is_parent, os.getppid()
+    )  # before the look at its lock: one that is killed after it is missed below
     if (sweep / "stop").exists() or not rundir.alive(sweep):
         return
     pre_emption = signal.getsignal(signal.SIGUSR2)  # submitit's, which queues the job again
@@ -41,7 +45,7 @@ def in_worker(sweep: Path, train: Callable[[], None]) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     ended = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(sweep / "stop", parent, ended), daemon=True)
+    watcher = threading.Thread(target=_watch, args=(sweep / "stop", is_watched, ended), daemon=True)
     try:
         with stopping.interruptible():
             if callable(pre_emption):
@@ -69,26 +73,33 @@ def _deaf() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _watch(stop: Path, parent: int, ended: threading.Event) -> None:
-    """Ask this process to stop when the file `stop` appears, or when `parent`, which started it, is gone."""
+def _watch(stop: Path, is_watched: Callable[[], bool], ended: threading.Event) -> None:
+    """Ask this process to stop when the file `stop` appears, or when the one that started it is gone."""
     while not ended.wait(POLL_S):
-        if stop.exists() or os.getppid() != parent:
+        if stop.exists() or not is_watched():
             if not stopping.asked():  # Ctrl-C came here as well; a second signal would not wait for the checkpoint
                 stopping.ask("its sweep, which was stopped" if stop.exists() else "the end of its sweep's process")
             return
 
 
-def stay_with(command: int) -> None:
-    """From now on, this process of joblib's lives as long as the process `command`, which started it.
+def is_parent(number: int) -> bool:
+    """Whether the process `number` has started this one, and is there."""
+    return os.getppid() == number
 
-    By itself it would wait 300 s for another job, and longer, with 850 MB and a hung `| tee`.
+
+def stay_with(is_there: Callable[[], bool]) -> None:
+    """From now on, this process lives as long as `is_there` says that its command does.
+
+    One of joblib's would wait 300 s for another job, and longer, with 850 MB and a hung `| tee`.
     """
+    global _is_watched
+    _is_watched = is_there
     _deaf()
-    threading.Thread(target=_leave_with, args=(command,), daemon=True).start()
+    threading.Thread(target=_leave_with, args=(is_there,), daemon=True).start()
 
 
-def _leave_with(command: int) -> None:
-    while os.getppid() == command:
+def _leave_with(is_there: Callable[[], bool]) -> None:
+    while is_there():
         time.sleep(POLL_S)
     end = time.monotonic() + PATIENCE_S  # _watch has asked the run to save itself
     while _at_work.is_set() and time.monotonic() < end:

@@ -26,9 +26,15 @@ class Guard(pl.Callback):
         self.saved = time.monotonic()
         self.stop = self.due = False
 
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: object, batch: Batch, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
         names = np.random.SeedSequence([self.seed, trainer.global_rank, trainer.global_step])
-        torch.manual_seed(int(names.generate_state(1)[0]))
+        # torch.manual_seed seeds every kind of accelerator too; where one is not there it formats the stack, to say
+        # later who asked: 0.4 ms a batch, in place of 0.001.
+        torch.default_generator.manual_seed(seed := int(names.generate_state(1)[0]))
+        if pl_module.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
         self.ids, self.batch = batch[2], batch_idx
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: torch.Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Sweeps by joblib's processes, on a local Ray cluster and through submitit give what one process gives."""
+"""Sweeps by our own workers, joblib's, on a local Ray cluster and through submitit give what one process gives."""
 
 import json
 import os
@@ -19,6 +19,8 @@ from pipeline import rundir, stopping
 from pipeline.sweep import stop_file
 
 TRACKED = TINY.replace("tracking=none", "tracking=local")
+BASIC = "hydra/launcher=basic"  # in the command's own process
+WORKERS = ""  # where none is named
 JOBLIB = "hydra/launcher=joblib hydra.launcher.n_jobs=2"
 RAY = "hydra/launcher=ray hydra.launcher.ray.init.num_cpus=2"
 LOCAL = "hydra/launcher=submitit_local"  # submitit's own stand-in for a scheduler
@@ -36,7 +38,7 @@ def means(verdict):
 def all_alike(folder, line, runs, engines):
     """The sweep `line` by one process and by each of `engines`, in folders of their own: all there, all equal."""
     found = {}
-    for name, engine in {"serial": "", **engines}.items():
+    for name, engine in {"serial": BASIC, **engines}.items():
         (folder / name).mkdir()
         began = time.monotonic()
         done = call(folder / name, "train", f"-m {line} dir=sweep output=json {engine}", 1100)
@@ -67,7 +69,7 @@ def test_a_sweep_of_200_runs(endurance, tmp_path):
     seeds = ",".join(map(str, range(50 // endurance)))
     kinds = "architecture.filters=[4] architecture.kernel_size=3,5 architecture.padding=same,valid"
     line = f"{TRACKED} {kinds} seed={seeds}"
-    all_alike(tmp_path, line, 200 // endurance, {"joblib": JOBLIB, "ray": RAY})
+    all_alike(tmp_path, line, 200 // endurance, {"workers": WORKERS, "joblib": JOBLIB, "ray": RAY})
 
 
 @pytest.fixture(scope="module")
@@ -93,12 +95,14 @@ def both_train(process, sweep):
 @pytest.mark.parametrize(
     ("engine", "other", "number", "group"),
     [
-        (JOBLIB, "", signal.SIGTERM, False),
+        (WORKERS, BASIC, signal.SIGTERM, False),
+        (WORKERS, WORKERS, signal.SIGINT, True),  # Ctrl-C
+        (JOBLIB, BASIC, signal.SIGTERM, False),
         (JOBLIB, RAY, signal.SIGINT, True),  # Ctrl-C
         (RAY, JOBLIB, signal.SIGTERM, False),
-        (LOCAL, "", signal.SIGTERM, False),
+        (LOCAL, WORKERS, signal.SIGTERM, False),
     ],
-    ids=["joblib", "joblib-ctrl-c", "ray", "submitit"],
+    ids=["workers", "workers-ctrl-c", "joblib", "joblib-ctrl-c", "ray", "submitit"],
 )
 def test_stopped_and_taken_up_by_another_launcher(engine, other, number, group, undisturbed, workdir):
     line = f"-m {LONG} seed=0,1,2 output=json"
@@ -145,9 +149,28 @@ def test_a_killed_worker_ends_the_sweep_and_the_next_command_goes_on(engine, wor
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_sources_under_way_are_stopped_too(workdir):
+def test_a_killed_worker_costs_its_run_alone(undisturbed, workdir):
+    """Another takes its place; the next command takes up the run."""
+    line = f"-m {LONG} seed=0,1,2 dir=sweep output=json"
+    process = begin(workdir, line)
+    both_train(process, workdir / "sweep")
+    os.kill(rundir.get_status(workdir / "sweep/000_seed-0").pid, signal.SIGKILL)
+    out, err = process.communicate(timeout=300)
+    done = Done(process.returncode, out, err)
+    assert done.code == 75, err
+    assert "process of the sweep was killed (exit code -9)" in err
+    assert [run["status"] for run in done.document["runs"]] == ["interrupted", "finished", "finished"]
+    done = call(workdir, "train", line, 600)
+    assert done.code == 0, done.err
+    assert states(workdir / "sweep") == undisturbed
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("engine", [WORKERS, JOBLIB], ids=["workers", "joblib"])
+def test_sources_under_way_are_stopped_too(engine, workdir):
     line = f"-m {LONG} trainer.max_epochs=4000 transfer=fine_tune data@transfer.pretrain=photo_patches"
-    process = begin(workdir, f"{line} transfer.pretrain.limit_train=64 seed=0,1 output=json {JOBLIB}")
+    process = begin(workdir, f"{line} transfer.pretrain.limit_train=64 seed=0,1 output=json {engine}")
     sources = workdir / "runs/train/sources"
     both_train(process, sources)
     began = time.monotonic()
@@ -160,17 +183,24 @@ def test_sources_under_way_are_stopped_too(workdir):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_workers_end_with_their_command(workdir):
-    """Killed without notice, while one of joblib's workers is in a run, one behind its last, and one had none."""
+@pytest.mark.parametrize(
+    ("engine", "count"),
+    [("hydra/launcher=joblib hydra.launcher.n_jobs=3", 3), ("hydra.launcher.cores=3", 2)],  # ours come as there is work
+    ids=["joblib", "workers"],
+)
+def test_workers_end_with_their_command(engine, count, workdir):
+    """Killed without notice, while one of its workers is in a run, one behind its last, and one had none."""
     sweep, line = workdir / "sweep", f"-m {LONG} trainer.max_epochs=1,4000 dir=sweep"
-    process = begin(workdir, f"{line} hydra/launcher=joblib hydra.launcher.n_jobs=3")
+    process = begin(workdir, f"{line} {engine}")
     both_train(process, sweep)
     end = time.monotonic() + 60
     while set(ledger(sweep).values()) != {"finished", "running"}:
         assert time.monotonic() < end, ledger(sweep)
         time.sleep(0.05)
-    workers = [one for one in psutil.Process(process.pid).children() if any("popen_loky" in a for a in one.cmdline())]
-    assert len(workers) == 3
+    below = psutil.Process(process.pid).children(recursive=True)
+    server = [one for one in below if any("forkserver" in a for a in one.cmdline()) and one.ppid() == process.pid]
+    workers = [one for one in below if one.ppid() in [s.pid for s in server] or "popen_loky" in str(one.cmdline())]
+    assert len(workers) == count
     (run,) = (run for run in sweep.glob("00*") if rundir.get_status(run).status == "running")
     (busy,) = (one for one in workers if one.pid == rundir.get_status(run).pid)
     process.kill()
@@ -178,6 +208,8 @@ def test_workers_end_with_their_command(workdir):
     assert alive == []
     _, alive = psutil.wait_procs([busy], timeout=30)
     assert alive == []
+    psutil.wait_procs(server, timeout=8)
+    assert [one for one in below if one.is_running()] == []
     process.communicate(timeout=10)  # nobody holds its output any more
     assert sorted(ledger(sweep).values()) == ["finished", "interrupted"]
 
@@ -220,6 +252,13 @@ def test_a_missing_package_is_named_with_what_installs_it(name, command, workdir
 def test_slurm_without_sbatch(command, workdir, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     refused(command("train", f"-m {TINY} seed=0,1 hydra/launcher=slurm"), "no sbatch here")
+    assert left_in(workdir) == []
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "many", "1.5", "[2]"])
+def test_a_number_of_cores_that_is_none(count, command, workdir):
+    done = command("train", f"-m {TINY} seed=0,1 hydra/launcher=workers hydra.launcher.cores={count}")
+    refused(done, f"hydra.launcher.cores={count}", "or null for all cores")
     assert left_in(workdir) == []
 
 
@@ -277,13 +316,14 @@ def test_large_networks_have_the_same_bits_under_every_launcher(process, workdir
         "-m data.size=32 data.limit_train=192 data.batch_size=64 trainer.max_epochs=2 architecture.filters=[24,24] "
         "architecture.block=CACAP architecture.kernel_size=3,5 seed=0 tracking=none output=json"
     )
-    alone = process("train", f"{line} dir=alone")
-    shared = process("train", f"{line} dir=shared hydra/launcher=joblib hydra.launcher.n_jobs=2")
-    assert alone.code == shared.code == 0, alone.err + shared.err
-    for one, other in zip(alone.document["runs"], shared.document["runs"], strict=True):
-        for run in (one, other):
-            assert rundir.read_json(Path(run["run"]) / "run.json")["config"]["trainer"]["threads"] == 2
-        assert state(Path(one["run"])) == state(Path(other["run"]))
+    alone = process("train", f"{line} dir=alone {BASIC}")
+    workers = process("train", f"{line} dir=workers")
+    shared = process("train", f"{line} dir=shared {JOBLIB}")
+    assert alone.code == workers.code == shared.code == 0, alone.err + workers.err + shared.err
+    found = [[Path(run["run"]) for run in done.document["runs"]] for done in (alone, workers, shared)]
+    for runs in zip(*found, strict=True):
+        assert [rundir.read_json(run / "run.json")["config"]["trainer"]["threads"] for run in runs] == [2] * 3
+        assert state(runs[0]) == state(runs[1]) == state(runs[2])
 
 
 def test_the_presets_say_all_that_their_launchers_take():
