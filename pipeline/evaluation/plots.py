@@ -15,8 +15,9 @@ def draw(run: Path) -> Path:
     for row in rundir.metric_rows(run):
         for name, value in row.metrics.items():
             curves.setdefault(name, []).append((row.step, value))
-    figure = Figure(figsize=(12, 3.8), layout="constrained")
+    figure = Figure(figsize=(12, 3.8))  # a layout that is found out takes 0.1 s of a run
     loss, acc, confusion = figure.subplots(1, 3)
+    figure.subplots_adjust(left=0.04, right=0.99, bottom=0.13, top=0.92, wspace=0.14)
     for axes, names in ((loss, ("train/loss", "val/loss")), (acc, ("val/acc",))):
         for name in names:
             axes.plot(*zip(*curves[name], strict=True), marker=".", label=name)
