@@ -16,7 +16,7 @@ from pipeline import rundir
 KERNELS, PADDINGS, SEEDS = (2, 3, 5), ("same", "valid"), range(5)
 LINE = (
     f"-m {TINY.replace('[4,8]', '[4]')} trainer.max_epochs=2 architecture.kernel_size=2,3,5 "
-    "architecture.padding=same,valid seed=0,1,2,3,4 dir=sweep output=json"
+    "architecture.padding=same,valid seed=0,1,2,3,4 dir=sweep output=json hydra/launcher=basic"
 )
 RUNS = [(kernel, padding, seed) for kernel in KERNELS for padding in PADDINGS for seed in SEEDS]
 
