@@ -74,6 +74,12 @@ def sent(when: When) -> Iterator[Artifact]:
     return (artifact for artifact in ARTIFACTS if artifact.sent == when)
 
 
+def written_names() -> list[str]:
+    """The names in the directory of a run or a sweep that people may have files of as well."""
+    names = [Path(artifact.path).parts[0] for artifact in ARTIFACTS] + ["sweep.json", "verdict.json", "report.html"]
+    return [name for name in dict.fromkeys(names) if "." in name]  # a folder is added to, and `lock` holds nothing
+
+
 def cleared_names() -> list[str]:
     """The names in a run directory that a damaged run must not leave; a folder stands for all in it."""
     return list(dict.fromkeys(Path(artifact.path).parts[0] for artifact in ARTIFACTS if artifact.cleared))

@@ -11,6 +11,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
@@ -178,6 +179,10 @@ def check_arguments(arguments: list[str]) -> argparse.Namespace:
     for flag, others in {"resolve": ("cfg", "help"), "package": ("cfg",)}.items():
         if getattr(flags, flag) and not any(getattr(flags, other) for other in others):
             raise InputError(f"--{flag}: goes with {' or '.join(f'--{other}' for other in others)}.")
+    for path in CONF.rglob("*.yaml") if flags.config_dir else ():
+        mine = Path(flags.config_dir) / path.relative_to(CONF)
+        if mine.is_file() and mine.read_bytes() != path.read_bytes():
+            raise InputError(f"{mine}: has the name of a file of ours, which would be taken in its place. Rename it.")
     ways = [f"--{way}" for way in ("run", "multirun", "cfg", "info") if getattr(flags, way)]
     if len(ways) > 1 and not (flags.help or flags.hydra_help):
         raise InputError(f"{' '.join(ways)}: one of them at a time.")

@@ -66,6 +66,8 @@ def publish(sweep: Path, found: "Verdict", out: Path) -> None:
     """Copy what a sweep found to `out`, with metrics.json and levels.csv for `dvc metrics` and `dvc plots`."""
     from pipeline.evidence import conclude as evidence
 
+    if out.resolve() == sweep.resolve():
+        raise InputError(f"out={out}: is the sweep itself. Choose another folder.")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except FileExistsError:

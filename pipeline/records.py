@@ -146,6 +146,7 @@ class SweepRecord:
     jobs: list[JobRecord]
     warnings: list[str] = field(default_factory=list)
     accepted: list[str] = field(default_factory=list)  # what the verdict says of runs that other code trained
+    doubts: list[str] = field(default_factory=list)  # what it says of the data
     started: float = 0.0
     command: list[str] = field(default_factory=list)
     git_sha: str | None = None

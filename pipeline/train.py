@@ -68,7 +68,7 @@ def _train(settings: Config) -> Path:
         prepared = prepare_data([settings, *([source.settings] if source else [])])
         planned = planned or plan_run(settings, advise=False)
         resolved = resolve(planned, prepared[0])
-        terminal.mind(transfer.seen_sentences([resolved.seen.get("test", 0)]))
+        terminal.mind(transfer.seen_sentences([resolved.seen.counts.get("test", 0)], [resolved.seen.untold]))
         run = choose_directory(resolved, fresh)
         try:
             if first := planned.first:

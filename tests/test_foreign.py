@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from running import TINY, refused
+from running import REPOSITORY, TINY, left_in, refused
 
 from pipeline import data, environment, key, rundir
+from pipeline.errors import InputError
 from pipeline.rundir.documents import write_checked
+from pipeline.transfer import Transfer
 
 LINE = f"-m {TINY} architecture.kernel_size=1,3 seed=0,1 output=json"
 
@@ -108,6 +110,73 @@ def test_tests_on_what_the_source_was_trained_on_are_said(command, workdir):
     done = command("train", f"{strategies} seed=1,2 data.split_seed=0 dir=new")
     assert "was trained on (" not in done.err
     assert done.document["verdict"]["warnings"] == []
+
+
+def test_what_a_source_of_the_source_or_its_clean_images_taught_is_said_too(command, workdir):
+    line = TINY.replace("architecture.filters=[4,8]", "")
+    assert command("train", f"{TINY} seed=0 dir=first").code == 0
+    patches = "data=photo_patches data.size=8"
+    assert command("train", f"{line} {patches} transfer=fine_tune transfer.source=first seed=0 dir=second").code == 0
+    told = "1 of 1 runs are tested on images that their source was trained on"
+    done = command("train", f"{line} transfer=fine_tune transfer.source=second seed=1 dir=third")
+    assert told in " ".join(done.err.split())
+    done = command("train", f"{line} transfer=fine_tune transfer.source=first data.messy=0.3 seed=1 dir=messy")
+    assert told in " ".join(done.err.split())
+
+
+def test_a_source_whose_data_is_gone_cannot_be_judged_and_that_is_said(command, workdir):
+    line = TINY.replace("architecture.filters=[4,8]", "")
+    assert command("train", f"{TINY} data.prepared_dir=elsewhere seed=0 dir=source").code == 0
+    shutil.rmtree(workdir / "elsewhere")
+    done = command("train", f"-m {line} transfer=head_only transfer.source=source seed=1 dir=sweep output=json")
+    said = f"whether 1 of 1 runs are tested on what their source was trained on cannot be told: the data of {workdir}/source is"
+    assert said in " ".join(done.err.split())
+    assert any(said in warning for warning in done.document["verdict"]["warnings"])
+
+
+@pytest.mark.parametrize("status", ["interrupted", "running", "failed"])
+def test_a_source_that_has_not_finished_is_refused(status, command, workdir):
+    assert command("train", f"{TINY} seed=0 dir=source").code == 0
+    rundir.set_status(workdir / "source", status)
+    line = TINY.replace("architecture.filters=[4,8]", "")
+    done = command("train", f"{line} transfer=head_only transfer.source=source seed=1 dir=run")
+    refused(done, f"transfer.source=source: its status is {status}", "has finished")
+
+
+def test_a_fetched_source_with_the_checkpoint_of_another_run_is_refused(command, workdir):
+    """What comes from MLflow has no status.json, which seals the checkpoint; the checkpoint names its run itself."""
+    from pipeline import architecture, transfer
+    from pipeline.transfer.network import read_source
+
+    for seed in (0, 1):
+        assert command("train", f"{TINY} seed={seed} dir=run{seed}").code == 0
+    (workdir / "run0/status.json").unlink()
+    (workdir / "run0/checkpoints/best.ckpt").unlink()
+    shutil.copy(workdir / "run1/checkpoints/best.ckpt", workdir / "run0/checkpoints/best.ckpt")
+    source = transfer.of_run(Path("run0"), "models:/m@a", fetched=True)
+    outlined = transfer.outline(architecture.Cnn(), Transfer(strategy="head_only"), (1, 8, 8), 10, source)
+    with pytest.raises(InputError, match="is a checkpoint of another run"):
+        read_source(outlined, source)
+
+
+def test_files_of_ones_own_in_the_folder_of_a_run_are_not_written_over(command, workdir):
+    for name in ("report.html", "status.json", "curves.png"):
+        folder = workdir / name.partition(".")[0]
+        folder.mkdir()
+        (folder / name).write_text("my thesis")
+        for sweep in ("", "-m "):
+            done = command("train", f"{sweep}{TINY} seed=0 dir={folder.name}")
+            refused(done, f"dir={folder.name}: holds {name} of no run or sweep")
+        assert left_in(folder) == [name]
+
+
+def test_a_file_of_ours_cannot_be_replaced_by_one_of_its_name(command, workdir):
+    (workdir / "mine/experiment").mkdir(parents=True)
+    (workdir / "mine/experiment/padding.yaml").write_text("# @package _global_\nexperiment: {name: padding}\n")
+    line = "--config-dir mine -m experiment=padding"
+    refused(command("plan", line), "mine/experiment/padding.yaml: has the name of a file of ours", "Rename it")
+    shutil.copy(REPOSITORY / "conf/experiment/padding.yaml", workdir / "mine/experiment/padding.yaml")
+    assert command("plan", f"{line} seed=0").code == 0
 
 
 def _split(seed):

@@ -94,7 +94,7 @@ ATTACKS = {
     ),
     "levels that choose a launcher": ("hydra: {sweeper: {params: {hydra/launcher: slurm}}}", "params.hydra/launcher"),
     "a key with an interpolation": ("hydra: {sweeper: {params: {'runs_dir=${oc.env:HOME},x': 1}}}", "hydra.sweeper"),
-    "a launcher that is decoded": (f"hydra: {{launcher: '${{oc.decode:\"{START}\"}}'}}", "experiment/bad"),
+    "a launcher that is decoded": (f"hydra: {{launcher: '${{oc.decode:\"{START}\"}}'}}", "hydra.launcher="),
     "a launcher's value that is elsewhere": (
         "defaults: [override /hydra/launcher: joblib]\n"
         f"hydra: {{launcher: {{temp_folder: '${{architecture.layers[0]}}'}}}}\n{OTHER}",

@@ -10,17 +10,18 @@ class Metric:
     """One number that stands in the status.json of a finished run."""
 
     better: str  # max | min: which end of it is better
+    share_of: str | None = None  # the split of whose examples it is a share, or the smaller of two
     invariance: bool = False  # a run has it with experiment.invariance=true alone
 
 
 # A new metric of a run is an entry here, and a number among those that `predict.evaluate` returns.
 METRICS = {
-    "test/acc": Metric("max"),
+    "test/acc": Metric("max", share_of="test"),
     "test/loss": Metric("min"),
-    "val/acc": Metric("max"),
+    "val/acc": Metric("max", share_of="val"),
     "val/loss": Metric("min"),
-    "train/acc": Metric("max"),
-    "gap/acc": Metric("min"),
+    "train/acc": Metric("max", share_of="train"),
+    "gap/acc": Metric("min", share_of="val"),
     **{
         f"{name}/{kind}": Metric("max", invariance=True)
         for name in ("invariance", "agreement")

@@ -67,14 +67,18 @@ def _dark_sentences(value: int) -> list[str]:
     ]
 
 
+def _aside_sentences(aside: list[dict[str, str]]) -> list[str]:
+    if not aside:
+        return []
+    return [
+        f"{_plural(len(aside), 'file')} put aside and not in the set ({kinds_of_reasons(aside)}), "
+        f"such as {aside[0]['path']}: {aside[0]['reason']}"
+    ]
+
+
 def sentences(found: Findings) -> list[str]:
     """What a user should know of a set before trusting a result."""
-    said = []
-    if aside := found.quarantined:
-        said.append(
-            f"{_plural(len(aside), 'file')} put aside and not in the set ({kinds_of_reasons(aside)}), "
-            f"such as {aside[0]['path']}: {aside[0]['reason']}"
-        )
+    said = _aside_sentences(found.quarantined)
     ratio = found.imbalance.ratio
     if ratio is None or ratio >= IMBALANCE:
         largest, smallest = found.imbalance.largest, found.imbalance.smallest
@@ -136,21 +140,35 @@ def _group_sentence(leak: DividedColumn, kept: KeptColumn | None) -> str:
     return f"{divided}: {helps}; data.group={leak.column} mends it"
 
 
+def doubts(prepared: Prepared, config: Data, splits: dict[str, np.ndarray]) -> list[str]:
+    """What makes results on a set so split doubtful, a line each, with the set's name."""
+    said = [
+        *_aside_sentences(prepared.manifest["quarantined"]),
+        *_dark_sentences(prepared.manifest["brightest"]),
+        *leak_sentences(find_leaks(prepared, config, splits)),
+    ]
+    return [f"{prepared.manifest['name']}: {sentence}" for sentence in said]
+
+
 def warn(prepared: Prepared, config: Data, splits: dict[str, np.ndarray]) -> None:
     """Say once in a process, on standard error, what makes results doubtful, and which groups are kept whole."""
-    if int(os.environ.get("RANK", 0)) == 0:
-        leaks = find_leaks(prepared, config, splits)
-        dark = _dark_sentences(prepared.manifest["brightest"])
-        for sentence in (kept_sentence(leaks), *dark, *leak_sentences(leaks)):
-            if sentence:
-                _say(str(prepared.manifest.get("name")), re.sub(r"\d+", "#", sentence), sentence)
+    if int(os.environ.get("RANK", 0)) != 0:
+        return
+    kept = kept_sentence(find_leaks(prepared, config, splits))
+    said = [f"{prepared.manifest['name']}: {kept}"] if kept else []
+    for sentence in apart(said + doubts(prepared, config, splits)):
+        if (kind := _kind(sentence)) not in _said:
+            _said.add(kind)
+            terminal.say(f"mind: {sentence}")
 
 
-_said: set[tuple[str, str]] = set()
+_said: set[str] = set()
 
 
-def _say(name: str, kind: str, sentence: str) -> None:
-    """Once for sentences that differ by numbers only: those of another seed."""
-    if (name, kind) not in _said:
-        _said.add((name, kind))
-        terminal.say(f"mind: {name}: {sentence}")
+def apart(said: list[str]) -> list[str]:
+    """Each sentence once, also where it differs from another by numbers only: those of another seed."""
+    return list({_kind(sentence): sentence for sentence in reversed(said)}.values())[::-1]
+
+
+def _kind(sentence: str) -> str:
+    return re.sub(r"\d+", "#", sentence)

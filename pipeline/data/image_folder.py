@@ -57,6 +57,11 @@ def read(config: Data, files: list[Path]) -> Raw:
                 continue
             part = PART_NAMES[folders.pop(0).lower()]
         if not folders:
+            if os.path.islink(root / path) and os.path.isdir(root / path):  # a class, or a split, nobody would miss
+                raise InputError(
+                    f"data.root={config.root}: {printable(path)} is a link to a folder, which may lead anywhere and is "
+                    "not followed. Put the folder itself there, or take the link away."
+                )
             quarantined.append({"path": printable(path), "reason": "lies in no class's folder"})
             continue
         examples.append((path, part, folders[0], os.sep.join(folders)))

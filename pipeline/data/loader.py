@@ -4,6 +4,7 @@ Which examples make up a step depends on the seed and the epoch alone, not on ho
 step: every process takes its own slice of the same global batch.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import cast
 
@@ -135,6 +136,8 @@ def loader(
         batch_size=None,
         num_workers=num_workers,
         persistent_workers=num_workers > 0,
+        # Named, where it is the usual one: within one of joblib's processes that is joblib's, which fails.
+        multiprocessing_context="fork" if num_workers and sys.platform == "linux" else None,
         timeout=timeout_s if num_workers else 0,
         prefetch_factor=4 if num_workers else None,  # batches ahead per worker; torch gives each worker one thread
         # Its own generator: the loader otherwise draws its base seed from the global one, every epoch.

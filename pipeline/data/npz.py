@@ -7,7 +7,7 @@
 | x_test, y_test and so on    | if there: test, val, named as in raw.PART_NAMES                               |
 | x, y                        | instead of all these: a set without a split of its own                            |
 | classes                     | if there: the names of the whole numbers, in order                                |
-| NAME_train, NAME_test       | any other with one value an example: what data.group may name                     |
+| NAME_train, NAME_test       | any other, [N] or [N, 1]: what data.group may name; unknown where a part lacks it  |
 
 Pixels are read in pieces and never held as a whole. Nothing is unpickled.
 """
@@ -23,6 +23,7 @@ from typing import IO, Any
 import numpy as np
 
 from pipeline.data.config import Data
+from pipeline.data.grouping import is_usual
 from pipeline.data.raw import PART_NAMES, TRAIN, Raw, own_parts
 from pipeline.errors import InputError
 
@@ -67,7 +68,7 @@ def read(config: Data, files: list[Path]) -> Raw:
                 raise InputError(f"{file}: y{suffix} has the shape {shape}; {count} images need ({count},).")
         with np.load(file, allow_pickle=False) as arrays:
             labels, classes = _labels(file, np.concatenate([arrays[f"y{s}"].reshape(-1) for s, _ in parts]), arrays)
-            columns = _columns(arrays, headers, [s for s, _ in parts], counts)
+            columns = _columns(file, arrays, headers, [s for s, _ in parts], counts)
     except BROKEN as error:
         if isinstance(error, InputError):
             raise
@@ -138,14 +139,24 @@ def _labels(file: Path, values: np.ndarray, arrays: Any) -> tuple[np.ndarray, li
     return labels.astype(np.int64), [classes[value] for value in names]  # a subset need not have them all
 
 
-def _columns(arrays: Any, headers: dict[str, Header], suffixes: list[str], counts: list[int]) -> dict[str, list[str]]:
+def _columns(
+    file: Path, arrays: Any, headers: dict[str, Header], suffixes: list[str], counts: list[int]
+) -> dict[str, list[str]]:
     """What else is known of every example."""
-    names = {re.sub(f"{re.escape(suffixes[0])}$", "", key) for key in headers if key.endswith(suffixes[0])}
+    names = {re.sub(f"{re.escape(suffix)}$", "", key) for suffix in suffixes for key in headers if key.endswith(suffix)}
     columns = {}
     for name in sorted(names - {"x", "y", "", "classes"}):
-        keys = [f"{name}{suffix}" for suffix in suffixes]
-        if all(key in headers and headers[key][0] == (n,) for key, n in zip(keys, counts, strict=True)):
-            columns[name] = [_text(value) for key in keys for value in arrays[key].tolist()]
+        keys = {f"{name}{suffix}": n for suffix, n in zip(suffixes, counts, strict=True)}
+        wrong = [key for key, n in keys.items() if key in headers and headers[key][0] not in ((n,), (n, 1))]
+        if wrong and is_usual(name):
+            key = wrong[0]
+            raise InputError(f"{file}: {key} has the shape {headers[key][0]}; {keys[key]} images need ({keys[key]},).")
+        if not wrong:  # of a part that lacks it nothing is known
+            columns[name] = [
+                text
+                for key, n in keys.items()
+                for text in (map(_text, arrays[key].reshape(-1).tolist()) if key in headers else [""] * n)
+            ]
     return columns
 
 

@@ -12,10 +12,13 @@ from pipeline.data.prepared import Prepared
 def overlap(mine: Prepared, tested: np.ndarray, theirs: Prepared, trained: np.ndarray) -> int | None:
     """How many of my examples `tested` show an image of their examples `trained`; None where that cannot be told.
 
-    Of images of one size the pixels are compared. Of others the places: the same set at another size has the same
-    labels in the same order.
+    Of images prepared alike the pixels are compared. Of others (of another size, cut otherwise, made messy) the places:
+    the same set has the same name, and the same labels in the same order. What has another name as well is taken for
+    another set.
     """
-    if mine.images.shape[1:] == theirs.images.shape[1:]:
+    way = ("resize", "messy", "messy_seed")
+    ways = [(*one.images.shape[1:], *map(one.manifest.get, way)) for one in (mine, theirs)]
+    if ways[0] == ways[1]:
         here, there = _image_hashes(mine.dir), _image_hashes(theirs.dir)
         return int(np.isin(here[tested], np.unique(there[trained])).sum())
     names = [one.manifest.get("name") for one in (mine, theirs)]
@@ -23,7 +26,7 @@ def overlap(mine: Prepared, tested: np.ndarray, theirs: Prepared, trained: np.nd
         either = (mine.labels < 0) | (theirs.labels < 0)  # of the other half of the classes
         if either.any() or (mine.labels == theirs.labels).all():
             return int(np.isin(tested, trained).sum())
-    return None
+    return 0 if names[0] != names[1] else None
 
 
 @functools.lru_cache(maxsize=8)  # the runs of a sweep have few sets

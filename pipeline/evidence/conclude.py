@@ -4,7 +4,7 @@ import itertools
 from pathlib import Path
 
 from pipeline import config, folders, records, rundir, transfer
-from pipeline.config.metrics import contradiction
+from pipeline.config.metrics import METRICS, contradiction
 from pipeline.errors import InputError
 from pipeline.evidence.analyses import ANALYSES
 from pipeline.evidence.document import Verdict
@@ -49,6 +49,7 @@ def _run(path: Path, job: JobRecord) -> Run:
         examples=record.dataset.counts.train if record else 0,
         base=source.get("metrics", {}),
         seen=source.get("seen", {}).get("test", 0),
+        seen_untold=source.get("seen_untold", ""),
     )
 
 
@@ -68,12 +69,14 @@ def conclude(sweep: Path) -> Verdict:
         mode=mode,
         experiment=question.name,
         question=question.question,
-        n_test=_n_test(sweep, runs) if question.metric.endswith("/acc") else None,
+        n_test=_examples(sweep, runs, question.metric),
         levels={key: [job.levels[key] for job in record.jobs] for key in record.factors},
     )
     found.warnings += contradiction(question.metric, mode)
     found.warnings += record.accepted  # runs of other code
-    found.warnings += transfer.seen_sentences([run.seen for run in runs if run.status == "finished"])
+    found.warnings += record.doubts
+    finished = [run for run in runs if run.status == "finished"]
+    found.warnings += transfer.seen_sentences([run.seen for run in finished], [run.seen_untold for run in finished])
     for name, analysis in ANALYSES.items():
         found.analyses[name] = analysis.find(found, runs, question)
     rundir.write_json(sweep / "verdict.json", found.to_json())
@@ -89,10 +92,12 @@ def conclude(sweep: Path) -> Verdict:
     return found
 
 
-def _n_test(sweep: Path, runs: list[Run]) -> int | None:
-    """How many examples an accuracy is a share of; the least over the runs, where they differ."""
+def _examples(sweep: Path, runs: list[Run], metric: str) -> int | None:
+    """How many examples an accuracy is a share of, the least over the runs; None for what is no accuracy."""
+    if (split := METRICS[metric].share_of) is None:
+        return None
     finished = [sweep / run.dir for run in runs if run.status == "finished"]
-    return min((rundir.read_run(run).dataset.counts.test for run in finished), default=None)
+    return min((getattr(rundir.read_run(run).dataset.counts, split) for run in finished), default=None)
 
 
 def artifacts(sweep: Path) -> list[Path]:

@@ -93,7 +93,7 @@ def _facts(doc: Verdict) -> str:
         f"smallest effect of interest {doc.smallest_effect:g}",
         f"{len(doc.seeds)} seed{'' if len(doc.seeds) == 1 else 's'}",
         f"{counted.total} runs, {counted.compared} compared",
-        *([f"{doc.n_test} test examples"] if doc.n_test else []),
+        *([f"a share of {doc.n_test} examples"] if doc.n_test else []),
     ]
     return f'<p class="facts">{" · ".join(facts)}</p>'
 

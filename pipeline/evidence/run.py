@@ -34,6 +34,7 @@ class Run:
     base: dict[str, float] = field(default_factory=dict)
     damage: str = ""
     seen: int = 0
+    seen_untold: str = ""
 
 
 def level_key(level: object) -> str:

@@ -22,7 +22,7 @@ def whole(level: object) -> str:
     if isinstance(level, bool):
         return "true" if level else "false"
     if isinstance(level, float):
-        return f"{level:g}"
+        return str(level)  # 1.0 is all examples, and 1 is one
     if isinstance(level, list | tuple):
         return "[" + ", ".join(whole(item) for item in level) + "]"
     if isinstance(level, dict):

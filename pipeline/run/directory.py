@@ -49,6 +49,8 @@ def choose_directory(resolved: ResolvedRun, fresh: Path) -> Path:
 def _check(resolved: ResolvedRun, run: Path) -> None:
     """Raise InputError unless the run in the directory that the user named is this one, and may go on."""
     settings = resolved.settings
+    if not settings.resume:
+        raise InputError(f"dir={run}: holds a run, and resume=false begins anew. Choose another.")
     rundir.left_behind(run)
     with contextlib.suppress(rundir.DamagedError):  # then nothing can be told of the run that was there
         record = rundir.read_run(run)

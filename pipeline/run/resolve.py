@@ -6,7 +6,11 @@ record = make_record(resolved, arm)       # what run.json says; nothing is open 
 """
 
 import dataclasses
-from dataclasses import dataclass
+import functools
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +23,8 @@ from pipeline.key import Key
 from pipeline.records import Counts, DatasetRecord, RunRecord
 from pipeline.run.source import SourceRun, find_source, input_of, source_run
 from pipeline.transfer import Outline, Source
+
+MOST_SOURCES = 20  # one behind the other
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,17 @@ class PlannedRun:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What the run's source, or that one's own, was trained on of what this run is tested on.
+
+    On what a network has seen it does better than on what is new, whatever it has learnt.
+    """
+
+    counts: dict[str, int] = field(default_factory=dict)  # split -> how many of its images, where there are some
+    untold: str = ""  # why that cannot be told; empty where it can
+
+
+@dataclass(frozen=True)
 class ResolvedRun:
     """A run whose data is prepared, and what identifies it."""
 
@@ -44,12 +61,28 @@ class ResolvedRun:
     source: Source | None  # found with its weights, unless it is a source run, which may not be trained yet
     definite: Config  # the settings, with what was left open and decides bits settled
     key: Key
-    seen: dict[str, int]  # split -> how many of its images the source was trained on, where there are some
+    seen: Seen
 
     @property
     def settings(self) -> Config:
         """As planned."""
         return self.planned.settings
+
+    @functools.cached_property
+    def splits(self) -> dict[str, np.ndarray]:
+        """Which of the set's examples it is trained, chosen and tested by."""
+        return data.split(self.prepared, self.settings.data, self.settings.seed)
+
+    @property
+    def doubts(self) -> list[str]:
+        """What of its data makes its result doubtful, a line each."""
+        return data.doubts(self.prepared, self.settings.data, self.splits)
+
+    @property
+    def tested_on(self) -> str:
+        """A digest: the same for runs that are tested on the same examples of the same set, at whatever size."""
+        parts = (self.prepared.labels, self.splits["test"])
+        return hashlib.sha256(b"".join(np.ascontiguousarray(one, "<i8").tobytes() for one in parts)).hexdigest()
 
 
 def plan_run(settings: Config, outlines: dict[str, Outline] | None = None, advise: bool = True) -> PlannedRun:
@@ -92,33 +125,51 @@ def resolve(planned: PlannedRun, prepared: data.Prepared) -> ResolvedRun:
         begins = transfer.record(outline, source)
     definite = dataclasses.replace(config.settled(settings, outline.plan.macs), architecture=outline.section)
     key = keys.of(definite, prepared.digest, keys.code_digest(), transfer.deciding(begins))
-    seen = _seen(planned, prepared, source) if outline.loads else {}
+    seen = _seen(planned, prepared, source) if outline.loads else Seen()
     return ResolvedRun(planned, prepared, source, definite, key, seen)
 
 
-def _seen(planned: PlannedRun, prepared: data.Prepared, source: Source | None) -> dict[str, int]:
-    """split -> how many of its images the source was trained on, or chosen by; none where that cannot be told.
-
-    On what a network has seen it does better than on what is new, whatever it has learnt.
-    """
+def _seen(planned: PlannedRun, prepared: data.Prepared, source: Source | None) -> Seen:
     settings, trained = planned.settings, planned.source_run
     if source is None or not source.is_run:
-        return {}
-    if trained:
-        theirs, their = data.prepare(trained.settings.data, settings.seed), trained.settings
-    else:
-        assert source.file is not None
-        try:
-            run = source.file.parents[1]
-            their = config.of_run(run)
-            theirs = data.open_prepared(rundir.read_run(run).dataset.dir, their.data, their.seed)
-        except InputError:  # its data is not here
-            return {}
-    used = data.split(theirs, their.data, their.seed)
-    trained_on = np.concatenate([used["train"], used["val"]])
+        return Seen()
+    counts: dict[str, int] = {}
     splits = data.split(prepared, settings.data, settings.seed)
-    counts = {name: data.overlap(prepared, splits[name], theirs, trained_on) for name in ("val", "test")}
-    return {name: count for name, count in counts.items() if count}
+    try:
+        if trained:
+            sets = [(data.prepare(trained.settings.data, settings.seed), trained.settings)]
+        else:
+            assert source.file is not None
+            sets = list(_trained_on(source.file.parents[1]))
+    except InputError as error:
+        return Seen(untold=str(error))
+    for theirs, their in sets:
+        used = data.split(theirs, their.data, their.seed)
+        trained_on = np.concatenate([used["train"], used["val"]])  # or was chosen by
+        for name in ("val", "test"):
+            if (count := data.overlap(prepared, splits[name], theirs, trained_on)) is None:
+                return Seen(counts, f"its set {their.data.name} has other labels than the one of that name here")
+            if count > counts.get(name, 0):
+                counts[name] = count
+    return Seen(counts)
+
+
+def _trained_on(run: Path) -> Iterator[tuple[data.Prepared, Config]]:
+    """The set of a run with its settings, and those of the run that it was started from, and so on.
+
+    Raises InputError where one of them is not here.
+    """
+    for _ in range(MOST_SOURCES):
+        their, record = config.of_run(run), rundir.read_run(run)
+        if not Path(record.dataset.dir).is_dir():
+            raise InputError(f"the data of {run} is not at {record.dataset.dir} any more")
+        yield data.open_prepared(record.dataset.dir, their.data, their.seed), their
+        begins = record.transfer.get("source", {})
+        if not (begins.get("run") and begins.get("file")):
+            return
+        run = Path(begins["file"]).parents[1]
+        if not (run / "run.json").exists():
+            raise InputError(f"{run}, which {begins['named']} names, is not there any more")
 
 
 def make_record(resolved: ResolvedRun, arm: str) -> RunRecord:
@@ -129,8 +180,10 @@ def make_record(resolved: ResolvedRun, arm: str) -> RunRecord:
     begins = transfer.record(outline, source)
     if trained:
         begins["source"]["metrics"] = trained.metrics
-    if resolved.seen:
-        begins["source"]["seen"] = resolved.seen
+    if resolved.seen.counts:
+        begins["source"]["seen"] = resolved.seen.counts
+    if resolved.seen.untold:
+        begins["source"]["seen_untold"] = resolved.seen.untold
     splits = data.split(prepared, settings.data, settings.seed)
     settings = dataclasses.replace(config.settled(settings, outline.plan.macs), architecture=outline.section)
     dataset = DatasetRecord(

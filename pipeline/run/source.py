@@ -166,7 +166,7 @@ def find_source(settings: Config, source_run: SourceRun | None, weights: bool = 
     if (Path(named) / "run.json").exists():
         return transfer.of_run(Path(named), named, loads)
     if download.is_on_mlflow(named):
-        return transfer.of_run(download.fetch(settings.tracking, named, fetched, loads), named, loads)
+        return transfer.of_run(download.fetch(settings.tracking, named, fetched, loads), named, loads, fetched=True)
     if Path(named).exists():
         raise InputError(f"transfer.source={named}: not a run directory; it holds no run.json.")
     raise InputError(f"transfer.source={named}: no such run. It must be {SOURCES}.")

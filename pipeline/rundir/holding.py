@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from pipeline import folders
+from pipeline import artifacts, folders
 from pipeline.errors import NO_ROOM, InputError, of_machine
 from pipeline.rundir.status import get_status
 
@@ -29,6 +29,8 @@ def claimed(path: Path | None, parent: Path) -> Iterator[Path]:
     given = path is not None
     path = path or parent / f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(3)}"
     missing = folders.missing(path)
+    if given:
+        _check_ours(path)
     try:
         path.mkdir(parents=True, exist_ok=given)
         if not os.access(path, os.W_OK):
@@ -43,6 +45,16 @@ def claimed(path: Path | None, parent: Path) -> Iterator[Path]:
     except InputError:
         folders.remove_empty(missing)
         raise
+
+
+def _check_ours(path: Path) -> None:
+    """Raise InputError where files of somebody else's lie there that a run or a sweep would write over."""
+    if any(os.path.lexists(path / name) for name in ("run.json", "sweep.json")):
+        return
+    if get_status(path).status not in ("missing", "damaged"):  # ours, which has lost the document
+        return
+    if theirs := next((name for name in artifacts.written_names() if os.path.lexists(path / name)), None):
+        raise InputError(f"dir={path}: holds {theirs} of no run or sweep, which would be lost. Choose another folder.")
 
 
 @contextlib.contextmanager

@@ -2,9 +2,11 @@
 
 import contextlib
 import itertools
+import json
 from pathlib import Path
+from typing import Any
 
-from pipeline import rundir, terminal
+from pipeline import config, rundir, terminal
 from pipeline.config import Config
 from pipeline.errors import InputError
 from pipeline.names import shortened
@@ -22,8 +24,10 @@ def choose_directory(
     """
     if (fresh / "sweep.json").exists():
         rundir.read_sweep(fresh)
+        if not settings.resume:
+            raise InputError(f"dir={fresh}: holds a sweep, and resume=false begins anew. Choose another.")
         if not continues(fresh, settings, factors, jobs):
-            why = _what_changed(fresh, jobs)
+            why = _what_changed(fresh, settings, jobs)
             raise InputError(f"dir={fresh}: holds another sweep{why}. Choose another, or leave dir out for a new one.")
         held.enter_context(rundir.locked(fresh))
         return fresh
@@ -39,8 +43,16 @@ def choose_directory(
     return fresh
 
 
-def _what_changed(path: Path, jobs: list[Job]) -> str:
-    """Why the sweep at `path` is another, where it asked for a run that is the same but for data, source or code."""
+def _question(experiment: Any) -> str:
+    return json.dumps(experiment, sort_keys=True, default=str)
+
+
+def _what_changed(path: Path, settings: Config, jobs: list[Job]) -> str:
+    """Why the sweep at `path` is another, where it asked for the same but for the question, data, source or code."""
+    was_asked, asked = rundir.read_sweep(path).experiment, config.to_dict(settings)["experiment"]
+    for name in asked:
+        if _question(asked[name]) != _question(was_asked.get(name)):
+            return f": its experiment.{name} is {was_asked.get(name)}"
     known = {earlier.cell(job_): job_ for job_ in jobs}
     for was in rundir.read_sweep(path).jobs:
         job_ = known.get(earlier.cell(was))
@@ -58,7 +70,7 @@ def continues(path: Path, settings: Config, factors: list[str], jobs: list[Job])
         terminal.say(f"left out: {error}")
         return False
     known = {earlier.cell(job_): job_ for job_ in jobs}
-    if before.factors != factors:
+    if before.factors != factors or _question(before.experiment) != _question(config.to_dict(settings)["experiment"]):
         return False
     for was in before.jobs:
         job_ = known.get(earlier.cell(was))

@@ -78,6 +78,16 @@ def confounds(factors: Sequence[str], jobs: Sequence[Job]) -> list[dict[str, Any
     return found
 
 
+def tested_apart(jobs: Sequence[Job]) -> list[str]:
+    """A line where arms are tested on different images at one seed, as far as their data is prepared."""
+    first: dict[int, Job] = {}
+    for job in jobs:
+        other = first.setdefault(job.seed, job)
+        if job.resolved and other.resolved and job.resolved.tested_on != other.resolved.tested_on:
+            return [f"{other.arm} and {job.arm} are tested on different images: what differs may be these"]
+    return []
+
+
 def unmatched(jobs: Sequence[Job]) -> list[str]:
     """Arms that should cost what their reference costs, and could not be brought within 5 %."""
     return [f"{job.arm}: {job.planned.match.note}" for job in arms(jobs)
@@ -96,4 +106,5 @@ def warnings(factors: Sequence[str], jobs: Sequence[Job]) -> list[str]:
         *(one["text"] for one in duplicates(jobs)),
         *(one["text"] for one in confounds(factors, jobs) if not one["meant"]),
         *unmatched(jobs),
+        *tested_apart(jobs),
     ]

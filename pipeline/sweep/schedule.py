@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import config, environment, rundir, stopping, terminal, transfer
+from pipeline import config, data, environment, rundir, stopping, terminal, transfer
 from pipeline.errors import InputError, machine_said, of_machine
 from pipeline.evidence import conclude as evidence
 from pipeline.evidence.document import Verdict
@@ -126,6 +126,7 @@ def _begin(path: Path, factors: list[str], jobs: list[Job]) -> list[_Run]:
         ],
         warnings=[*warnings, *accepted],
         accepted=accepted,
+        doubts=data.apart([line for job in jobs if (one := job.resolved) for line in one.doubts]),
         started=time.time(),
         command=sys.argv[1:],
         git_sha=environment.git_sha(),
@@ -138,7 +139,8 @@ def _begin(path: Path, factors: list[str], jobs: list[Job]) -> list[_Run]:
     runs = [_Run(j, d, k, state_before(d, k, weights=first.retry)) for j, d, k in zip(jobs, dirs, keys, strict=True)]
     counts = f"{len(arms(jobs))} arms x {len({job.seed for job in jobs})} seeds"
     terminal.say(f"{first.experiment.name}: {len(jobs)} runs: {counts}, in {path}")
-    seen = transfer.seen_sentences([job.resolved.seen.get("test", 0) for job in jobs if job.resolved])
+    found = [job.resolved.seen for job in jobs if job.resolved]
+    seen = transfer.seen_sentences([one.counts.get("test", 0) for one in found], [one.untold for one in found])
     terminal.mind([*warnings, *accepted, *seen])
     terminal.mind(earlier.reasons(path, [run.job for run in runs if run.before == "new"]))
     for run in runs:

@@ -36,6 +36,8 @@ def fetch(tracking: Tracking, named: str, folder: Path, weights: bool) -> Path:
             if not got.run_id:
                 raise ValueError("it was not registered from a run")
             run_id = got.run_id
+        if (status := client.get_run(run_id).info.status) != "FINISHED":
+            raise ValueError(f"it is {status}; what a run starts from has finished")
         run = folder / run_id
         for artifact in ("run.json", "checkpoints/best.ckpt") if weights else ("run.json",):
             if (run / artifact).exists():

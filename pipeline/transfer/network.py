@@ -100,6 +100,8 @@ def read_source(outlined: Outline, source: Source) -> SourceRecord:
     assert source.file is not None
     key = f"transfer.source={source.named}: {source.file}" if source.is_run else f"transfer.weights={source.file}"
     weights = read(source.file, key)
+    if source.is_run and weights.run_key not in (None, source.run_key):
+        raise InputError(f"{key}: is a checkpoint of another run.")
     tensors = _named(weights, source.is_run)
     assert outlined.tuning is not None
     classes = outlined.plan.output_shape[0]

@@ -163,15 +163,24 @@ class TransferRecord:
     source: SourceRecord
 
 
-def seen_sentences(seen: Sequence[int]) -> list[str]:
-    """What it means that runs are tested on images that their source was trained on: of how many each is."""
-    if not any(seen):
-        return []
-    return [
-        f"{sum(map(bool, seen))} of {len(seen)} runs are tested on images that their source was trained on (up to "
-        f"{max(seen):,} images): what it remembers of them counts for it. With data.split_seed as the source's, or its "
-        "seed, none is"
-    ]
+def seen_sentences(seen: Sequence[int], untold: Sequence[str]) -> list[str]:
+    """What it means that runs are tested on images that their source was trained on: of how many each is.
+
+    `untold`: why that cannot be told of a run; empty where it can.
+    """
+    said, unknown = [], [why for why in untold if why]
+    if any(seen):
+        said.append(
+            f"{sum(map(bool, seen))} of {len(seen)} runs are tested on images that their source was trained on (up to "
+            f"{max(seen):,} images): what it remembers of them counts for it. With data.split_seed as the source's, or "
+            "its seed, none is"
+        )
+    if unknown:
+        said.append(
+            f"whether {len(unknown)} of {len(untold)} runs are tested on what their source was trained on cannot "
+            f"be told: {unknown[0]}"
+        )
+    return said
 
 
 def tuning_to_json(tuning: Tuning) -> dict[str, Any]:

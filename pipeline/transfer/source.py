@@ -28,6 +28,8 @@ class Source:
     depth: int | None = None
     key: str | None = None  # of the run, where it is trained for the one that starts from it
 
+    run_key: str | None = None  # of any run, whose checkpoint names it
+
     @property
     def is_run(self) -> bool:
         """Whether this pipeline trained it."""
@@ -40,13 +42,18 @@ class Source:
         return planned(self.section, (self.channels, *self.size), self.classes, self.depth)
 
 
-def of_run(run: Path, named: str, weights: bool = True) -> Source:
-    """The network of a run directory. Raises InputError where it is none, or has no checkpoint and `weights`."""
+def of_run(run: Path, named: str, weights: bool = True, fetched: bool = False) -> Source:
+    """The network of a run directory; `fetched` has no status.json: MLflow says that it has finished.
+
+    Raises InputError where it is none; with `weights`, where it has no checkpoint or has not finished.
+    """
     record = rundir.read_run(run)
     file = run / "checkpoints" / "best.ckpt"
     if weights and not file.exists():
         status = rundir.get_status(run).status
         raise InputError(f"transfer.source={named}: holds no checkpoints/best.ckpt (its status is {status}).")
+    if weights and not fetched and (status := rundir.get_status(run).status) != "finished":
+        raise InputError(f"transfer.source={named}: its status is {status}; what a run starts from has finished.")
     try:
         if weights:
             rundir.check_sealed(run, "checkpoints/best.ckpt")
@@ -63,6 +70,7 @@ def of_run(run: Path, named: str, weights: bool = True) -> Source:
         section=section,
         channels=network.get("channels", shape[0]),
         file=file.resolve(),
+        run_key=record.key,
         size=(shape[1], shape[2]),
         classes=classes,
         depth=network.get("depth"),

@@ -28,6 +28,7 @@ class Weights:
 
     tensors: Mapping[str, torch.Tensor]
     digest: str
+    run_key: str | None = None  # of the run whose checkpoint it is
 
 
 def read(file: Path, key: str) -> Weights:
@@ -56,7 +57,7 @@ def _read(file: Path, key: str, mtime_ns: int, size: int) -> Weights:
         what = f"a {type(found).__name__}" if not isinstance(found, Mapping) else f"a dict of {_some(list(found))}"
         raise InputError(f"{key}: holds no weights by name, but {what}.")
     tensors = {str(name).removeprefix("module."): tensor for name, tensor in tensors.items()}  # left by DDP
-    return Weights(tensors, digest(tensors))
+    return Weights(tensors, digest(tensors), found.get("run_key") if isinstance(found, Mapping) else None)
 
 
 def _safetensors(file: Path, key: str) -> Any:

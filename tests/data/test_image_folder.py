@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from running import TINY
 
 from pipeline.data import Data, declared, describe, prepare, split
 from pipeline.errors import InputError
@@ -44,6 +45,26 @@ def test_folders_above_the_classes_are_splits(tmp_path: Path, names: tuple[str, 
     prepared = prepare(settings(make(tmp_path / "photos", *parts(*names))), seed=0)
     assert prepared.classes == ["ants", "bees"]
     assert {name: sum(part.values()) for name, part in prepared.manifest["counts"].items()} == counts
+
+
+@pytest.mark.parametrize("link", ["test", "train/wasps", "wasps"])
+def test_a_split_or_a_class_that_is_a_link_is_not_left_out_without_a_word(tmp_path: Path, link: str) -> None:
+    root = make(tmp_path / "photos", *parts("train") if "/" in link or link == "test" else ["ants/1.png", "bees/2.png"])
+    make(tmp_path / "elsewhere", "ants/1.png", "bees/2.png")
+    (root / link).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=f"{link} is a link to a folder"):
+        prepare(settings(root), seed=0)
+
+
+def test_training_says_what_was_put_aside(tmp_path: Path, command) -> None:  # type: ignore[no-untyped-def]
+    root = make(tmp_path / "photos", *parts("train", "test"))
+    (root / "test/bees/0.png").write_bytes(b"junk")
+    line = f"{TINY.replace('data.limit_train=64', '')} data=image_folder data.root={root} data.size=8"
+    said = "1 file put aside and not in the set (1 not an image of a known format), such as test/bees/0.png"
+    assert said in " ".join(command("train", f"{line} dir=run").err.split())
+    done = command("train", f"-m {line} seed=0,1 dir=sweep output=json")
+    assert [said in warning for warning in done.document["verdict"]["warnings"]] == [True]
+    assert said in " ".join((tmp_path / "work/sweep/report.html").read_text().split())
 
 
 def test_without_them_the_seed_splits(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.data import Data, prepare
+from pipeline.data import Data, column_of, prepare, split
 from pipeline.errors import InputError
 
 
@@ -17,6 +17,27 @@ def test_images_that_use_a_part_of_16_bits_are_told(workdir, command):
     assert "no pixel is brighter than 1 of 255" in " ".join(command("prepare", line).err.split())
     np.savez("whole.npz", x=images * 257, y=np.arange(60) % 2)
     assert "no pixel" not in command("prepare", line.replace("set", "whole")).err
+
+
+def test_patients_are_known_in_any_shape_that_says_them(tmp_path: Path) -> None:
+    patients = np.repeat(np.arange(20), 5)
+    x, y = np.random.default_rng(0).integers(0, 256, (100, 4, 4), np.uint8), np.arange(100) % 2
+    for arrays in (
+        {"x": x, "y": y, "patient": patients[:, None]},
+        {"x_train": x, "y_train": y, "patient_train": patients, "x_test": x[:10] + 1, "y_test": y[:10]},
+    ):
+        config = settings(saved(tmp_path, **arrays))
+        prepared = prepare(config, 0)
+        assert column_of(prepared, config) == "patient"
+        parts = split(prepared, config, 0)
+        own = [{patients[i] for i in parts[name] if i < 100} for name in ("train", "val")]
+        assert own[0].isdisjoint(own[1])
+
+
+def test_patients_of_another_number_are_refused(tmp_path: Path) -> None:
+    file = saved(tmp_path, x=IMAGES, y=LABELS, patient_id=np.arange(9))
+    with pytest.raises(InputError, match=r"patient_id has the shape \(9,\); 10 images need \(10,\)"):
+        prepare(settings(file), 0)
 
 
 def settings(root: Path, **fields: object) -> Data:

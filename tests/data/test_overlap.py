@@ -33,6 +33,16 @@ def test_the_same_set_at_another_size_is_compared_by_the_places(tmp_path):
     assert overlap(large, np.arange(0, 100), small, np.arange(50, 500)) == 50
 
 
-def test_of_other_sets_at_other_sizes_nothing_can_be_told(tmp_path):
+def test_what_has_another_name_and_size_is_another_set(tmp_path):
     other = data.prepare(Data(source="photo_patches", name="photo_patches", size=16, prepared_dir=str(tmp_path)), 0)
+    assert overlap(other, np.arange(10), prepared(tmp_path), np.arange(10)) == 0
+
+
+def test_of_another_set_of_the_same_name_nothing_can_be_told(tmp_path):
+    other = data.prepare(Data(source="photo_patches", name="digits", size=16, prepared_dir=str(tmp_path)), 0)
     assert overlap(other, np.arange(10), prepared(tmp_path), np.arange(10)) is None
+
+
+def test_messy_images_are_those_that_they_were(tmp_path):
+    messy = data.prepare(Data(messy=0.3, prepared_dir=str(tmp_path)), 0)
+    assert overlap(messy, np.arange(5, 15), prepared(tmp_path), np.arange(10)) == 5

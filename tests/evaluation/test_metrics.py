@@ -48,3 +48,13 @@ def test_a_mode_that_contradicts_the_metric_is_said(module, line, command, workd
 def test_a_source_need_not_have_the_metric_of_its_runs(command):
     line = f"{TINY} transfer=head_only data@transfer.pretrain=photo_patches transfer.pretrain.limit_train=64"
     assert command("train", f"{line} experiment.metric=invariance/shift experiment.invariance=true").code == 0
+
+
+@pytest.mark.parametrize(("metric", "split"), [("test/acc", "test"), ("val/acc", "val"), ("gap/acc", "val")])
+def test_a_share_is_rounded_by_the_examples_that_it_is_a_share_of(metric, split, command, workdir):
+    """0.056 of 18 examples is one of them, and of 359 it is 20."""
+    line = f"-m {TINY} data.val_fraction=0.05 experiment.metric={metric} optimizer.lr=0.001,0.01 seed=0,1 dir=sweep"
+    done = command("train", f"{line} output=json")
+    counts = rundir.read_run(workdir / done.document["runs"][0]["run"]).dataset.counts
+    assert done.document["verdict"]["n_test"] == getattr(counts, split)
+    assert counts.val != counts.test

@@ -1,6 +1,7 @@
 """What is unfair in a design: costs that differ besides the factor, arms that are the same."""
 
 import pytest
+from running import TINY
 
 from pipeline.sweep import fairness
 
@@ -158,3 +159,10 @@ def test_warnings_are_all_three_kinds(jobs):
         *fairness.unmatched(found),
     ]
     assert len(fairness.unmatched(found)) == 2
+
+
+@pytest.mark.parametrize(("factor", "apart"), [("data.test_fraction=0.2,0.4", True), ("data.size=8,16", False)])
+def test_arms_that_are_tested_on_different_images_are_told(factor, apart, command, workdir):
+    done = command("train", f"-m {TINY} {factor} seed=0 dir=sweep output=json")
+    assert done.code == 0, done.err
+    assert ("are tested on different images" in done.err) == apart

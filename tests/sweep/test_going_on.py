@@ -1,10 +1,11 @@
 """A sweep that goes on: what finished is kept, what is new is run."""
 
+import json
 import os
 import signal
 
 import pytest
-from running import TINY
+from running import TINY, refused
 
 from pipeline.training import guard
 
@@ -85,3 +86,21 @@ def test_failed_runs_are_tried_again_on_request_alone(command, monkeypatch):
     assert (done.code, "retry=true tries it again" in done.err) == (1, True)
     done = command("train", f"{SWEEP} retry=true output=json")
     assert (done.code, "is tried again" in done.err) == (0, True)
+
+
+def test_another_question_of_the_same_runs_has_a_directory_of_its_own(command, workdir):
+    first = command("train", f"{SWEEP} output=json")
+    second = command("train", f"{SWEEP} experiment.metric=val/loss output=json")
+    assert second.document["sweep"] != first.document["sweep"]
+    assert second.err.count("finished before, in ") == 4
+    kept = json.loads((workdir / first.document["sweep"] / "verdict.json").read_text())
+    assert (kept["metric"], second.document["verdict"]["metric"]) == ("test/acc", "val/loss")
+    done = command("train", f"{SWEEP} experiment.metric=val/loss dir={first.document['sweep']}")
+    refused(done, "holds another sweep: its experiment.metric is test/acc")
+
+
+@pytest.mark.parametrize("sweep", ["", "-m "])
+def test_what_finished_is_not_begun_anew_in_its_place(sweep, command, workdir):
+    line = f"{sweep}{TINY} seed=0 dir=here"
+    assert command("train", line).code == 0
+    refused(command("train", f"{line} resume=false"), "dir=here: holds a", "resume=false begins anew")

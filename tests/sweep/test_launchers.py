@@ -215,6 +215,13 @@ def test_workers_end_with_their_command(engine, count, workdir):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("engine", [WORKERS, JOBLIB], ids=["workers", "joblib"])
+def test_runs_may_have_loader_workers(engine, process):
+    done = process("train", f"-m {TINY} data.num_workers=1 seed=0,1 dir=sweep output=json {engine}")
+    assert done.code == 0, done.err
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_relative_folders_mean_what_they_mean_here(workdir):
     from sklearn.datasets import load_digits
