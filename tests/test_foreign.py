@@ -129,7 +129,7 @@ def test_a_source_whose_data_is_gone_cannot_be_judged_and_that_is_said(command, 
     assert command("train", f"{TINY} data.prepared_dir=elsewhere seed=0 dir=source").code == 0
     shutil.rmtree(workdir / "elsewhere")
     done = command("train", f"-m {line} transfer=head_only transfer.source=source seed=1 dir=sweep output=json")
-    said = f"whether 1 of 1 runs are tested on what their source was trained on cannot be told: the data of {workdir}/source is"
+    said = f"their source was trained on cannot be told: the data of {workdir}/source is not at elsewhere/"
     assert said in " ".join(done.err.split())
     assert any(said in warning for warning in done.document["verdict"]["warnings"])
 
@@ -154,7 +154,9 @@ def test_a_fetched_source_with_the_checkpoint_of_another_run_is_refused(command,
     (workdir / "run0/checkpoints/best.ckpt").unlink()
     shutil.copy(workdir / "run1/checkpoints/best.ckpt", workdir / "run0/checkpoints/best.ckpt")
     source = transfer.of_run(Path("run0"), "models:/m@a", fetched=True)
-    outlined = transfer.outline(architecture.Cnn(), Transfer(strategy="head_only"), (1, 8, 8), 10, source)
+    outlined = transfer.outline(
+        architecture.Cnn(), Transfer(strategy="head_only", source="run0"), (1, 8, 8), 10, source
+    )
     with pytest.raises(InputError, match="is a checkpoint of another run"):
         read_source(outlined, source)
 

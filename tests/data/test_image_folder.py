@@ -63,7 +63,7 @@ def test_training_says_what_was_put_aside(tmp_path: Path, command) -> None:  # t
     said = "1 file put aside and not in the set (1 not an image of a known format), such as test/bees/0.png"
     assert said in " ".join(command("train", f"{line} dir=run").err.split())
     done = command("train", f"-m {line} seed=0,1 dir=sweep output=json")
-    assert [said in warning for warning in done.document["verdict"]["warnings"]] == [True]
+    assert any(said in warning for warning in done.document["verdict"]["warnings"])
     assert said in " ".join((tmp_path / "work/sweep/report.html").read_text().split())
 
 
