@@ -87,6 +87,7 @@ def conclude(sweep: Path) -> Verdict:
         raise InputError(f"{folder}: is a link, and plots lie in the sweep's own folder. Take it away.")
     folder.mkdir(exist_ok=True)
     for name, figure in drawn.items():
+        figure.set_layout_engine("none")  # found for the page, and a third of the time of drawing
         with folders.replacing(folder / f"{name}.png") as file:
             figure.savefig(file, format="png", dpi=120)
     return found

@@ -7,6 +7,7 @@ then asks itself to stop.
 """
 
 import contextlib
+import importlib
 import os
 import signal
 import sys
@@ -41,6 +42,7 @@ def launch(launcher: Any, tasks: Sequence[Task], sweep: Path) -> None:
     # Ray prints there what its daemons say, until it is shut down; standard output is the result document's alone.
     with contextlib.redirect_stdout(sys.stderr):
         engine.begin(launcher, sweep)
+        threading.Thread(target=_import_ahead, daemon=True).start()
         try:
             with _passed_on(sweep, runs):
                 engine.launch(launcher, tasks, sweep)
@@ -51,6 +53,17 @@ def launch(launcher: Any, tasks: Sequence[Task], sweep: Path) -> None:
             raise LauncherError(f"{type(error).__name__}: {reason}") from error
         finally:
             engine.end(sweep)
+
+
+def _import_ahead() -> None:
+    """What the verdict needs, a second of it, while this process has nothing else to do."""
+    for name in (
+        "scipy.special",
+        "matplotlib.figure",
+        "matplotlib.backends.backend_agg",
+        "matplotlib.backends.backend_svg",
+    ):
+        importlib.import_module(name)
 
 
 @contextlib.contextmanager
