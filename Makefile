@@ -41,8 +41,8 @@ format: $(READY) ## rewrite the code in the house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## images/s and memory next to a hand-written loop
-	$(BIN)/python benchmarks/throughput.py
+bench: $(READY) ## speed next to a hand-written loop and plain Lightning; the demo next to its bare loops
+	$(BIN)/python -m benchmarks.speed
 
 bench-loader: $(READY) ## images/s of the augmenting loader next to the CNN that it feeds
 	$(BIN)/python -m benchmarks.loader

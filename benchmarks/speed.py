@@ -1,0 +1,182 @@
+"""How fast the pipeline is, next to what a careful person would write by hand and to plain Lightning.
+
+    make bench            or: python -m benchmarks.speed [REPEATS] [FOLDER]
+
+Each command runs in a process of its own, and what is compared alternates, since the machine's speed drifts. Prints a
+table of medians with their range; with FOLDER speed.json and speed.md are written there. Half an hour with 5 repeats.
+
+| what        | how                                                                                                  |
+|-------------|------------------------------------------------------------------------------------------------------|
+| cnn         | one epoch of the notes' CNN on 20,000 + 10,000 grey images, made on the spot: images/s with validation |
+|             | and checkpoints, from the first batch to the end of the epoch, and of training alone; peak memory    |
+| demo        | `make demo` in a new folder, to the verdict; its runs' own loops by hand, on one core                 |
+| mlp         | a sweep of two MLPs on the same images, 2 epochs, to the verdict                                      |
+"""
+
+import datetime
+import gzip
+import json
+import os
+import platform
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.environment import describe
+
+HERE = Path(__file__).resolve().parents[1]
+SIZES = (28, 32)
+Numbers = dict[str, float]
+
+
+def make_set(folder: Path, n_train: int = 20_000) -> None:
+    """IDX files of smooth random 28x28 images whose class shows in where the bright blob is."""
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[0:28, 0:28]
+    folder.mkdir()
+    for part, n in (("train", n_train), ("t10k", 10_000)):
+        labels = rng.integers(0, 10, n).astype(np.uint8)
+        row = 7 + 14 * (labels // 5) + rng.normal(0, 2, n)
+        column = 3 + 5.5 * (labels % 5) + rng.normal(0, 2, n)
+        images = np.empty((n, 28, 28), np.uint8)
+        for start in range(0, n, 1000):
+            some = slice(start, start + 1000)
+            far = (rows - row[some, None, None]) ** 2 + (columns - column[some, None, None]) ** 2
+            images[some] = 255 * np.exp(-far / 18)
+        for kind, array in (("images-idx3", images), ("labels-idx1", labels)):
+            header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
+            with gzip.open(folder / f"{part}-{kind}-ubyte.gz", "wb", compresslevel=1) as file:
+                file.write(header + array.tobytes())
+
+
+def run(work: Path, *words: str) -> tuple[Any, float, float]:
+    """The JSON document that `python -m WORDS` prints, the seconds it took and the peak of its memory in MB."""
+    out, began = work / "out", time.perf_counter()
+    with open(out, "w") as file:
+        process = subprocess.Popen([sys.executable, "-m", *words], stdout=file, stderr=subprocess.DEVNULL, cwd=work)
+        _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(words)} failed with {status}")
+    return json.loads(out.read_text()), time.perf_counter() - began, usage.ru_maxrss / 1024
+
+
+def cnn(work: Path, size: int, seed: int) -> Numbers:
+    """The notes' CNN by the pipeline, by hand and by plain Lightning."""
+    data = ["data=idx", f"data.root={work / 'set'}", f"data.size={size}", "output=json"]
+    prepared = work / run(work, "pipeline.prepare", *data)[0]["dataset"]
+    document, _, ours_mb = run(work, "pipeline.train", *data, "trainer.max_epochs=1", f"seed={seed}")
+    hand, _, hand_mb = run(work, "benchmarks.by_hand", str(prepared), "1", str(seed))
+    plain, _, _ = run(work, "benchmarks.plain_lightning", str(prepared), "1", str(seed))
+    ours = epochs_of(work / document["run"])
+    return {
+        "pipeline": ours["images_per_s"],
+        "by hand": hand["images_per_s"],
+        "plain Lightning": plain["images_per_s"],
+        "to by hand": ours["images_per_s"] / hand["images_per_s"],
+        "to by hand, training alone": ours["training_images_per_s"] / hand["training_images_per_s"],
+        "to plain Lightning": ours["images_per_s"] / plain["images_per_s"],
+        "memory to by hand": ours_mb / hand_mb,
+    }
+
+
+def epochs_of(path: Path) -> Numbers:
+    """Images per second of a run from its own record: from the first batch to the end of the last epoch."""
+    rows = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    epochs = [row for row in rows if "time/epoch_s" in row["metrics"]]
+    seconds = (epochs[-1]["time_ms"] - epochs[0]["time_ms"]) / 1000 + epochs[0]["metrics"]["time/epoch_s"]
+    record = json.loads((path / "run.json").read_text())
+    images = record["dataset"]["counts"]["train"] // record["config"]["data"]["batch_size"]
+    images *= record["config"]["data"]["batch_size"] * len(epochs)
+    return {
+        "images_per_s": images / seconds,
+        "training_images_per_s": statistics.mean(row["metrics"]["time/images_per_s"] for row in epochs),
+        "seconds": seconds,
+    }
+
+
+def demo(work: Path, seed: int) -> Numbers:
+    """`make demo`, and the same networks trained by bare loops, one after the other on one core."""
+    with tempfile.TemporaryDirectory(dir=work) as name:
+        folder = Path(name)
+        document, wall, _ = run(folder, "pipeline.train", "-m", "experiment=demo", "output=json")
+        bare, _, _ = run(folder, "benchmarks.bare", document["sweep"])
+        runs = [json.loads((folder / one["run"] / "status.json").read_text()) for one in document["runs"]]
+        fixed = [
+            status["seconds"] - epochs_of(folder / one["run"])["seconds"]
+            for status, one in zip(runs, document["runs"], strict=True)
+        ]
+        began = json.loads((folder / document["sweep"] / "status.json").read_text())["started"]
+        ended = max(status["ended"] for status in runs)
+    cores = len(os.sched_getaffinity(0))
+    return {
+        "seconds": wall,
+        "seconds from the first run to the last": ended - began,
+        "bare loops on one core, seconds": bare["seconds"],
+        "runs to bare loops over the cores": (ended - began) * cores / bare["seconds"],
+        "a run's fixed cost, seconds": statistics.median(fixed),
+    }
+
+
+def mlp(work: Path, seed: int) -> Numbers:
+    """A sweep of two MLPs as a user waits for it."""
+    line = ["data=idx", f"data.root={work / 'set'}", "architecture=mlp", "trainer.max_epochs=2", "output=json"]
+    _, wall, _ = run(work, "pipeline.train", "-m", *line, f"seed={10 * seed},{10 * seed + 1}")
+    return {"seconds": wall}
+
+
+def main() -> None:
+    """Measure all, alternating."""
+    repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    os.environ["PYTHONPATH"] = str(HERE)
+    found: dict[str, list[Numbers]] = {}
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        make_set(work / "set")
+        for seed in range(repeats):
+            for size in SIZES:
+                found.setdefault(f"cnn, {size} pixels", []).append(cnn(work, size, seed))
+            found.setdefault("demo", []).append(demo(work, seed))
+            found.setdefault("two MLPs", []).append(mlp(work, seed))
+            print(f"{seed + 1} of {repeats}", file=sys.stderr, flush=True)
+    text = table(found)
+    print(text)
+    if len(sys.argv) > 2:
+        folder = Path(sys.argv[2])
+        about = {"date": str(datetime.date.today()), "machine": platform.machine(), **describe()}
+        (folder / "speed.json").write_text(json.dumps({"about": about, "measured": found}, indent=1) + "\n")
+        (folder / "speed.md").write_text(page(about, repeats, text))
+
+
+def table(found: dict[str, list[Numbers]]) -> str:
+    """Medians with their range."""
+    lines = ["| | | median | range |", "|---|---|---|---|"]
+    for what, repeats in found.items():
+        for name in repeats[0]:
+            values = [one[name] for one in repeats]
+            digits = 0 if min(values) > 100 else 2
+            middle, low, high = (f"{v:,.{digits}f}" for v in (statistics.median(values), min(values), max(values)))
+            lines.append(f"| {what} | {name} | {middle} | {low} to {high} |")
+    return "\n".join(lines)
+
+
+def page(about: dict[str, Any], repeats: int, text: str) -> str:
+    """docs/speed.md."""
+    packages = ", ".join(f"{name} {version}" for name, version in about["packages"].items())
+    return f"""# How fast it is
+
+`python -m benchmarks.speed {repeats} docs` wrote this on {about["date"]}: {about["processor"]}, {about["cores"]} cores,
+{packages}. Medians of {repeats} alternations; images/s where no unit is named. benchmarks/speed.py says how.
+
+{text}
+"""
+
+
+if __name__ == "__main__":
+    main()
