@@ -67,7 +67,8 @@ def fit(path: Path, gpu: int | None = None) -> Fitted | None:
     in_order = loader.InOrder(splits["val"], 512, rank, world)
     callbacks = _callbacks(path, settings, sampler.batch_size)
     train, val = _loaders(path, settings, prepared, splits, module, sampler, in_order, world, callbacks)
-    trainer = _trainer(path, settings.trainer, callbacks, gpu, world)
+    buffers = any(True for _ in module.network.buffers())
+    trainer = _trainer(path, settings.trainer, callbacks, gpu, _strategy(settings.trainer, world, buffers))
     with stopping.cooperative():
         trainer.fit(module, train, val, ckpt_path=newest and newest[0], weights_only=True)
     if not trainer.is_global_zero:
@@ -133,19 +134,19 @@ def _loaders(
 
 
 def _trainer(
-    path: Path, trainer: config.Trainer, callbacks: list[pl.Callback], gpu: int | None, world: int
+    path: Path, trainer: config.Trainer, callbacks: list[pl.Callback], gpu: int | None, strategy: str | Strategy
 ) -> pl.Trainer:
     durable = Durable(rundir.read_run(path).key)
     made = pl.Trainer(
         accelerator=trainer.accelerator,
         devices=trainer.devices if gpu is None else [gpu],
         num_nodes=trainer.num_nodes,
-        strategy=_strategy(trainer, world),
+        strategy=strategy,
         precision=trainer.precision,  # type: ignore[arg-type]
         max_epochs=trainer.max_epochs,
         gradient_clip_val=trainer.gradient_clip_val,
         deterministic=trainer.deterministic,
-        sync_batchnorm=trainer.accelerator == "gpu" and world > 1,
+        sync_batchnorm=trainer.accelerator == "gpu" and trainer.processes > 1,
         callbacks=callbacks,
         # Within a SLURM job Lightning would otherwise take SLURM's, whose ranks are those of srun.
         plugins=[durable, TorchElasticEnvironment() if trainer.processes > 1 else LightningEnvironment()],
@@ -161,11 +162,17 @@ def _trainer(
     return made
 
 
-def _strategy(trainer: config.Trainer, world: int) -> str | Strategy:
+def _strategy(trainer: config.Trainer, world: int, buffers: bool) -> str | Strategy:
     if world == 1:
         return "auto"
     backend = "gloo" if trainer.accelerator == "cpu" else "nccl"
-    return DDPStrategy(process_group_backend=backend, timeout=timedelta(seconds=trainer.sync_timeout_s))
+    return DDPStrategy(
+        process_group_backend=backend,
+        timeout=timedelta(seconds=trainer.sync_timeout_s),
+        gradient_as_bucket_view=True,  # one copy of the gradients, not two
+        # Of the first process's, before each batch: what batch norm has seen. Mean and std of the images never change.
+        broadcast_buffers=buffers,
+    )
 
 
 def _early_stopping(trainer: config.Trainer) -> list[EarlyStopping]:

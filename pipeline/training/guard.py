@@ -16,9 +16,10 @@ from pipeline.training.checkpoints import Keep
 class Guard(pl.Callback):
     """Agrees before each step: all processes take it, or none does.
 
-    One reduction of three flags a batch: this process's loss is not finite, it was asked to stop, the time for a
-    checkpoint within the epoch has come (the first process's clock decides). It also names the draws of each batch
-    by (seed, process, step), so that dropout is the same whether or not training was interrupted before.
+    One reduction of three flags a batch, on its way during the backward pass: this process's loss is not finite, it was
+    asked to stop, the time for a checkpoint within the epoch has come (the first process's clock decides). It also
+    names the draws of each batch by (seed, process, step), so that dropout is the same whether or not training was
+    interrupted before.
     """
 
     def __init__(self, path: Path, keep: Keep, seed: int, every_s: float) -> None:
@@ -38,14 +39,22 @@ class Guard(pl.Callback):
         self.ids, self.batch = batch[2], batch_idx
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: torch.Tensor) -> None:
-        bad = not math.isfinite(float(loss.detach()))
+        self.loss = float(loss.detach())
+        bad = not math.isfinite(self.loss)
         due = trainer.is_global_zero and time.monotonic() - self.saved > self.every_s
-        flags = torch.tensor([bad, stopping.asked(), due], dtype=torch.float32, device=loss.device)
+        self.flags = [bad, stopping.asked(), due]
         if trainer.world_size > 1:
-            torch.distributed.all_reduce(flags, torch.distributed.ReduceOp.MAX)
-        anyone_bad, self.stop, self.due = (bool(flag) for flag in flags.tolist())
+            self.everyones = torch.tensor(self.flags, dtype=torch.float32, device=loss.device)
+            self.reduction = torch.distributed.all_reduce(self.everyones, torch.distributed.ReduceOp.MAX, async_op=True)
+
+    def on_before_optimizer_step(self, trainer: pl.Trainer, *_: object) -> None:
+        mine, flags = self.flags[0], self.flags
+        if trainer.world_size > 1:
+            self.reduction.wait()
+            flags = [bool(flag) for flag in self.everyones.tolist()]
+        anyone_bad, self.stop, self.due = flags
         if anyone_bad:
-            self._diverged(trainer, float(loss.detach()), bad)
+            self._diverged(trainer, self.loss, mine)
 
     def _diverged(self, trainer: pl.Trainer, loss: float, mine: bool) -> None:
         where = f"epoch {trainer.current_epoch + 1}, batch {self.batch + 1}"
