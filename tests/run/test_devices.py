@@ -8,6 +8,7 @@ import time
 import pytest
 from running import REPOSITORY
 
+from pipeline.config.trainer import Trainer
 from pipeline.errors import InputError
 from pipeline.run import devices
 
@@ -122,3 +123,21 @@ def test_children_see_what_they_were_dealt(before, indices, after, monkeypatch):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", before)
     assert devices.visible(indices) == {"CUDA_VISIBLE_DEVICES": after}
     assert devices.visible([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("trainer", "gpus", "cores"),
+    [
+        (Trainer(threads=1), 0, 1),
+        (Trainer(threads=2), 0, 2),
+        (Trainer(threads=1, devices=2), 0, 2),
+        (Trainer(accelerator="gpu", threads=1), 4, 4),  # of 16: four at a time
+        (Trainer(accelerator="gpu", threads=1, devices=3), 4, 12),
+        (Trainer(accelerator="gpu", threads=1), 0, 16),
+    ],
+)
+def test_how_many_cores_a_run_takes(trainer, gpus, cores, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    assert devices.cores_of(trainer, 16) == cores
