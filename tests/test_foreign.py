@@ -122,6 +122,10 @@ def test_what_a_source_of_the_source_or_its_clean_images_taught_is_said_too(comm
     assert told in " ".join(done.err.split())
     done = command("train", f"{line} transfer=fine_tune transfer.source=first data.messy=0.3 seed=1 dir=messy")
     assert told in " ".join(done.err.split())
+    shutil.rmtree(workdir / "first")  # and another run trained in its place
+    assert command("train", f"{TINY} seed=5 dir=first").code == 0
+    done = command("train", f"{line} transfer=fine_tune transfer.source=second seed=1 dir=fourth")
+    assert "/first holds another run than the one that first named" in " ".join(done.err.split())
 
 
 def test_a_source_whose_data_is_gone_cannot_be_judged_and_that_is_said(command, workdir):

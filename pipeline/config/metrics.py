@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from pipeline.perturbations import PERTURBATIONS
 
+MOST_TRAIN = 5000  # as many as validation usually has: more would cost seconds and tell the gap no better
+
 
 @dataclass(frozen=True)
 class Metric:

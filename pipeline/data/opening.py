@@ -27,7 +27,7 @@ def read_prepared(directory: Path, config: Data, seed: int) -> Prepared:
     def array(name: str) -> np.ndarray | None:
         return np.load(directory / name, allow_pickle=False) if name in manifest["files"] else None
 
-    labels, same, groups = array("labels.npy"), array("same.npy"), array("groups.npy")
+    labels, groups = array("labels.npy"), array("groups.npy")
     assert labels is not None
     whole = Prepared(
         dir=directory,
@@ -39,6 +39,6 @@ def read_prepared(directory: Path, config: Data, seed: int) -> Prepared:
         manifest=manifest,
         columns={} if groups is None else dict(zip(manifest["columns"], groups, strict=True)),
         boxes=array("boxes.npy"),
-        same=same,
+        hashes=array("hashes.npy"),
     )
     return take_half(whole, config, seed)

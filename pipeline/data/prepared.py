@@ -3,7 +3,7 @@
     <prepared_dir>/<name>-<size>-<resize>-<key>/
         images.npy     uint8 [N, size, size, C]
         labels.npy     int64 [N]
-        same.npy       int64 [N]: the first example whose image is the same to the last bit, before it was made messy
+        hashes.npy     uint64 [N]: equal where images are, to the last bit, before they were made messy
         split.npy      int8 [N], only where the set has a split of its own: 0 train, 1 val, 2 test
         groups.npy     int32 [columns, N], only where more is known of an example: positions in groups.json, -1: none
         groups.json    {column: [value, ...]}
@@ -17,6 +17,7 @@
 The key tells raw files, size and policy apart; the digest tells contents apart, wherever they came from.
 """
 
+import functools
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,7 +43,15 @@ class Prepared:
     manifest: dict[str, Any]
     columns: dict[str, np.ndarray] = field(default_factory=dict)  # name: int32 [N], positions in its values
     boxes: np.ndarray | None = None  # float32 [N, 4] on the square, NaN where an example has none
-    same: np.ndarray | None = None  # int64 [N]: the first example with the same image
+    hashes: np.ndarray | None = None  # uint64 [N], equal where images are, before they were made messy
+
+    @functools.cached_property
+    def same(self) -> np.ndarray | None:
+        """int64 [N]: the first example with the same image; None of a set whose hashes are not known."""
+        if self.hashes is None:
+            return None
+        _, first, which = np.unique(self.hashes, return_index=True, return_inverse=True)
+        return first[which]
 
     @property
     def paths(self) -> list[str] | None:

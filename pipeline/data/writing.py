@@ -49,8 +49,8 @@ class Examples:
 def write_prepared(config: Data, files: list[Path], raw: Raw, folder: Path) -> None:
     """Write everything into `folder`, which is empty; the manifest last. InputError where no image can be used."""
     images = _write_images(config, raw, folder)
-    same = first_same(stream(folder / "images.npy"))
-    examples = _examples_of(raw, images, same)
+    hashes = hash_images(stream(folder / "images.npy"))
+    examples = _examples_of(raw, images, hashes)
     if config.messy:
         _make_messy(config, examples.own_split, folder)
     for name, array in examples.arrays.items():
@@ -68,11 +68,11 @@ def write_prepared(config: Data, files: list[Path], raw: Raw, folder: Path) -> N
     folders.sync(folder)
 
 
-def _examples_of(raw: Raw, images: Images, same: np.ndarray) -> Examples:
+def _examples_of(raw: Raw, images: Images, hashes: np.ndarray) -> Examples:
     kept = images.kept
     own_split = None if raw.own_split is None else raw.own_split[kept]
     labels, classes, lost = _without_lost_classes(raw, raw.labels[kept])
-    arrays = {"labels.npy": np.ascontiguousarray(labels, "<i8"), "same.npy": same}
+    arrays = {"labels.npy": np.ascontiguousarray(labels, "<i8"), "hashes.npy": hashes}
     texts: dict[str, Any] = {}
     if own_split is not None:
         arrays["split.npy"] = np.ascontiguousarray(own_split, np.int8)
@@ -186,15 +186,10 @@ def _without_lost_classes(raw: Raw, labels: np.ndarray) -> tuple[np.ndarray, lis
     return number[labels], [name for name, is_gone in zip(raw.classes, gone, strict=True) if not is_gone], lost
 
 
-def first_same(lots: Iterable[tuple[int, np.ndarray]]) -> np.ndarray:
-    """int64 [N]: for each image the first one with the same bytes, by a digest of 16 bytes."""
-    first: dict[bytes, int] = {}
-    found = [
-        first.setdefault(hashlib.blake2b(image.data, digest_size=16).digest(), start + i)
-        for start, images in lots
-        for i, image in enumerate(images)
-    ]
-    return np.array(found, "<i8")
+def hash_images(lots: Iterable[tuple[int, np.ndarray]]) -> np.ndarray:
+    """uint64 [N]: equal where images are, to the last bit."""
+    found = (hashlib.blake2b(image.data, digest_size=8).digest() for _, images in lots for image in images)
+    return np.frombuffer(b"".join(found), "<u8")
 
 
 def _make_messy(config: Data, own_split: np.ndarray | None, folder: Path) -> None:

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from pipeline import config, data, rundir, terminal
 from pipeline import key as keys
+from pipeline.config.metrics import MOST_TRAIN
 from pipeline.data import loader
 from pipeline.errors import InputError
 from pipeline.evaluation import invariance
@@ -16,8 +17,6 @@ from pipeline.records import RunRecord
 from pipeline.training import checkpoints
 from pipeline.training.module import Classifier
 from pipeline.transfer import network as networks
-
-MOST_TRAIN = 5000  # as many as validation usually has: more would cost seconds and tell the gap no better
 
 
 def load(run: Path, checkpoint: str = "best") -> Classifier:

@@ -4,7 +4,7 @@ import itertools
 from pathlib import Path
 
 from pipeline import config, folders, records, rundir, transfer
-from pipeline.config.metrics import METRICS, contradiction
+from pipeline.config.metrics import METRICS, MOST_TRAIN, contradiction
 from pipeline.errors import InputError
 from pipeline.evidence.analyses import ANALYSES
 from pipeline.evidence.document import Verdict
@@ -98,7 +98,8 @@ def _examples(sweep: Path, runs: list[Run], metric: str) -> int | None:
     if (split := METRICS[metric].share_of) is None:
         return None
     finished = [sweep / run.dir for run in runs if run.status == "finished"]
-    return min((getattr(rundir.read_run(run).dataset.counts, split) for run in finished), default=None)
+    counts = [getattr(rundir.read_run(run).dataset.counts, split) for run in finished]
+    return min([*counts, *([MOST_TRAIN] if split == "train" and counts else [])], default=None)
 
 
 def artifacts(sweep: Path) -> list[Path]:

@@ -167,9 +167,11 @@ def _trained_on(run: Path) -> Iterator[tuple[data.Prepared, Config]]:
         begins = record.transfer.get("source", {})
         if not (begins.get("run") and begins.get("file")):
             return
-        run = Path(begins["file"]).parents[1]
+        run, was = Path(begins["file"]).parents[1], begins.get("run_key")
         if not (run / "run.json").exists():
             raise InputError(f"{run}, which {begins['named']} names, is not there any more")
+        if was is not None and rundir.read_run(run).key != was:
+            raise InputError(f"{run} holds another run than the one that {begins['named']} named")
 
 
 def make_record(resolved: ResolvedRun, arm: str) -> RunRecord:
@@ -180,6 +182,8 @@ def make_record(resolved: ResolvedRun, arm: str) -> RunRecord:
     begins = transfer.record(outline, source)
     if trained:
         begins["source"]["metrics"] = trained.metrics
+    if source and source.run_key:
+        begins["source"]["run_key"] = source.run_key
     if resolved.seen.counts:
         begins["source"]["seen"] = resolved.seen.counts
     if resolved.seen.untold:

@@ -173,7 +173,7 @@ def seen_sentences(seen: Sequence[int], untold: Sequence[str]) -> list[str]:
         said.append(
             f"{sum(map(bool, seen))} of {len(seen)} runs are tested on images that their source was trained on (up to "
             f"{max(seen):,} images): what it remembers of them counts for it. With data.split_seed as the source's, or "
-            "its seed, none is"
+            "its seed, none is, where it is the same set"
         )
     if unknown:
         said.append(

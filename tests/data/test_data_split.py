@@ -153,7 +153,7 @@ def test_fractions_that_leave_a_class_without_training() -> None:
 
 def test_duplicates_across_splits_are_found_and_those_within_one_are_not() -> None:
     prepared = prepared_of(np.array([0, 1, 0, 1, 0, 1]))
-    prepared = replace(prepared, same=np.array([0, 1, 1, 3, 3, 0]))
+    prepared = replace(prepared, hashes=np.array([0, 1, 1, 3, 3, 0]))
     splits = {"train": np.array([0, 1, 2]), "val": np.array([3, 4]), "test": np.array([5])}
     (found,) = find_leaks(prepared, Data(), splits).duplicates
     assert (found.indices, found.splits, found.classes) == ([0, 5], ["train", "test"], ["c0", "c1"])

@@ -180,7 +180,7 @@ def test_nothing_that_belongs_together_is_ever_cut_apart(
     own_split = (2 * (rng.random(len(groups)) < 0.2)).astype(np.int8) if own else None
     plain = grouped(labels, groups, own_split, column)
     asked = Data(source="npz", limit_train=limit, class_half=half)
-    prepared = take_half(replace(plain, same=same), asked, seed)
+    prepared = take_half(replace(plain, hashes=same), asked, seed)
     try:
         parts = split(prepared, asked, seed)
     except InputError as error:
@@ -236,14 +236,14 @@ def test_classes_keep_their_shares_where_one_is_made_of_copies() -> None:
     """A rare class that was copied until it is as large as the other: 10 images, each 10 times."""
     labels = np.repeat([0, 1], 100)
     same = np.concatenate([np.arange(100), 100 + np.arange(100) // 10 * 10])
-    prepared = replace(prepared_of(labels), same=same)
+    prepared = replace(prepared_of(labels), hashes=same)
     for seed in range(20):
         parts = split(prepared, Data(), seed)
         assert [np.bincount(labels[parts[name]]).tolist() for name in ("test", "val")] == [[20, 20], [10, 10]]
 
 
 def test_one_image_cannot_be_split() -> None:
-    prepared = replace(prepared_of(np.arange(8) % 2), same=np.zeros(8, np.int64))
+    prepared = replace(prepared_of(np.arange(8) % 2), hashes=np.zeros(8, np.int64))
     with pytest.raises(InputError, match="8 examples left to cut a part from are copies of one image"):
         split(prepared, Data(), 0)
 

@@ -46,3 +46,15 @@ def test_of_another_set_of_the_same_name_nothing_can_be_told(tmp_path):
 def test_messy_images_are_those_that_they_were(tmp_path):
     messy = data.prepare(Data(messy=0.3, prepared_dir=str(tmp_path)), 0)
     assert overlap(messy, np.arange(5, 15), prepared(tmp_path), np.arange(10)) == 5
+
+
+def test_messy_images_at_other_places_are_those_that_they_were(tmp_path):
+    """What is made messy at one place looks otherwise than at another."""
+    digits = prepared(tmp_path)
+    for name, order in (("first", 1), ("second", -1)):
+        np.savez(tmp_path / f"{name}.npz", x=digits.images[::order], y=digits.labels[::order])
+    first, second = (
+        data.prepare(Data(source="npz", root=str(tmp_path / f"{name}.npz"), messy=0.5, prepared_dir=str(tmp_path)), 0)
+        for name in ("first", "second")
+    )
+    assert overlap(second, np.arange(10), first, np.arange(1790, 1797)) == 7

@@ -48,10 +48,10 @@ def test_it_is_made_once_and_then_reused(idx_folder: Callable[..., Path]) -> Non
     assert again.dir.name.startswith("idx-8-pad-")
     assert sorted(path.name for path in again.dir.iterdir()) == [
         "checked.json",
+        "hashes.npy",
         "images.npy",
         "labels.npy",
         "manifest.json",
-        "same.npy",
         "split.npy",
     ]
     assert [path.name for path in again.dir.parent.iterdir()] == [again.dir.name]
@@ -68,7 +68,7 @@ def test_a_changed_raw_file_size_or_policy_is_another_form(idx_folder: Callable[
     assert touched.digest == first.digest
 
 
-@pytest.mark.parametrize("name", ["images.npy", "labels.npy", "split.npy", "same.npy", "manifest.json"])
+@pytest.mark.parametrize("name", ["images.npy", "labels.npy", "split.npy", "hashes.npy", "manifest.json"])
 @pytest.mark.parametrize("damage", ["gone", "cut", "empty"])
 def test_a_damaged_form_is_made_again(idx_folder: Callable[..., Path], name: str, damage: str) -> None:
     folder = idx_folder()
@@ -109,7 +109,7 @@ def other_digest(path: Path) -> None:
         ("labels.npy", permuted),
         ("images.npy", permuted),
         ("split.npy", permuted),
-        ("same.npy", permuted),
+        ("hashes.npy", permuted),
         ("manifest.json", other_classes),
         ("manifest.json", other_digest),
     ],
