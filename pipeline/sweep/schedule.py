@@ -78,7 +78,7 @@ def run_sweep(multirun: Multirun) -> SweepResult:
     """
     factors, jobs = expand(multirun)
     _check(multirun, jobs)
-    engine_of(multirun.launcher).warm_up(jobs[0].settings.tracking.uri is not None)
+    engine_of(multirun.launcher).warm_up(jobs[0].settings.tracking)
     first = jobs[0].settings
     parent = Path(first.runs_dir) / first.experiment.name
     given = Path(first.dir) if first.dir else None

@@ -9,6 +9,7 @@ has the machine to itself.
 import contextlib
 import multiprocessing
 import os
+import sys
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import terminal
-from pipeline.config import Config
+from pipeline.config import Config, Tracking
 from pipeline.sweep import stop_file, worker
 from pipeline.sweep.stop_file import POLL_S
+from pipeline.tracking import connect
 
 END_S = 5.0  # for a worker without work to leave
 # What a run imports; and the command, whose module each worker reads again, in vain.
@@ -49,9 +51,13 @@ def count_cores() -> int:
     return int(cpu_count())
 
 
-def warm_up(tracked: bool) -> None:
+def warm_up(tracking: Tracking) -> None:
     """Start the server, which imports on its own while this process goes on."""
-    multiprocessing.set_forkserver_preload(PRELOADED + (MLFLOW if tracked else []))
+    if tracking.uri is not None:
+        connect.set_environment(tracking)
+    # On a Mac a process may not be forked after frameworks of the system were loaded, as torch does: workers import.
+    modules = PRELOADED + (MLFLOW if tracking.uri else []) if sys.platform == "linux" else []
+    multiprocessing.set_forkserver_preload(modules)
     forkserver.ensure_running()
 
 

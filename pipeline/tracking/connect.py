@@ -22,17 +22,22 @@ def set_up(tracking: Tracking) -> None:
     By the main thread, before another one uses it: torch, imported meanwhile by the main thread, and MLflow
     import some of the same packages, and two threads that wait for each other's get half of one.
     """
+    set_environment(tracking)
+    # The first connection otherwise prints a line per table migration.
+    for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # a line per retry, before our own message
+    import mlflow  # noqa: F401
+
+
+def set_environment(tracking: Tracking) -> None:
+    """What MLflow reads when it is imported, here or in a process that is started."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it would report use to MLflow's makers
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # the result document is alone there
     # A call that failed is made again with the next push. MLflow's own retries would sleep in between.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     # Half of the wait, so that a push that hangs when the run ends leaves time for one more call.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(max(1, int(tracking.wait_s / 2))))
-    # The first connection otherwise prints a line per table migration.
-    for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # a line per retry, before our own message
-    import mlflow  # noqa: F401
 
 
 def connect(tracking: Tracking) -> "MlflowClient":

@@ -104,13 +104,32 @@ def test_without_tracking_mlflow_is_not_even_imported(process, workdir, tmp_path
         "import atexit, sys\n"
         f"atexit.register(lambda: open({str(tmp_path / 'modules')!r}, 'w').write(' '.join(sys.modules)))\n"
     )
-    done = process("train", f"-m {LINE} tracking=none seed=0,1", PYTHONPATH=f"{tmp_path / 'site'}:{REPOSITORY}")
+    line = f"-m {LINE} tracking=none seed=0,1 hydra/launcher=basic"
+    done = process("train", line, PYTHONPATH=f"{tmp_path / 'site'}:{REPOSITORY}")
     assert done.code == 0
     modules = (tmp_path / "modules").read_text().split()
     assert "pytorch_lightning" in modules
     assert [name for name in modules if name.split(".")[0] == "mlflow"] == []
     assert "mlruns" not in left_in(workdir)
     assert not list(workdir.rglob("tracking.json"))
+
+
+@pytest.mark.slow
+def test_wherever_mlflow_is_imported_it_reports_to_nobody(process, workdir, tmp_path):
+    """It reads that when it is imported, in the sweep's process and before its workers are forked."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'mlflow':\n"
+        f"            with open({str(tmp_path / 'imports')!r}, 'a') as file:\n"
+        "                file.write(os.environ.get('MLFLOW_DISABLE_TELEMETRY', 'no') + '\\n')\n"
+        "sys.meta_path.insert(0, Finder())\n"
+    )
+    done = process("train", f"-m {LINE} seed=0,1", PYTHONPATH=f"{tmp_path / 'site'}:{REPOSITORY}")
+    assert done.code == 0, done.err
+    assert (tmp_path / "imports").read_text().split() == ["true", "true"]
 
 
 @pytest.mark.slow
