@@ -6,7 +6,6 @@ record = make_record(resolved, arm)       # what run.json says; nothing is open 
 """
 
 import dataclasses
-import functools
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from pipeline.records import Counts, DatasetRecord, RunRecord
 from pipeline.run.source import SourceRun, find_source, input_of, source_run
 from pipeline.transfer import Outline, Source
 
+Splits = dict[str, np.ndarray]  # which examples a run is trained, chosen and tested by
 MOST_SOURCES = 20  # one behind the other
 
 
@@ -58,6 +58,7 @@ class ResolvedRun:
 
     planned: PlannedRun
     prepared: data.Prepared
+    splits: Splits
     source: Source | None  # found with its weights, unless it is a source run, which may not be trained yet
     definite: Config  # the settings, with what was left open and decides bits settled
     key: Key
@@ -67,11 +68,6 @@ class ResolvedRun:
     def settings(self) -> Config:
         """As planned."""
         return self.planned.settings
-
-    @functools.cached_property
-    def splits(self) -> dict[str, np.ndarray]:
-        """Which of the set's examples it is trained, chosen and tested by."""
-        return data.split(self.prepared, self.settings.data, self.settings.seed)
 
     @property
     def doubts(self) -> list[str]:
@@ -110,8 +106,8 @@ def _outline(settings: Config, trained: SourceRun | None, advise: bool) -> Outli
     return transfer.outline(settings.architecture, settings.transfer, shape, classes, source)
 
 
-def resolve(planned: PlannedRun, prepared: data.Prepared) -> ResolvedRun:
-    """Read what the run begins with, and name the run.
+def resolve(planned: PlannedRun, prepared: data.Prepared, splits: Splits | None = None) -> ResolvedRun:
+    """Read what the run begins with, and name the run. `splits` are its data's, where they are known.
 
     Of transfer=auto the question counts, not the answer: it follows from the same source, data and code.
     """
@@ -125,16 +121,16 @@ def resolve(planned: PlannedRun, prepared: data.Prepared) -> ResolvedRun:
         begins = transfer.record(outline, source)
     definite = dataclasses.replace(config.settled(settings, outline.plan.macs), architecture=outline.section)
     key = keys.of(definite, prepared.digest, keys.code_digest(), transfer.deciding(begins))
-    seen = _seen(planned, prepared, source) if outline.loads else Seen()
-    return ResolvedRun(planned, prepared, source, definite, key, seen)
+    splits = splits or data.split(prepared, settings.data, settings.seed)
+    seen = _seen(planned, prepared, splits, source) if outline.loads else Seen()
+    return ResolvedRun(planned, prepared, splits, source, definite, key, seen)
 
 
-def _seen(planned: PlannedRun, prepared: data.Prepared, source: Source | None) -> Seen:
+def _seen(planned: PlannedRun, prepared: data.Prepared, splits: Splits, source: Source | None) -> Seen:
     settings, trained = planned.settings, planned.source_run
     if source is None or not source.is_run:
         return Seen()
     counts: dict[str, int] = {}
-    splits = data.split(prepared, settings.data, settings.seed)
     try:
         if trained:
             sets = [(data.prepare(trained.settings.data, settings.seed), trained.settings)]
@@ -188,7 +184,6 @@ def make_record(resolved: ResolvedRun, arm: str) -> RunRecord:
         begins["source"]["seen"] = resolved.seen.counts
     if resolved.seen.untold:
         begins["source"]["seen_untold"] = resolved.seen.untold
-    splits = data.split(prepared, settings.data, settings.seed)
     settings = dataclasses.replace(config.settled(settings, outline.plan.macs), architecture=outline.section)
     dataset = DatasetRecord(
         name=settings.data.name,
@@ -196,7 +191,7 @@ def make_record(resolved: ResolvedRun, arm: str) -> RunRecord:
         digest=prepared.digest,
         input_shape=prepared.input_shape,
         classes=list(prepared.classes),
-        counts=Counts(**{name: len(indices) for name, indices in splits.items()}),
+        counts=Counts(**{name: len(indices) for name, indices in resolved.splits.items()}),
         group=data.column_of(prepared, settings.data),
     )
     return RunRecord(

@@ -18,7 +18,7 @@ from pipeline.evidence import conclude as evidence
 from pipeline.evidence.document import Verdict
 from pipeline.records import JobRecord, SweepRecord, Word
 from pipeline.run.devices import check_devices, cores_of
-from pipeline.run.resolve import resolve
+from pipeline.run.resolve import Splits, resolve
 from pipeline.run.result import document
 from pipeline.run.start import prepare_data
 from pipeline.sweep import earlier, fairness, launchers, progress
@@ -87,8 +87,10 @@ def run_sweep(multirun: Multirun) -> SweepResult:
     with rundir.claimed(given, parent) as fresh, contextlib.ExitStack() as held:
         sources = [source.settings for source, _ in sources_of(jobs)]
         prepared = prepare_data([*(job.settings for job in jobs), *sources])
+        splits: dict[int, Splits] = {}  # by the set as it was opened, which jobs of one data section and seed share
         for job, one in zip(jobs, prepared, strict=False):
-            job.resolved = resolve(job.planned_run, one)
+            job.resolved = resolve(job.planned_run, one, splits.get(id(one)))
+            splits[id(one)] = job.resolved.splits
         path = choose_directory(first, factors, jobs, fresh, held)
         runs = _begin(path, factors, jobs)
         stopped = _train(multirun, path, runs)
@@ -117,6 +119,7 @@ def _begin(path: Path, factors: list[str], jobs: list[Job]) -> list[_Run]:
     keys = [earlier.key_there(directory, job) for directory, job in zip(dirs, jobs, strict=True)]
     warnings, accepted = fairness.warnings(factors, jobs), earlier.other_code(dirs)
     settings = config.to_dict(first)
+    sets = {id(one.prepared): one for job in jobs if (one := job.resolved)}
     record = SweepRecord(
         experiment=settings["experiment"],
         factors=factors,
@@ -126,7 +129,7 @@ def _begin(path: Path, factors: list[str], jobs: list[Job]) -> list[_Run]:
         ],
         warnings=[*warnings, *accepted],
         accepted=accepted,
-        doubts=data.apart([line for job in jobs if (one := job.resolved) for line in one.doubts]),
+        doubts=data.apart([line for one in sets.values() for line in one.doubts]),
         started=time.time(),
         command=sys.argv[1:],
         git_sha=environment.git_sha(),
