@@ -75,27 +75,24 @@ def publish(sweep: Path, found: "Verdict", out: Path) -> None:
     for name in ("verdict.json", "report.html"):
         shutil.copyfile(sweep / name, out / name)
     rundir.write_json(out / "metrics.json", evidence.headline(found))
+    tails = [factor.rpartition(".")[2] for factor in found.factors]
+    names = dict(zip(found.factors, tails if len(set(tails)) == len(tails) else found.factors, strict=True))
     fields = ("n", "mean", "sd", "difference", "low", "high", "verdict")
     levels = [
-        [factor, label(factor, level.level), *(getattr(level, k) for k in fields)]
+        [factor, f"{names[factor]}={level.level}", *(getattr(level, k) for k in fields)]
         for factor, entry in found.factors.items()
         for level in entry.levels
     ]
     write_csv(out / "levels.csv", [["factor", "level", *fields], *levels])
     # One column per level: validation accuracy by epoch, the mean over the level's runs.
     points: dict[str, dict[float, list[float]]] = {level[1]: {} for level in levels}
-    for run in evidence.collect(sweep):
+    for run in (one for one in evidence.collect(sweep) if one.status == "finished"):
         for factor, level in run.levels.items():
             for epoch, value in run.curves.get("val/acc", []):
-                points[label(factor, level)].setdefault(epoch, []).append(value)
+                points[f"{names[factor]}={level}"].setdefault(epoch, []).append(value)
     epochs = sorted({epoch for column in points.values() for epoch in column})
     means = [[mean(c[e]) if e in c else "" for c in points.values()] for e in epochs]
     write_csv(out / "curves.csv", [["epoch", *points], *([e, *row] for e, row in zip(epochs, means, strict=True))])
-
-
-def label(factor: str, level: Any) -> str:
-    """`kernel_size=3` for a level of architecture.kernel_size."""
-    return f"{factor.rpartition('.')[2]}={level}"
 
 
 def write_csv(path: Path, rows: list[list[Any]]) -> None:

@@ -76,6 +76,12 @@ def _aside_sentences(aside: list[dict[str, str]]) -> list[str]:
     ]
 
 
+def _messy_sentences(prepared: Prepared) -> list[str]:
+    if not prepared.manifest["messy"] or prepared.own_split is not None:
+        return []
+    return ["data.messy lays pieces of other images over each: in a set that the seed splits, also of those it tests"]
+
+
 def sentences(found: Findings) -> list[str]:
     """What a user should know of a set before trusting a result."""
     said = _aside_sentences(found.quarantined)
@@ -144,6 +150,7 @@ def doubts(prepared: Prepared, config: Data, splits: dict[str, np.ndarray]) -> l
     """What makes results on a set so split doubtful, a line each, with the set's name."""
     said = [
         *_aside_sentences(prepared.manifest["quarantined"]),
+        *_messy_sentences(prepared),
         *_dark_sentences(prepared.manifest["brightest"]),
         *leak_sentences(find_leaks(prepared, config, splits)),
     ]

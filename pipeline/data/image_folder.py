@@ -41,10 +41,17 @@ def read(config: Data, files: list[Path]) -> Raw:
     """The photos one by one. InputError where the folders show no classes."""
     root = required_root(config)
     relative = [os.path.relpath(path, root) for path in files]
-    tops = {path.split(os.sep)[0].lower() for path in relative if os.sep in path}
+    tops = {_top(path) for path in relative if os.sep in path}
     parts = {PART_NAMES[top] for top in tops if top in PART_NAMES}
     # A class may be called "test"; with a train folder beside it, or alone in a train folder, it is a split.
     has_parts = TRAIN in parts and (len(parts) > 1 or len(tops) == 1)
+
+    beside = sorted(top for top in tops if top not in PART_NAMES)
+    if parts == {TRAIN} and beside and all(path.count(os.sep) > 1 for path in relative if _top(path) in PART_NAMES):
+        raise InputError(
+            f"data.root={config.root}: has folders of classes in train/, and beside it {printable(beside[0])}/, which "
+            f"no split is called. Call it one of {', '.join(PART_NAMES)}, or move it away."
+        )
 
     examples: list[tuple[str, int, str, str]] = []  # path, part, class, folder within the class
     quarantined = []
@@ -82,3 +89,7 @@ def read(config: Data, files: list[Path]) -> Raw:
         paths=paths,
         quarantined=quarantined,
     )
+
+
+def _top(path: str) -> str:
+    return path.split(os.sep)[0].lower()

@@ -23,7 +23,7 @@ import numpy as np
 from pipeline import terminal
 from pipeline.data.config import Data
 from pipeline.data.photos import photos
-from pipeline.data.raw import BOX, PART_NAMES, TEST, TRAIN, Raw, own_parts, printable
+from pipeline.data.raw import BOX, Raw, looks_like_split, printable, split_by_names
 from pipeline.data.roots import required_root
 from pipeline.errors import InputError, nearest
 
@@ -139,25 +139,14 @@ def _within(root: Path, path: str) -> bool:
 def _mind_split(csv_file: Path, rows: list[dict[str, str]]) -> None:
     """Say where another column has the look of the set's own split, which is not used then."""
     for name in rows[0] if "split" not in rows[0] else ():
-        values = {row[name].lower() for row in rows if name != "row"}
-        if {PART_NAMES.get(value) for value in values} >= {TRAIN, TEST} and values <= PART_NAMES.keys():
+        if name != "row" and looks_like_split(row[name] for row in rows):
             terminal.say(f"mind: {csv_file}: {name} looks like a split; data.columns={{split: {name}}} keeps it")
 
 
 def _split(csv_file: Path, rows: list[dict[str, str]]) -> np.ndarray | None:
     if "split" not in rows[0]:
         return None
-    parts = []
-    for row in rows:
-        part = PART_NAMES.get(row["split"].lower())
-        if part is None:
-            raise InputError(
-                f"{csv_file}, row {row['row']}: split={row['split']}: must be one of train, val, test."
-                f"{nearest(row['split'], PART_NAMES)}"
-            )
-        parts.append(part)
-    assert TRAIN == 0
-    return own_parts(np.array(parts), str(csv_file))
+    return split_by_names((row["split"] for row in rows), lambda i: f"{csv_file}, row {rows[i]['row']}")
 
 
 def _boxes(csv_file: Path, rows: list[dict[str, str]]) -> np.ndarray | None:

@@ -5,9 +5,11 @@
 | x_train                     | uint8 [N, H, W] or [N, H, W, 1, 3 or 4]; also bool, and uint16, which is scaled   |
 | y_train                     | [N] or [N, 1]: whole numbers or names                                             |
 | x_test, y_test and so on    | if there: test, val, named as in raw.PART_NAMES                               |
-| x, y                        | instead of all these: a set without a split of its own                            |
+| x, y                        | instead of all these: a set without a split of its own,                           |
+| split                       | but for this one, if there: train, val or test for each                           |
 | classes                     | if there: the names of the whole numbers, in order                                |
-| NAME_train, NAME_test       | any other, [N] or [N, 1]: what data.group may name; unknown where a part lacks it  |
+| NAME, or NAME_train and so  | any other, [N] or [N, 1]: what data.group may name; unknown where a part lacks it |
+| on, one for each part       |                                                                                   |
 
 Pixels are read in pieces and never held as a whole. Nothing is unpickled.
 """
@@ -22,9 +24,10 @@ from typing import IO, Any
 
 import numpy as np
 
+from pipeline import terminal
 from pipeline.data.config import Data
 from pipeline.data.grouping import is_usual
-from pipeline.data.raw import PART_NAMES, TRAIN, Raw, own_parts
+from pipeline.data.raw import PART_NAMES, TRAIN, Raw, looks_like_split, own_parts, split_by_names
 from pipeline.errors import InputError
 
 BLOCK_BYTES = 8 << 20
@@ -69,17 +72,18 @@ def read(config: Data, files: list[Path]) -> Raw:
         with np.load(file, allow_pickle=False) as arrays:
             labels, classes = _labels(file, np.concatenate([arrays[f"y{s}"].reshape(-1) for s, _ in parts]), arrays)
             columns = _columns(file, arrays, headers, [s for s, _ in parts], counts)
+            codes = np.repeat([code for _, code in parts], counts)
+            own_split = own_parts(codes, str(file)) if len(parts) > 1 else _own_split(file, columns)
     except BROKEN as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{file}: is not a sound .npz file ({error}).") from error
-    codes = np.repeat([code for _, code in parts], counts)
     return Raw(
         blocks=_blocks(file, [f"x{suffix}" for suffix, _ in parts]),
         channels=3 if shapes[0][2] >= 3 else 1,
         labels=labels,
         classes=classes,
-        own_split=own_parts(codes, str(file)),
+        own_split=own_split,
         columns=columns,
     )
 
@@ -144,9 +148,16 @@ def _columns(
 ) -> dict[str, list[str]]:
     """What else is known of every example."""
     names = {re.sub(f"{re.escape(suffix)}$", "", key) for suffix in suffixes for key in headers if key.endswith(suffix)}
+    whole = {key for key in headers if not key.endswith(tuple(suffixes))}
     columns = {}
-    for name in sorted(names - {"x", "y", "", "classes"}):
+    for name in sorted((names | whole) - {"x", "y", "", "classes"}):
         keys = {f"{name}{suffix}": n for suffix, n in zip(suffixes, counts, strict=True)}
+        if name in whole - names:  # of all parts in one, whose order only one part leaves no doubt of
+            keys = {name: sum(counts)}
+            if len(suffixes) > 1:
+                if is_usual(name):
+                    raise InputError(f"{file}: {name} has to come in parts as x does: {name}{suffixes[0]} and so on.")
+                continue
         wrong = [key for key, n in keys.items() if key in headers and headers[key][0] not in ((n,), (n, 1))]
         if wrong and is_usual(name):
             key = wrong[0]
@@ -158,6 +169,16 @@ def _columns(
                 for text in (map(_text, arrays[key].reshape(-1).tolist()) if key in headers else [""] * n)
             ]
     return columns
+
+
+def _own_split(file: Path, columns: dict[str, list[str]]) -> np.ndarray | None:
+    """Of a set that does not come in parts; one of its columns may say it."""
+    if name := next((name for name in columns if name.lower() == "split"), None):
+        return split_by_names(columns.pop(name), lambda i: f"{file}, {name}[{i}]")
+    for name, values in columns.items():
+        if looks_like_split(values):
+            terminal.say(f"mind: {file}: {name} looks like a split; called split it is kept")
+    return None
 
 
 def _text(value: object) -> str:

@@ -1,12 +1,12 @@
 """What a format's module gives of a set: labels and parts by example, and a stream of pixels; see reading.py."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, nearest
 
 BOX = ("xmin", "ymin", "xmax", "ymax")
 
@@ -69,6 +69,28 @@ def own_parts(parts: np.ndarray, where: str) -> np.ndarray | None:
     if TEST not in present:
         parts = np.where(parts == VAL, TEST, parts)
     return parts.astype(np.int8)
+
+
+def split_by_names(names: Iterable[str], where: Callable[[int], str]) -> np.ndarray | None:
+    """The set's own split from the name of each example's part; `where` says where the i-th one stands.
+
+    InputError for a name that is none of a part.
+    """
+    parts = []
+    for i, name in enumerate(names):
+        part = PART_NAMES.get(name.strip().lower())
+        if part is None:
+            raise InputError(
+                f"{where(i)}: split={name}: must be one of train, val, test.{nearest(name.lower(), PART_NAMES)}"
+            )
+        parts.append(part)
+    return own_parts(np.array(parts), where(0).partition(",")[0])
+
+
+def looks_like_split(values: Iterable[str]) -> bool:
+    """Whether a column, which nobody called so, names parts of a set: train and another; some may be empty."""
+    names = {value.strip().lower() for value in values} - {""}
+    return names <= PART_NAMES.keys() and len(parts := {PART_NAMES[name] for name in names}) > 1 and TRAIN in parts
 
 
 def printable(path: str) -> str:

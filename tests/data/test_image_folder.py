@@ -56,6 +56,14 @@ def test_a_split_or_a_class_that_is_a_link_is_not_left_out_without_a_word(tmp_pa
         prepare(settings(root), seed=0)
 
 
+def test_a_split_of_another_name_beside_train_is_no_class(tmp_path: Path) -> None:
+    root = make(tmp_path / "photos", *parts("train"), "holdout/ants/1.png")
+    with pytest.raises(InputError, match="beside it holdout/, which no split is called"):
+        prepare(settings(root), seed=0)
+    root = make(tmp_path / "vehicles", *[f"{name}/{i}.png" for name in ("train", "bus") for i in range(4)])
+    assert prepare(settings(root), seed=0).classes == ["bus", "train"]
+
+
 def test_training_says_what_was_put_aside(tmp_path: Path, command) -> None:  # type: ignore[no-untyped-def]
     root = make(tmp_path / "photos", *parts("train", "test"))
     (root / "test/bees/0.png").write_bytes(b"junk")

@@ -9,6 +9,7 @@ from running import Done, refused
 from test_image_folder import make
 
 from pipeline.data import Data, prepare, split
+from pipeline.data.raw import looks_like_split
 from pipeline.errors import InputError
 
 
@@ -121,6 +122,20 @@ def test_a_capital_is_no_other_name_and_a_split_by_another_name_is_told(root: Pa
     assert "subset looks like a split; data.columns={split: subset} keeps it" in " ".join(
         capsys.readouterr().err.split()
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "is_split"),
+    [
+        (["train", "val"], True),
+        (["Training", "test", ""], True),
+        (["train"], False),
+        (["val", "test"], False),
+        (["train", "test", "cat"], False),
+    ],
+)
+def test_what_looks_like_a_split(values: list[str], is_split: bool) -> None:
+    assert looks_like_split(values) == is_split
 
 
 def test_columns_by_a_wrong_name(process: Callable[..., Done], root: Path) -> None:

@@ -34,6 +34,28 @@ def test_patients_are_known_in_any_shape_that_says_them(tmp_path: Path) -> None:
         assert own[0].isdisjoint(own[1])
 
 
+def test_an_array_without_the_part_is_of_the_only_one(tmp_path: Path) -> None:
+    x, y = np.random.default_rng(0).integers(0, 256, (100, 4, 4), np.uint8), np.arange(100) % 2
+    config = settings(saved(tmp_path, x_train=x, y_train=y, patient=np.repeat(np.arange(20), 5)))
+    assert column_of(prepare(config, 0), config) == "patient"
+    file = saved(tmp_path, x_train=x, y_train=y, x_test=x[:9], y_test=y[:9], patient=np.arange(109))
+    with pytest.raises(InputError, match="patient has to come in parts as x does: patient_train"):
+        prepare(settings(file), 0)
+
+
+def test_a_split_of_its_own_beside_the_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    x, y = np.random.default_rng(0).integers(0, 256, (100, 4, 4), np.uint8), np.arange(100) % 2
+    parts = np.where(np.arange(100) % 5 == 4, "Test", "train").astype("<U10")
+    prepared = prepare(settings(saved(tmp_path, x=x, y=y, split=parts)), 0)
+    assert prepared.own_split is not None
+    assert np.flatnonzero(prepared.own_split).tolist() == list(range(4, 100, 5))
+    prepare(settings(saved(tmp_path, x=x, y=y, subset=parts)), 0)
+    assert "subset looks like a split; called split it is kept" in " ".join(capsys.readouterr().err.split())
+    parts[7] = "held out"
+    with pytest.raises(InputError, match=r"split\[7\]: split=held out: must be one of train, val, test"):
+        prepare(settings(saved(tmp_path, x=x, y=y, split=parts)), 0)
+
+
 def test_patients_of_another_number_are_refused(tmp_path: Path) -> None:
     file = saved(tmp_path, x=IMAGES, y=LABELS, patient_id=np.arange(9))
     with pytest.raises(InputError, match=r"patient_id has the shape \(9,\); 10 images need \(10,\)"):

@@ -7,6 +7,7 @@ import signal
 import pytest
 from running import TINY, refused
 
+from pipeline import rundir
 from pipeline.training import guard
 
 # ---- sweeps
@@ -104,3 +105,21 @@ def test_what_finished_is_not_begun_anew_in_its_place(sweep, command, workdir):
     line = f"{sweep}{TINY} seed=0 dir=here"
     assert command("train", line).code == 0
     refused(command("train", f"{line} resume=false"), "dir=here: holds a", "resume=false begins anew")
+
+
+def test_factors_of_one_last_name_have_curves_of_their_own(command, workdir):
+    line = (
+        f"-m {TINY} data.limit_train=64,128 optimizer.lr=0.01 data@transfer.pretrain=photo_patches transfer=fine_tune"
+    )
+    more = "transfer.pretrain.limit_train=64,128 transfer.pretrain.size=8 seed=0 dir=sweep"
+    assert command("train", f"{line} {more}").code == 0
+    assert command("compare", "sweep=sweep out=out").code == 0
+    header, row = (line.split(",") for line in (workdir / "out/curves.csv").read_text().splitlines()[:2])
+    wanted = [f"{factor}={n}" for factor in ("data.limit_train", "transfer.pretrain.limit_train") for n in (64, 128)]
+    assert sorted(header[1:]) == sorted(wanted)
+    shown = dict(zip(header, map(float, row), strict=True))
+    for name in wanted:
+        factor, n = name.split("=")
+        rows = [r for r in rundir.read_sweep(workdir / "sweep").jobs if r.levels[factor] == int(n)]
+        first = [next(iter(rundir.metric_rows(workdir / "sweep" / one.dir))).metrics["val/acc"] for one in rows]
+        assert shown[name] == pytest.approx(sum(first) / 2)
