@@ -174,8 +174,13 @@ _said: set[str] = set()
 
 def apart(said: list[str]) -> list[str]:
     """Each sentence once, also where it differs from another by numbers only: those of another seed."""
-    return list({_kind(sentence): sentence for sentence in reversed(said)}.values())[::-1]
+    first: dict[str, str] = {}
+    for sentence in said:
+        first.setdefault(_kind(sentence), sentence)
+    return list(first.values())
 
 
 def _kind(sentence: str) -> str:
-    return re.sub(r"\d+", "#", sentence)
+    """Without its numbers, but for those of the set's name."""
+    name, colon, rest = sentence.partition(": ")
+    return f"{name}{colon}{re.sub(r'[0-9]+', '#', rest)}"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import data, rundir
+from pipeline.config import card_of_run
 from pipeline.config.tracking import Tracking
 from pipeline.names import shortened
 from pipeline.tracking import unsent
@@ -273,15 +274,26 @@ def _send_rows(delivery: Delivery) -> int:
     return len(rows)
 
 
+def _is_own_card(path: Path, file: Path) -> bool:
+    """Whether `file` is the card of the data of the run at `path`, or of a run of the sweep there."""
+    if not data.is_card(file):
+        return False
+    runs = [path] if (path / "run.json").exists() else sorted(one.parent for one in path.glob("*/run.json"))
+    return any((card := card_of_run(run)) and card.resolve() == file.resolve() for run in runs)
+
+
 def _send_file(delivery: Delivery, file: File) -> int:
     """Attach a file, unless it is there as it is now; how many were sent.
 
-    Nothing but what lies in the directory itself, and a prepared set's card: a directory may be somebody else's, and
+    Nothing but what lies in the directory itself, and the card of its data: a directory may be somebody else's, and
     its tracking.json or a link in it could name any file of whoever sends it.
     """
     path, files = delivery.path, delivery.state.files
-    if not file.path.resolve().is_relative_to(path.resolve()) and not data.is_card(file.path):
+    if not file.path.resolve().is_relative_to(path.resolve()) and not _is_own_card(path, file.path):
         log.warning("tracking: %s is not sent: it lies outside %s", file.path, path)
+        return 0
+    if not file.path.is_file():  # MLflow would send all that lies in a folder, and what links in it lead to
+        log.warning("tracking: %s is not sent: it is no file", file.path)
         return 0
     name = str(file.path.relative_to(path)) if file.path.is_relative_to(path) else file.path.name
     stamp = file.path.stat().st_mtime_ns

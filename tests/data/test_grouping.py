@@ -14,7 +14,7 @@ from PIL import Image
 from running import TINY, Done, call
 from test_data_split import prepared_of
 
-from pipeline.data import Data, Prepared, column_of, describe, prepare, split
+from pipeline.data import Data, Prepared, apart, column_of, describe, prepare, split
 from pipeline.data.grouping import is_divided, is_usual, join
 from pipeline.data.halves import take_half
 from pipeline.data.leaks import find_leaks
@@ -298,3 +298,8 @@ def test_a_column_known_by_its_name_is_kept_whole_and_told(workdir: Path, comman
     asked = [json.loads((workdir / name / "run.json").read_text()) for name in "ab"]
     assert [run["dataset"]["group"] for run in asked] == ["patient_id", None]
     assert asked[0]["key"] != asked[1]["key"]
+
+
+def test_sets_whose_names_differ_by_a_number_are_told_apart() -> None:
+    said = ["v1: 2 images in two splits", "v2: 60 images in two splits", "v1: 3 images in two splits"]
+    assert apart(said) == [said[0], said[1]]

@@ -49,6 +49,36 @@ def test_only_what_lies_in_a_directory_is_sent(run, client, command, tmp_path, c
     assert not [name for name in files if name.startswith("card")]
 
 
+def test_no_folder_is_sent_in_the_place_of_a_file(run, client, command, tmp_path, caplog):
+    """Whatever lies in it, and wherever links in it lead."""
+    (tmp_path / "secret").write_text("secret")
+    (run / "curves.png").unlink()
+    (run / "curves.png").mkdir()
+    (run / "curves.png" / "notes.txt").symlink_to(tmp_path / "secret")
+    assert command("sync", f"runs_dir={run}").code == 0
+    assert "curves.png is not sent: it is no file" in caplog.text
+    (made,) = all_of(client, run)
+    assert client.list_artifacts(made.info.run_id, "curves.png") == []
+
+
+def test_a_sweep_sends_no_folder_and_no_card_of_other_data(sweep, where, client, command, tmp_path, caplog):
+    """Which its tracking.json, that of somebody else, may name."""
+    from pipeline import data
+
+    (tmp_path / "secret").write_text("secret")
+    (sweep / "extra").mkdir()
+    (sweep / "extra/notes.txt").symlink_to(tmp_path / "secret")
+    settings = data.Data(source="photo_patches", name="photo_patches", prepared_dir=str(tmp_path / "theirs"))
+    prepared = data.prepare(settings, 0)
+    card = data.card_of(str(prepared.dir), prepared.digest, settings, 0)
+    TrackingState(vars(where), attached=Findings(["extra", str(card), "sweep.json"], {})).save(sweep)
+    assert command("sync", f"runs_dir={sweep}").code == 0
+    assert "extra is not sent: it is no file" in caplog.text
+    assert "is not sent: it lies outside" in caplog.text
+    (made,) = (one for one in all_of(client, sweep) if one.info.run_name == "sweep")
+    assert [file.path for file in client.list_artifacts(made.info.run_id)] == ["sweep.json"]
+
+
 def test_the_card_of_a_prepared_set_is_sent_and_no_link_in_its_place(run, place, client, command, tmp_path):
     asked = rundir.read_json(run / "run.json")
     prepared = tmp_path / "prepared"
