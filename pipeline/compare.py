@@ -21,6 +21,7 @@ from omegaconf import DictConfig
 
 from pipeline import cli, config, rundir, terminal
 from pipeline.errors import InputError, one_of
+from pipeline.names import short_names
 
 if TYPE_CHECKING:
     from pipeline.evidence.document import Verdict
@@ -75,8 +76,7 @@ def publish(sweep: Path, found: "Verdict", out: Path) -> None:
     for name in ("verdict.json", "report.html"):
         shutil.copyfile(sweep / name, out / name)
     rundir.write_json(out / "metrics.json", evidence.headline(found))
-    tails = [factor.rpartition(".")[2] for factor in found.factors]
-    names = dict(zip(found.factors, tails if len(set(tails)) == len(tails) else found.factors, strict=True))
+    names = dict(zip(found.factors, short_names(list(found.factors)), strict=True))
     fields = ("n", "mean", "sd", "difference", "low", "high", "verdict")
     levels = [
         [factor, f"{names[factor]}={level.level}", *(getattr(level, k) for k in fields)]

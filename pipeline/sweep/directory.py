@@ -49,12 +49,12 @@ def _question(experiment: Any) -> str:
 
 def _what_changed(path: Path, settings: Config, jobs: list[Job]) -> str:
     """Why the sweep at `path` is another, where it asked for the same but for the question, data, source or code."""
-    was_asked, asked = rundir.read_sweep(path).experiment, config.to_dict(settings)["experiment"]
+    before, asked = rundir.read_sweep(path), config.to_dict(settings)["experiment"]
     for name in asked:
-        if _question(asked[name]) != _question(was_asked.get(name)):
-            return f": its experiment.{name} is {was_asked.get(name)}"
+        if _question(asked[name]) != _question(before.experiment.get(name)):
+            return f": its experiment.{name} is {before.experiment.get(name)}"
     known = {earlier.cell(job_): job_ for job_ in jobs}
-    for was in rundir.read_sweep(path).jobs:
+    for was in before.jobs:
         job_ = known.get(earlier.cell(was))
         with contextlib.suppress(rundir.DamagedError):
             if job_ and (why := earlier.reason(rundir.read_run(path / was.dir), job_, same_command=True)):

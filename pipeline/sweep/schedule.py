@@ -17,7 +17,7 @@ from pipeline.errors import InputError, machine_said, of_machine
 from pipeline.evidence import conclude as evidence
 from pipeline.evidence.document import Verdict
 from pipeline.records import JobRecord, SweepRecord, Word
-from pipeline.run.devices import check_devices, cores_of
+from pipeline.run.devices import check_devices
 from pipeline.run.resolve import Splits, resolve
 from pipeline.run.result import document
 from pipeline.run.start import prepare_data
@@ -25,7 +25,7 @@ from pipeline.sweep import earlier, fairness, launchers, progress
 from pipeline.sweep.design import Job, Multirun, arms, check_sources, expand, sources_of
 from pipeline.sweep.directory import choose_directory, run_directories, state_before
 from pipeline.sweep.engines import engine_of
-from pipeline.sweep.workers import Task, count_cores
+from pipeline.sweep.workers import Task
 from pipeline.tracking import live
 from pipeline.tracking.state import read_run_id
 
@@ -192,7 +192,7 @@ def _task(job: Job, directory: Path, sweep: Path) -> Task:
     return Task(
         dataclasses.replace(job.asked, dir=str(directory), trainer=trainer),
         [*job.overrides, f"trainer.precision={definite.precision}", *places],
-        cores_of(definite, count_cores()),
+        definite,
     )
 
 

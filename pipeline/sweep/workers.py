@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import terminal
-from pipeline.config import Config, Tracking
+from pipeline.config import Config, Tracking, Trainer
+from pipeline.run.devices import cores_of
 from pipeline.sweep import stop_file, worker
 from pipeline.sweep.stop_file import POLL_S
 from pipeline.tracking import connect
@@ -35,7 +36,7 @@ class Task:
 
     settings: Config
     line: list[str]  # the same as overrides, for Hydra's launchers
-    cores: int  # that it keeps busy
+    trainer: Trainer  # as settled
 
     @property
     def dir(self) -> Path:
@@ -72,7 +73,7 @@ def share_out(tasks: Sequence[Task], sweep: Path, cores: int) -> None:
         while waiting or pool.busy:
             if (sweep / "stop").exists():
                 waiting.clear()
-            while waiting and (taken := min(waiting[0].cores, cores)) <= cores - pool.taken:
+            while waiting and (taken := min(cores_of(waiting[0].trainer, cores), cores)) <= cores - pool.taken:
                 pool.give(waiting.popleft(), sweep, taken)
             pool.wait()
 

@@ -27,7 +27,6 @@ class Source:
     classes: int | None = None
     depth: int | None = None
     key: str | None = None  # of the run, where it is trained for the one that starts from it
-
     run_key: str | None = None  # of any run, whose checkpoint names it
 
     @property
