@@ -1,12 +1,15 @@
 """What `-m` makes of a command line: its factors, its arms, its directories."""
 
+import os
 import re
+import signal
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from running import TINY, call, hydra_reset, left_in, refused
+from running import TINY, begin, call, hydra_reset, left_in, refused, strict_json
 
 from pipeline import cli, config, names, rundir
 from pipeline.sweep import schedule
@@ -256,14 +259,18 @@ def test_arms_are_named_by_the_last_part_of_their_keys():
 
 @pytest.mark.slow
 def test_two_sweeps_at_once_keep_apart(workdir):
-    from concurrent.futures import ThreadPoolExecutor
-
-    # Long enough for the second to begin before the first has ended: then it would find it finished.
-    line = f"-m {TINY} trainer.max_epochs=100 tracking=local seed=0,1 output=json"
-    with ThreadPoolExecutor(2) as pool:
-        both = list(pool.map(lambda _: call(workdir, "train", line), range(2)))
-    assert [done.code for done in both] == [0, 0], [done.err for done in both]
-    documents = [done.document for done in both]
+    line = f"-m {TINY} trainer.max_epochs=100 seed=0,1 output=json"
+    first = begin(workdir, line)
+    while first.poll() is None and not any(workdir.glob("runs/*/*/*/checkpoints/last.ckpt")):
+        time.sleep(0.05)
+    os.killpg(first.pid, signal.SIGSTOP)  # or it might end before the second begins, which would find it finished
+    try:
+        second = call(workdir, "train", line)
+    finally:
+        os.killpg(first.pid, signal.SIGCONT)
+    out, err = first.communicate(timeout=200)
+    assert (first.returncode, second.code) == (0, 0), (err, second.err)
+    documents = [strict_json(out), second.document]
     assert documents[0]["sweep"] != documents[1]["sweep"]
     assert [run["metrics"] for run in documents[0]["runs"]] == [run["metrics"] for run in documents[1]["runs"]]
 
