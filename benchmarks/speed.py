@@ -3,13 +3,15 @@
     make bench            or: python -m benchmarks.speed [REPEATS] [FOLDER]
 
 Each command runs in a process of its own, and what is compared alternates, since the machine's speed drifts. Prints a
-table of medians with their range; with FOLDER speed.json and speed.md are written there. Half an hour with 5 repeats.
+table of medians with their range; with FOLDER speed.json and speed.md are written there. 40 minutes with 5 repeats.
 
 | what        | how                                                                                                  |
 |-------------|------------------------------------------------------------------------------------------------------|
 | cnn         | one epoch of the notes' CNN on 20,000 + 10,000 grey images, made on the spot: images/s with validation |
 |             | and checkpoints, from the first batch to the end of the epoch, and of training alone; peak memory    |
 | demo        | `make demo` in a new folder, to the verdict; its runs' own loops by hand, on one core                 |
+| stack       | eight seeds of a CNN of 8 and 16 filters on the embedded digits, 20 epochs, in one process:          |
+|             | seconds of all runs with `trainer.stack` to those without, imports aside                              |
 | mlp         | a sweep of two MLPs on the same images, 2 epochs, to the verdict                                      |
 """
 
@@ -33,6 +35,7 @@ from pipeline.environment import describe
 
 HERE = Path(__file__).resolve().parents[1]
 SIZES = (28, 32)
+STACK_SIZES = (8, 16)
 Numbers = dict[str, float]
 
 
@@ -108,11 +111,13 @@ def demo(work: Path, seed: int) -> Numbers:
         document, wall, _ = run(folder, "pipeline.train", "-m", "experiment=demo", "output=json")
         bare, _, _ = run(folder, "benchmarks.bare", document["sweep"])
         runs = [json.loads((folder / one["run"] / "status.json").read_text()) for one in document["runs"]]
+        sweep = folder / document["sweep"]
+        stacks = [job.get("stack") for job in json.loads((sweep / "sweep.json").read_text())["jobs"]]
         fixed = [
-            status["seconds"] - epochs_of(folder / one["run"])["seconds"]
-            for status, one in zip(runs, document["runs"], strict=True)
+            status["seconds"] - epochs_of(folder / one["run"])["seconds"] / (stacks.count(stack) if stack else 1)
+            for status, one, stack in zip(runs, document["runs"], stacks, strict=True)
         ]
-        began = json.loads((folder / document["sweep"] / "status.json").read_text())["started"]
+        began = json.loads((sweep / "status.json").read_text())["started"]
         ended = max(status["ended"] for status in runs)
     cores = len(os.sched_getaffinity(0))
     return {
@@ -122,6 +127,18 @@ def demo(work: Path, seed: int) -> Numbers:
         "runs to bare loops over the cores": (ended - began) * cores / bare["seconds"],
         "a run's fixed cost, seconds": statistics.median(fixed),
     }
+
+
+def stack(work: Path, size: int, seed: int) -> Numbers:
+    """Eight seeds one after the other, and at once."""
+    line = [f"data.size={size}", "architecture.filters=[8,16]", "trainer.max_epochs=20", "trainer.threads=1"]
+    line += ["tracking=none", "hydra/launcher=basic", "output=json", f"seed=range({8 * seed},{8 * seed + 8})"]
+    seconds = {}
+    for members in ("off", "2", "4", "8"):
+        document, _, _ = run(work, "pipeline.train", "-m", *line, f"trainer.stack={members}")
+        seconds[members] = sum(one["seconds"] for one in document["runs"])
+    alone = seconds.pop("off")
+    return {"alone, seconds": alone, **{f"of that, {n} at once": value / alone for n, value in seconds.items()}}
 
 
 def mlp(work: Path, seed: int) -> Numbers:
@@ -144,6 +161,8 @@ def main() -> None:
                 found.setdefault(f"cnn, {size} pixels", []).append(cnn(work, size, seed))
             found.setdefault("demo", []).append(demo(work, seed))
             found.setdefault("two MLPs", []).append(mlp(work, seed))
+            for size in STACK_SIZES:
+                found.setdefault(f"eight seeds, {size} pixels", []).append(stack(work, size, seed))
             print(f"{seed + 1} of {repeats}", file=sys.stderr, flush=True)
     text = table(found)
     print(text)

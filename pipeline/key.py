@@ -11,7 +11,7 @@ import ast
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,11 @@ def aside(default: Any) -> Any:
     return field(default=default, metadata=free)
 
 
+def deciding_by(default: Any, what: Callable[[Any], Any]) -> Any:
+    """A dataclass field of whose value only `what` it says decides."""
+    return field(default=default, metadata={"decides_by": what})
+
+
 @dataclass(frozen=True)
 class Key:
     """The parts, each a SHA-256; two runs whose keys are equal have the same numbers."""
@@ -104,7 +109,9 @@ def deciding(config: Any) -> Any:
     """`config` as plain data, without the options that decide nothing."""
     if is_dataclass(config) and not isinstance(config, type):
         kept = [one for one in fields(config) if one.metadata.get("decides", True)]
-        return {one.name: deciding(getattr(config, one.name)) for one in kept}
+        found = {one.name: deciding(getattr(config, one.name)) for one in kept}
+        by = {one.name: one.metadata["decides_by"] for one in kept if "decides_by" in one.metadata}
+        return found | {name: what(found[name]) for name, what in by.items()}
     if isinstance(config, Mapping):
         return {str(name): deciding(value) for name, value in config.items()}
     if isinstance(config, list | tuple):

@@ -135,6 +135,7 @@ class JobRecord:
     key: str
     overrides: list[str] = field(default_factory=list)
     work: str = ""  # its key without the code
+    stack: str = ""  # the directory of the first of those that train at once with it
 
 
 @dataclass(frozen=True)

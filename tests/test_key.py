@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import textwrap
+from types import SimpleNamespace
 
 import pytest
 from a_run import a_run
@@ -120,7 +121,7 @@ def test_threads_follow_from_configuration_and_network_alone(macs, given, device
 def test_the_threads_that_were_asked_for_and_those_that_follow_are_one_run():
     def of(threads, macs):
         asked = dataclasses.replace(settings(), trainer=Trainer(threads=threads))
-        return digest(config.settled(asked, macs))
+        return digest(config.settled(asked, SimpleNamespace(macs=macs, layers=[])))
 
     assert of(None, 1000) == of(1, 1000) != of(2, 1000)
     assert of(None, 10**9) == of(2, 10**9)

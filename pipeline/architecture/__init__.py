@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.architecture.config import SCHEMAS, Cnn, Mlp, Section, Timm, section
 from pipeline.architecture.guidelines import advice
+from pipeline.architecture.kinds import kind_of
 from pipeline.architecture.planning import Spec, plan
 from pipeline.architecture.plans import Layer, Plan
 
@@ -30,7 +31,13 @@ __all__ = [
     "build",
     "plan",
     "section",
+    "stackable",
 ]
+
+
+def stackable(planned: Plan) -> bool:
+    """Whether networks of this plan can be computed side by side, see stacked.py: a timm model's layers cannot."""
+    return all(kind_of(layer.type) for layer in planned.layers)
 
 
 def build(spec: Spec, input_shape: Sequence[int], classes: int | None) -> "nn.Module":

@@ -208,17 +208,31 @@ def card_of_run(run: Path) -> Path | None:
         return None
 
 
-def settled(settings: Config, macs: int) -> Config:
-    """With what is left open and decides bits made definite, for a network of `macs` for one input.
+def settled(settings: Config, plan: architecture.Plan) -> Config:
+    """With what is left open and decides bits made definite, for a network.
 
-    Threads follow from the network; `precision=auto` from this machine, and is the same then for all runs of a sweep.
+    Threads and stacks follow from the network; `precision=auto` from this machine, and is the same then for all runs
+    of a sweep. Raises InputError where seeds are to be stacked of what cannot be.
     """
     trainer = settings.trainer
-    threads = trainer.cpu_threads(macs * settings.data.batch_size // trainer.processes)
+    work = plan.macs * settings.data.batch_size // trainer.processes
+    stack = trainer.stacked(work, _stack_obstacle(settings, plan))
+    threads = trainer.cpu_threads(work) if stack == "off" else 1
     precision = trainer.precision
     if precision == "auto":
         precision = "bf16-mixed" if environment.native_bf16(trainer.accelerator) else "32-true"
-    return dataclasses.replace(settings, trainer=dataclasses.replace(trainer, threads=threads, precision=precision))
+    definite = dataclasses.replace(trainer, threads=threads, precision=precision, stack=stack)
+    return dataclasses.replace(settings, trainer=definite)
+
+
+def _stack_obstacle(settings: Config, plan: architecture.Plan) -> str | None:
+    if settings.transfer.strategy != "none":
+        return f"is for runs that start from nothing, not for transfer={settings.transfer.strategy}"
+    if settings.data.num_workers:
+        return f"loads its own batches, without data.num_workers={settings.data.num_workers}"
+    if not architecture.stackable(plan):
+        return f"is for networks of our own layers, not architecture={settings.architecture.type}"
+    return settings.trainer.stack_obstacle
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -17,7 +17,7 @@ from pipeline.data.overlap import overlap
 from pipeline.data.prepared import Prepared
 from pipeline.data.preparing import prepare
 from pipeline.data.reading import declared
-from pipeline.data.soundness import trust_command
+from pipeline.data.soundness import states, trust_command, unchanged
 from pipeline.data.splitting import split
 
 __all__ = [
@@ -37,5 +37,7 @@ __all__ = [
     "prepare",
     "sentences",
     "split",
+    "states",
     "trust_command",
+    "unchanged",
 ]

@@ -8,6 +8,9 @@ file is, is told by its content and not by its name. Links to folders are not fo
 """
 
 import os
+import re
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +20,9 @@ from pipeline.data.photos import photos
 from pipeline.data.raw import PART_NAMES, TRAIN, Raw, own_parts, printable
 from pipeline.data.roots import required_root
 from pipeline.errors import InputError
+
+# As in train_images, training_set, Test-2, valid: words, however they are joined.
+NAMED_LIKE_SPLIT = re.compile(r"(?<![a-z])(train|training|val|valid|validation|dev|test|testing)(?![a-z])", re.I)
 
 LAYOUT = "Photos belong in a folder for each class, ROOT/ants/1.jpg, or below that of a split, ROOT/train/ants/1.jpg"
 
@@ -46,11 +52,11 @@ def read(config: Data, files: list[Path]) -> Raw:
     # A class may be called "test"; with a train folder beside it, or alone in a train folder, it is a split.
     has_parts = TRAIN in parts and (len(parts) > 1 or len(tops) == 1)
 
-    beside = sorted(top for top in tops if top not in PART_NAMES)
-    if parts == {TRAIN} and beside and all(path.count(os.sep) > 1 for path in relative if _top(path) in PART_NAMES):
+    if not has_parts and (strange := _looks_like_splits(relative)):
         raise InputError(
-            f"data.root={config.root}: has folders of classes in train/, and beside it {printable(beside[0])}/, which "
-            f"no split is called. Call it one of {', '.join(PART_NAMES)}, or move it away."
+            f"data.root={config.root}: has folders of classes in {printable(strange[0])}/, and beside it "
+            f"{printable(strange[1])}/, which no split is called. Call each one of {', '.join(PART_NAMES)}, or move it "
+            "away."
         )
 
     examples: list[tuple[str, int, str, str]] = []  # path, part, class, folder within the class
@@ -93,3 +99,19 @@ def read(config: Data, files: list[Path]) -> Raw:
 
 def _top(path: str) -> str:
     return path.split(os.sep)[0].lower()
+
+
+def _looks_like_splits(paths: Iterable[str]) -> tuple[str, str] | None:
+    """A folder that is called like a split, and one beside it: the classes lie below both, and not in them."""
+    below: dict[str, Counter[str]] = {}  # top: by folder in it, how many files; "": in no folder
+    for top, *rest in (path.split(os.sep) for path in paths if os.sep in path):
+        below.setdefault(top, Counter())[rest[0] if len(rest) > 1 else ""] += 1
+    nested = {top: found for top, found in below.items() if found.total() > 2 * found[""]}  # but for stray files
+    for top, found in nested.items():
+        if not NAMED_LIKE_SPLIT.search(top):
+            continue
+        for other, theirs in nested.items():
+            shared = (found.keys() & theirs.keys()) - {""}
+            if other != top and (len(shared) > 1 or (shared and _top(top) in PART_NAMES)):
+                return top, other
+    return None

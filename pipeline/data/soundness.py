@@ -27,7 +27,9 @@ def is_whole(directory: Path) -> bool:
         return False
 
 
-_checked: dict[str, dict[str, list[int]]] = {}  # folder: its files' states when this process found them sound
+States = dict[str, list[int]]  # file: its size, inode and times
+
+_checked: dict[str, States] = {}  # folder: its files' states when this process found them sound
 _trusts_command = False
 
 
@@ -46,23 +48,42 @@ def is_sound(directory: Path, say: bool = False) -> bool:
     stamp = directory / "checked.json"
     try:
         manifest = json.loads((directory / "manifest.json").read_text())
-        states = {name: _state(directory / name) for name in ("manifest.json", *manifest["files"])}
-        if _checked.get(key) == states:
+        found = {name: _state(directory / name) for name in ("manifest.json", *manifest["files"])}
+        if _checked.get(key) == found:
             return True
         known = _read(stamp)
-        if not (_trusts_command and known == states):
+        if not (_trusts_command and known == found):
             if damaged := _damaged(directory, manifest):
                 if say:
                     terminal.say(f"{directory / damaged}: is not what was written there; the set is made anew")
                 return False
-            if known != states:
+            if known != found:
                 # Where it cannot be written, the next process looks for itself.
                 with contextlib.suppress(OSError), folders.replacing(stamp) as file:
-                    file.write(json.dumps(states).encode())
+                    file.write(json.dumps(found).encode())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # replaced by another process meanwhile
         return False
-    _checked[key] = states
+    _checked[key] = found
     return True
+
+
+def states(directory: Path) -> States:
+    """What the disk says of each file of a form: for `unchanged`, later. Empty where it is gone."""
+    try:
+        manifest = json.loads((directory / "manifest.json").read_text())
+        return {name: _state(directory / name) for name in ("manifest.json", *manifest["files"])}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def unchanged(directory: Path, before: States) -> bool:
+    """Whether who opened a form when its files were as `before` says has read what its manifest says, to this moment.
+
+    Not where it was made anew since: that is done to one that was damaged.
+    """
+    now = states(directory)
+    inodes = [{name: state[1] for name, state in each.items()} for each in (before, now)]
+    return now == before or (inodes[0] == inodes[1] and is_sound(directory))
 
 
 def _state(path: Path) -> list[int]:

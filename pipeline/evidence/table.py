@@ -1,5 +1,6 @@
 """The verdict on a terminal."""
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,7 +136,12 @@ def seconds(value: float | None) -> str:
 def basis(entry: FactorVerdict) -> str:
     """What the numbers of a factor's table are means of."""
     n = len(entry.seeds)
-    cells = f", each the mean of {entry.cells} combinations" if entry.cells > 1 else ""
+    lacking = Counter(one["seed"] for one in entry.missing)
+    found = sorted({entry.cells - lacking[seed] for seed in entry.seeds}) or [entry.cells]
+    in_all = str(entry.cells)
+    if found != [entry.cells]:
+        in_all = f"{f'{found[0]} to ' if len(found) > 1 else ''}{found[-1]} of {entry.cells}"
+    cells = f", each the mean of {in_all} combinations" if entry.cells > 1 else ""
     return f"{n} seed{_s(n)}{cells}"
 
 

@@ -10,7 +10,7 @@ it ended. The others wait for run.json and start their processes as it says.
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipeline import config, rundir, stopping, terminal
@@ -19,34 +19,46 @@ from pipeline.run import agent, devices
 from pipeline.stopping import Stopped
 
 
-def train(path: Path) -> str:
-    """Train the run at `path` to its end. Returns its status; an error is recorded there, not raised.
+def train(*paths: Path) -> None:
+    """Train the run at a path to its end, or several that are stacked. How one ended, an error too, stands there.
 
-    Raises Stopped where a signal asked the run to stop; its status is interrupted then.
+    Raises Stopped where a signal asked to stop; what is not finished is interrupted then.
     """
-    trainer = config.of_run(path).trainer
+    trainer = config.of_run(paths[0]).trainer
     try:
         with stopping.interruptible():
-            _train(path, trainer, leads=True)
+            _train(paths, trainer, leads=True)
     except Exception as error:
-        rundir.fail(path, error, "interrupted" if _outside(error) else "failed")
+        for path in _unfinished(paths):
+            _failed(path, error)
     except BaseException as stop:
         reason = str(stop) or (stopping.by() if isinstance(stop, Stopped) else type(stop).__name__)
-        if rundir.get_status(path).status != "finished":  # the signal came a moment too late
+        for path in _unfinished(paths):  # the signal may come a moment too late
             rundir.end(path, "interrupted", ended=time.time(), error=f"stopped by {reason}")
         raise
-    return rundir.get_status(path).status
 
 
-def _train(path: Path, trainer: config.Trainer, leads: bool) -> None:
+def _unfinished(paths: Sequence[Path]) -> list[Path]:
+    return [path for path in paths if rundir.get_status(path).status not in ("finished", "failed")]
+
+
+def _failed(path: Path, error: Exception) -> None:
+    rundir.fail(path, error, "interrupted" if _outside(error) else "failed")
+
+
+def _train(paths: Sequence[Path], trainer: config.Trainer, leads: bool) -> None:
+    path = paths[0]
     with devices.dealt(trainer.devices if trainer.accelerator == "gpu" else 0) as gpus:
         if trainer.processes == 1:
-            from pipeline.run.finish import train_here  # torch: not before it is needed
+            from pipeline.run.finish import train_here, train_stack_here  # torch: not before it is needed
 
             # Before each step torch's optimizers look for a GPU, as long as none is in use: 0.1 ms without NVIDIA's
             # driver, and more with it.
             with _environment({} if gpus else {"CUDA_VISIBLE_DEVICES": ""}):
-                train_here(path, *gpus)
+                if trainer.stack == "off":
+                    train_here(path, *gpus)
+                else:
+                    train_stack_here(paths, _failed, *gpus)
             return
         # Left to itself torchrun says OMP_NUM_THREADS=1 where a host has several processes, and nothing where it has
         # one; the last bits of a run of two processes differed by that between one host and two.
@@ -118,7 +130,7 @@ def follow(path: Path) -> None:
     trainer = config.of_run(path).trainer
     try:
         with stopping.interruptible():
-            _train(path, trainer, leads=False)
+            _train([path], trainer, leads=False)
     except Exception as error:
         terminal.say(f"{path}: {' '.join(str(error).split())[:300]}")
     finally:

@@ -119,7 +119,7 @@ def resolve(planned: PlannedRun, prepared: data.Prepared, splits: Splits | None 
         begins: dict[str, Any] = {**outline.record(), "source": {"key": trained.key.under("")}}
     else:
         begins = transfer.record(outline, source)
-    definite = dataclasses.replace(config.settled(settings, outline.plan.macs), architecture=outline.section)
+    definite = dataclasses.replace(config.settled(settings, outline.plan), architecture=outline.section)
     key = keys.of(definite, prepared.digest, keys.code_digest(), transfer.deciding(begins))
     splits = splits or data.split(prepared, settings.data, settings.seed)
     seen = _seen(planned, prepared, splits, source) if outline.loads else Seen()
@@ -184,7 +184,7 @@ def make_record(resolved: ResolvedRun, arm: str) -> RunRecord:
         begins["source"]["seen"] = resolved.seen.counts
     if resolved.seen.untold:
         begins["source"]["seen_untold"] = resolved.seen.untold
-    settings = dataclasses.replace(config.settled(settings, outline.plan.macs), architecture=outline.section)
+    settings = dataclasses.replace(config.settled(settings, outline.plan), architecture=outline.section)
     dataset = DatasetRecord(
         name=settings.data.name,
         dir=str(prepared.dir),

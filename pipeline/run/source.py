@@ -103,7 +103,7 @@ def _key(values: str) -> Key:
     prepared = data.prepare(settings.data, settings.seed)
     shape, classes = prepared.input_shape, len(prepared.classes)
     outline = transfer.outline(settings.architecture, settings.transfer, shape, classes, None)
-    definite = replace(config.settled(settings, outline.plan.macs), architecture=outline.section)
+    definite = replace(config.settled(settings, outline.plan), architecture=outline.section)
     return keys.of(definite, prepared.digest, keys.code_digest(), [])
 
 
@@ -124,6 +124,7 @@ def source_run(settings: Config) -> SourceRun | None:
             # What was scaled to a reference is scaled on the source's data; the run has the same widths.
             architecture=concrete(settings.architecture, shape, classes),
             transfer=Transfer(),
+            trainer=replace(settings.trainer, stack="off"),  # it trains alone
             experiment=replace(settings.experiment, invariance=False),
             dir=None,
         )

@@ -1,8 +1,9 @@
 """Begin a run, or go on with it, in its directory."""
 
+import contextlib
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from pipeline import data, rundir, terminal, transfer
@@ -49,12 +50,40 @@ def train_run(run: Path, settings: Config, describe: Callable[[str], RunRecord],
     `describe`: what run.json says of it in an arm, where it is new; one that goes on needs nothing but its directory.
     `key`: of the run that belongs there, where no sweep says it.
     """
+    with _begun(run, settings, describe, key) as ours:
+        if ours:
+            launch.train(run)
+
+
+def train_stack(runs: Sequence[tuple[Path, Config]]) -> None:
+    """The same for runs that are trained at once, each with its settings. What keeps one from it stands in its status.
+
+    One that another process is at is left to that one.
+    """
+    with contextlib.ExitStack() as held:
+        ours = []
+        for run, settings in runs:
+            try:
+                if held.enter_context(_begun(run, settings, functools.partial(describe, settings))):
+                    ours.append(run)
+            except rundir.BusyError as error:
+                terminal.say(error)
+            except Exception as error:
+                rundir.fail(run, error)
+        if ours:
+            launch.train(*ours)
+
+
+@contextlib.contextmanager
+def _begun(run: Path, settings: Config, describe: Callable[[str], RunRecord], key: str | None = None) -> Iterator[bool]:
+    """Hold a run's directory, its run.json written, and show it on MLflow. False where there is nothing to train."""
     if run.is_symlink():
         raise InputError(f"{run}: is a link, and a run lies in its own folder.")
     run.mkdir(parents=True, exist_ok=True)
     with launch.leading(run, settings.trainer) as leads:
         if not leads:  # another of its hosts does
             launch.follow(run)
+            yield False
             return
         job = rundir.job_of(run)
         key = job.key if job else key
@@ -62,6 +91,7 @@ def train_run(run: Path, settings: Config, describe: Callable[[str], RunRecord],
         if damage and not settings.retry:
             raise InputError(damage)
         if not damage and rundir.get_status(run).status == "finished":  # by another process, a moment ago
+            yield False
             return
         if damage:
             terminal.say(f"{run}: begins anew. {damage}")
@@ -75,7 +105,7 @@ def train_run(run: Path, settings: Config, describe: Callable[[str], RunRecord],
                 rundir.append_metrics(run, 0, transfer.numbers(advice))
                 terminal.say("\n  ".join(transfer.sentences(advice)))
         with live.show_run(run, settings.tracking):
-            launch.train(run)
+            yield True
 
 
 def train_source(source: SourceRun) -> None:

@@ -33,6 +33,7 @@ def resume(path: Path) -> None:
     found = Status("running", **_attempt(), resumed=known.resumed + 1, spent=spent, key=known.key)
     write_record(path / "status.json", found)
     (path / "error.txt").unlink(missing_ok=True)
+    (path / "checkpoints").mkdir(exist_ok=True)
     rows = path / "metrics.jsonl"
     if rows.exists() and not (text := rows.read_bytes()).endswith(b"\n"):
         os.truncate(rows, text.rfind(b"\n") + 1)

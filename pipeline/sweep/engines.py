@@ -27,6 +27,10 @@ def _nothing(*_: Any) -> None:
     pass
 
 
+def _one(launcher: Any) -> int:
+    return 1
+
+
 def _by_hydra(launcher: Any, tasks: Sequence[Task], sweep: Path) -> None:
     launcher.launch([task.line for task in tasks], initial_job_idx=0)
 
@@ -40,6 +44,7 @@ class Engine:
     elsewhere: bool = False  # its jobs may run on other machines, with other GPUs than this one
     check: Callable[[Any], None] = _nothing  # reach it before anything is written; InputError where it is not there
     launch: Callable[[Any, Sequence[Task], Path], None] = _by_hydra  # (launcher, tasks, sweep), and wait for them
+    places: Callable[[Any], int] = _one  # at how many it trains at the same time, where that is known
     warm_up: Callable[[Tracking], None] = _nothing  # while the sweep is being planned
     begin: Callable[[Any, Path], None] = _nothing  # (launcher, sweep) before its jobs
     end: Callable[[Path], None] = _nothing  # (sweep) after them, however they ended
@@ -51,8 +56,12 @@ def _check_workers(launcher: Any) -> None:
         raise InputError(f"hydra.launcher.cores={count}: must be a number of cores, or null for all cores.")
 
 
+def _cores(launcher: Any) -> int:
+    return launcher.cores or workers.count_cores()
+
+
 def _by_workers(launcher: Any, tasks: Sequence[Task], sweep: Path) -> None:
-    workers.share_out(tasks, sweep, launcher.cores or workers.count_cores())
+    workers.share_out(tasks, sweep, _cores(launcher))
 
 
 def _check_joblib(launcher: Any) -> None:
@@ -128,7 +137,11 @@ def _end_ray(sweep: Path) -> None:
 PLUGINS = "hydra_plugins.hydra_"
 ENGINES = {
     "workers": Engine(
-        "hydra_plugins.local_workers.WorkersLauncher", check=_check_workers, warm_up=workers.warm_up, launch=_by_workers
+        "hydra_plugins.local_workers.WorkersLauncher",
+        check=_check_workers,
+        launch=_by_workers,
+        places=_cores,
+        warm_up=workers.warm_up,
     ),
     "basic": Engine("hydra._internal.core_plugins.basic_launcher.BasicLauncher"),
     "joblib": Engine(

@@ -38,7 +38,7 @@ def launch(launcher: Any, tasks: Sequence[Task], sweep: Path) -> None:
     if engine is ENGINES["basic"]:
         engine.launch(launcher, tasks, sweep)
         return
-    runs = [task.dir for task in tasks]
+    runs = [run for task in tasks for run in task.runs]
     # Ray prints there what its daemons say, until it is shut down; standard output is the result document's alone.
     with contextlib.redirect_stdout(sys.stderr):
         engine.begin(launcher, sweep)

@@ -25,6 +25,7 @@ from pipeline.sweep import earlier, fairness, launchers, progress
 from pipeline.sweep.design import Job, Multirun, arms, check_sources, expand, sources_of
 from pipeline.sweep.directory import choose_directory, run_directories, state_before
 from pipeline.sweep.engines import engine_of
+from pipeline.sweep.stacks import share_out
 from pipeline.sweep.workers import Task
 from pipeline.tracking import live
 from pipeline.tracking.state import read_run_id
@@ -53,12 +54,13 @@ class SweepResult:
 
 @dataclass(frozen=True)
 class _Run:
-    """A job, its directory, the key of the run that belongs there, and what became of it before."""
+    """A job, its directory, the key of the run that belongs there, what became of it before, and its stack."""
 
     job: Job
     dir: Path
     key: str
     before: str
+    stack: str = ""  # the directory of the first of those that train at once with it; empty: it trains alone
 
     @property
     def name(self) -> str:
@@ -92,7 +94,7 @@ def run_sweep(multirun: Multirun) -> SweepResult:
             job.resolved = resolve(job.planned_run, one, splits.get(id(one)))
             splits[id(one)] = job.resolved.splits
         path = choose_directory(first, factors, jobs, fresh, held)
-        runs = _begin(path, factors, jobs)
+        runs = _begin(multirun, path, factors, jobs)
         stopped = _train(multirun, path, runs)
         return _conclude(path, runs, stopped)
 
@@ -111,12 +113,14 @@ def _check(multirun: Multirun, jobs: Sequence[Job]) -> None:
     check_sources(jobs)
 
 
-def _begin(path: Path, factors: list[str], jobs: list[Job]) -> list[_Run]:
+def _begin(multirun: Multirun, path: Path, factors: list[str], jobs: list[Job]) -> list[_Run]:
     """Write sweep.json, take finished runs from elsewhere, and say what there is to do."""
     first = jobs[0].settings
     dirs = run_directories(path, jobs)
     taken = earlier.serve(path, jobs, dirs)
     keys = [earlier.key_there(directory, job) for directory, job in zip(dirs, jobs, strict=True)]
+    runs = [_Run(j, d, k, state_before(d, k, weights=first.retry)) for j, d, k in zip(jobs, dirs, keys, strict=True)]
+    runs = _stacked(runs, engine_of(multirun.launcher).places(multirun.launcher))
     warnings, accepted = fairness.warnings(factors, jobs), earlier.other_code(dirs)
     settings = config.to_dict(first)
     sets = {id(one.prepared): one for job in jobs if (one := job.resolved)}
@@ -124,8 +128,8 @@ def _begin(path: Path, factors: list[str], jobs: list[Job]) -> list[_Run]:
         experiment=settings["experiment"],
         factors=factors,
         jobs=[
-            JobRecord(job.levels, job.seed, directory.name, key, job.overrides, job.key.under(""))
-            for job, directory, key in zip(jobs, dirs, keys, strict=True)
+            JobRecord(job.levels, job.seed, run.dir.name, run.key, job.overrides, job.key.under(""), run.stack)
+            for job, run in zip(jobs, runs, strict=True)
         ],
         warnings=[*warnings, *accepted],
         accepted=accepted,
@@ -139,7 +143,6 @@ def _begin(path: Path, factors: list[str], jobs: list[Job]) -> list[_Run]:
     rundir.write_record(path / "sweep.json", record)
     rundir.set_status(path, "running", pid=os.getpid(), host=socket.gethostname(), started=time.time())
     live.begin_sweep(path, first.tracking, Path(first.runs_dir))
-    runs = [_Run(j, d, k, state_before(d, k, weights=first.retry)) for j, d, k in zip(jobs, dirs, keys, strict=True)]
     counts = f"{len(arms(jobs))} arms x {len({job.seed for job in jobs})} seeds"
     terminal.say(f"{first.experiment.name}: {len(jobs)} runs: {counts}, in {path}")
     found = [job.resolved.seen for job in jobs if job.resolved]
@@ -153,6 +156,13 @@ def _begin(path: Path, factors: list[str], jobs: list[Job]) -> list[_Run]:
     return runs
 
 
+def _stacked(runs: list[_Run], places: int) -> list[_Run]:
+    """The same with the stacks of those that are open."""
+    todo = [run for run in runs if run.is_open and run.job.definite.trainer.stack != "off"]
+    leads = {one.dir: stack[0].dir.name for stack in share_out(todo, lambda run: run.job, places) for one in stack}
+    return [dataclasses.replace(run, stack=leads.get(run.dir, "")) for run in runs]
+
+
 def _train(multirun: Multirun, path: Path, runs: list[_Run]) -> bool:
     """Have the launcher train the open runs, and the sources that they start from; whether it was stopped."""
     todo = [run for run in runs if run.is_open]
@@ -160,7 +170,7 @@ def _train(multirun: Multirun, path: Path, runs: list[_Run]) -> bool:
         _train_sources(multirun, path, [run.job for run in todo])
         with progress.shown([(run.name, run.dir) for run in todo]):
             if todo:
-                launchers.launch(multirun.launcher, [_task(run.job, run.dir, path) for run in todo], path)
+                launchers.launch(multirun.launcher, _tasks(todo, path), path)
     except (stopping.Stopped, KeyboardInterrupt):
         return True
     except launchers.LauncherError as error:
@@ -182,6 +192,13 @@ def _train_sources(multirun: Multirun, path: Path, jobs: list[Job]) -> None:
     terminal.say(f"first {len(todo)} source{plural} to start from, in {next(iter(todo)).parent}")
     with progress.shown([(source.label, place) for place, (source, _) in todo.items()]):
         launchers.launch(multirun.launcher, [_task(job, place, path) for place, (_, job) in todo.items()], path)
+
+
+def _tasks(runs: list[_Run], sweep: Path) -> list[Task]:
+    """One for each run that trains alone, and one for each stack: that of its first."""
+    first = [run for run in runs if run.stack in ("", run.dir.name)]
+    mates = {run.dir: tuple(one.dir for one in runs if run.stack and one.stack == run.stack) for run in first}
+    return [dataclasses.replace(_task(run.job, run.dir, sweep), mates=mates[run.dir]) for run in first]
 
 
 def _task(job: Job, directory: Path, sweep: Path) -> Task:

@@ -2,12 +2,13 @@
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline import data, rundir, terminal
 from pipeline.config import Config
 from pipeline.run.source import SourceRun, source_run
-from pipeline.run.start import describe, train_run, train_source
+from pipeline.run.start import describe, train_run, train_source, train_stack
 from pipeline.sweep import stop_file
 
 
@@ -17,12 +18,27 @@ def source_in(settings: Config) -> SourceRun | None:
     return source if source and path.parent.name == "sources" and path == source.dir else None
 
 
+def stack_of(run: Path, settings: Config, sweep: Path) -> list[tuple[Path, Config]]:
+    """The runs of a sweep that are trained at once with the one at `run`, that one first; none where it is alone.
+
+    They differ by their seeds. A launcher is given the first, and which are with it stands in sweep.json.
+    """
+    if settings.trainer.stack == "off":
+        return []
+    jobs = [job for job in rundir.read_sweep(sweep).jobs if job.stack == run.name]
+    folder = run.parent
+    return [(folder / one.dir, replace(settings, seed=one.seed, dir=str(folder / one.dir))) for one in jobs]
+
+
 def do(settings: Config, sweep: Path, here: bool) -> None:
     """Train what lies in `settings.dir`, in the sweep's own process (`here`) or in one that a launcher started."""
     if source := source_in(settings):
         _as_job(sweep, functools.partial(train_source, source), here)
         return
     run = Path(settings.dir or "")
+    if mates := stack_of(run, settings, sweep):
+        _as_job(sweep, functools.partial(train_stack, mates), here)
+        return
 
     def work() -> None:
         source = source_run(settings)

@@ -37,12 +37,18 @@ class Task:
     settings: Config
     line: list[str]  # the same as overrides, for Hydra's launchers
     trainer: Trainer  # as settled
+    mates: tuple[Path, ...] = ()  # the directories of a stack, this one's among them
 
     @property
     def dir(self) -> Path:
         """Where it is trained."""
         assert self.settings.dir
         return Path(self.settings.dir)
+
+    @property
+    def runs(self) -> tuple[Path, ...]:
+        """All directories that something is trained in."""
+        return self.mates or (self.dir,)
 
 
 def count_cores() -> int:

@@ -7,6 +7,7 @@ checkpoints/best.ckpt      the one with the best `trainer.monitor`; a link, not 
 
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,21 @@ class Durable(TorchCheckpointIO):
         folders.sync(path.parent)
 
 
+def check_finite(state: Mapping[str, torch.Tensor], step: int) -> None:
+    """Raise FloatingPointError where a weight is no number: the loss was one before the step, which can overflow."""
+    for name, value in state.items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise FloatingPointError(f"{name} is not finite after step {step}: training diverged")
+
+
+def link_best(checkpoint: Path) -> None:
+    """Make best.ckpt this checkpoint beside it. Made again if a power cut undoes it, see restore_best."""
+    beside = checkpoint.with_name(f".best.{os.getpid()}")
+    beside.unlink(missing_ok=True)
+    os.link(checkpoint, beside)
+    os.replace(beside, checkpoint.with_name("best.ckpt"))
+
+
 class Keep(Checkpoint):
     """Saves last.ckpt at the end of each epoch, and links best.ckpt to it where the monitored metric is best.
 
@@ -66,19 +82,13 @@ class Keep(Checkpoint):
 
     def save(self, trainer: pl.Trainer) -> None:
         """Save the state as it is; every process of the run calls this."""
-        for name, value in trainer.lightning_module.state_dict().items():
-            # The loss was finite before the step; a step can still overflow a weight.
-            if value.is_floating_point() and not torch.isfinite(value).all():
-                raise FloatingPointError(f"{name} is not finite after step {trainer.global_step}: training diverged")
+        check_finite(trainer.lightning_module.state_dict(), trainer.global_step)
         trainer.save_checkpoint(self.folder / "last.ckpt")
 
     def link(self, trainer: pl.Trainer) -> None:
         """Make best.ckpt the checkpoint of this epoch, where this epoch is the best."""
         if trainer.is_global_zero and self.best_epoch == trainer.current_epoch:
-            beside = self.folder / f".best.{os.getpid()}"
-            beside.unlink(missing_ok=True)
-            os.link(self.folder / "last.ckpt", beside)
-            os.replace(beside, self.folder / "best.ckpt")  # made again if a power cut undoes it, see restore_best
+            link_best(self.folder / "last.ckpt")
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.stopped:
@@ -136,6 +146,8 @@ def newest(run: Path) -> tuple[Path, dict[str, Any]] | None:
 
 def position(checkpoint: dict[str, Any]) -> dict[str, int]:
     """Where training goes on: the epoch, and how many batches of it are done."""
+    if place := checkpoint.get("position"):  # of a stack's
+        return {"epoch": place["epoch"], "batch": place["batch"]}
     fit = checkpoint["loops"]["fit_loop"]
     epoch, batch = fit["epoch_progress"]["current"], fit["epoch_loop.batch_progress"]["current"]
     within = epoch["ready"] != epoch["processed"]
@@ -146,7 +158,4 @@ def restore_best(run: Path, checkpoint: Path, found: dict[str, Any]) -> None:
     """Link best.ckpt anew where the kill came between the save of the best checkpoint and its link."""
     place = position(found)
     if found["callbacks"]["Keep"]["best_epoch"] + 1 == place["epoch"] and place["batch"] == 0:
-        beside = run / "checkpoints" / f".best.{os.getpid()}"
-        beside.unlink(missing_ok=True)
-        os.link(checkpoint, beside)
-        os.replace(beside, run / "checkpoints" / "best.ckpt")
+        link_best(checkpoint)

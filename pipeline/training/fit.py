@@ -56,7 +56,7 @@ def fit(path: Path, gpu: int | None = None) -> Fitted | None:
     prepared = data.prepare(settings.data, settings.seed)
     splits = data.split(prepared, settings.data, settings.seed)
     newest = checkpoints.newest(path)
-    module = _module(record, settings, prepared, splits, newest and newest[1])
+    module = module_of(record, settings, prepared, splits, newest and newest[1])
     # One for small networks, see Trainer.cpu_threads: what run.json says.
     torch.set_num_threads(settings.trainer.cpu_threads(module.network.plan.macs * settings.data.batch_size // world))  # type: ignore
     sampler = loader.Shuffled(splits["train"], settings.data.batch_size, settings.seed, rank, world)
@@ -73,15 +73,19 @@ def fit(path: Path, gpu: int | None = None) -> Fitted | None:
         trainer.fit(module, train, val, ckpt_path=newest and newest[0], weights_only=True)
     if not trainer.is_global_zero:
         return None
+    return Fitted(trainer.current_epoch, count_parameters(module))
+
+
+def count_parameters(module: Classifier) -> dict[str, int]:
+    """Of its network: total, trainable."""
     weights = list(module.network.parameters())
-    counts = {
+    return {
         "total": sum(p.numel() for p in weights),
         "trainable": sum(p.numel() for p in weights if p.requires_grad),
     }
-    return Fitted(trainer.current_epoch, counts)
 
 
-def _module(
+def module_of(
     record: RunRecord,
     settings: config.Config,
     prepared: data.Prepared,

@@ -12,6 +12,17 @@ from pipeline import rundir, stopping
 from pipeline.data.loader import Batch
 from pipeline.training.checkpoints import Keep
 
+DIVERGED = "training diverged. diverged.json lists the examples of that batch; the last good checkpoint is kept"
+
+
+def diverged(path: Path, epoch: int, batch: int, loss: float, examples: list[int], process: int = 0) -> Exception:
+    """What to raise of a loss that is no number, once diverged.json says where it came from."""
+    rundir.write_json(
+        path / "diverged.json",
+        {"epoch": epoch, "batch": batch, "process": process, "loss": str(loss), "examples": examples},
+    )
+    return FloatingPointError(f"train/loss is {loss} in epoch {epoch}, batch {batch}: {DIVERGED}")
+
 
 class Guard(pl.Callback):
     """Agrees before each step: all processes take it, or none does.
@@ -54,25 +65,12 @@ class Guard(pl.Callback):
             flags = [bool(flag) for flag in self.everyones.tolist()]
         anyone_bad, self.stop, self.due = flags
         if anyone_bad:
-            self._diverged(trainer, self.loss, mine)
-
-    def _diverged(self, trainer: pl.Trainer, loss: float, mine: bool) -> None:
-        where = f"epoch {trainer.current_epoch + 1}, batch {self.batch + 1}"
-        if mine:
-            rundir.write_json(
-                self.path / "diverged.json",
-                {
-                    "epoch": trainer.current_epoch + 1,
-                    "batch": self.batch + 1,
-                    "process": trainer.global_rank,
-                    "loss": str(loss),
-                    "examples": self.ids.tolist(),
-                },
+            where = f"epoch {trainer.current_epoch + 1}, batch {self.batch + 1}"
+            if not mine:
+                raise FloatingPointError(f"train/loss is not finite in another process in {where}: {DIVERGED}")
+            raise diverged(
+                self.path, trainer.current_epoch + 1, self.batch + 1, self.loss, self.ids.tolist(), trainer.global_rank
             )
-        raise FloatingPointError(
-            f"train/loss is {loss if mine else 'not finite in another process'} in {where}: training diverged. "
-            "diverged.json lists the examples of that batch; the last good checkpoint is kept"
-        )
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
         if not (self.stop or self.due) or trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:

@@ -1,6 +1,7 @@
 """The network with its loss, its metrics and its optimizer, as Lightning wants it."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
@@ -139,28 +140,36 @@ class Classifier(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         o = self.options
         assert o is not None
-        weights = self._groups(o.lr)
         # One fused kernel instead of a Python loop over the tensors, on CPU too. Lightning does not clip the gradients
         # that such a one takes in mixed precision.
         fused = self.trainer.gradient_clip_val is None or self.trainer.precision == "32-true"
-        if o.type == "sgd":
-            made: torch.optim.Optimizer = torch.optim.SGD(
-                weights, lr=o.lr, momentum=o.momentum, weight_decay=o.weight_decay, fused=fused
-            )
-        else:
-            kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[o.type]
-            made = kind(weights, lr=o.lr, weight_decay=o.weight_decay, fused=fused)
-        steps = int(self.trainer.estimated_stepping_batches)
-        warmup = round(o.warmup_epochs * steps / (self.trainer.max_epochs or 1))
-        if o.schedule == "constant" and not warmup:
+        made = make_optimizer(self._groups(o.lr), o, fused)
+        if o.schedule == "constant" and not o.warmup_epochs:
             return made
-
-        def factor(step: int) -> float:
-            if step < warmup:
-                return (step + 1) / warmup
-            if o.schedule == "constant":
-                return 1.0
-            return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
-
+        factor = rate_factor(o, int(self.trainer.estimated_stepping_batches), self.trainer.max_epochs or 1)
         schedule = torch.optim.lr_scheduler.LambdaLR(made, factor)
         return {"optimizer": made, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def make_optimizer(groups: list[dict[str, Any]], options: Optimizer, fused: bool) -> torch.optim.Optimizer:
+    """The optimizer of `options`, for parameter groups that may have rates of their own."""
+    if options.type == "sgd":
+        return torch.optim.SGD(
+            groups, lr=options.lr, momentum=options.momentum, weight_decay=options.weight_decay, fused=fused
+        )
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[options.type]
+    return kind(groups, lr=options.lr, weight_decay=options.weight_decay, fused=fused)
+
+
+def rate_factor(options: Optimizer, steps: int, epochs: int) -> Callable[[int], float]:
+    """By what the learning rate is multiplied at each of `steps`, of a training of so many epochs."""
+    warmup = round(options.warmup_epochs * steps / epochs)
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        if options.schedule == "constant":
+            return 1.0
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+    return factor

@@ -60,8 +60,24 @@ def test_a_split_of_another_name_beside_train_is_no_class(tmp_path: Path) -> Non
     root = make(tmp_path / "photos", *parts("train"), "holdout/ants/1.png")
     with pytest.raises(InputError, match="beside it holdout/, which no split is called"):
         prepare(settings(root), seed=0)
+    (tmp_path / "photos/train/.DS_Store").write_bytes(b"Bud1")  # left by macOS in any folder that it showed
+    with pytest.raises(InputError, match="beside it holdout/, which no split is called"):
+        prepare(settings(root), seed=0)
     root = make(tmp_path / "vehicles", *[f"{name}/{i}.png" for name in ("train", "bus") for i in range(4)])
     assert prepare(settings(root), seed=0).classes == ["bus", "train"]
+
+
+@pytest.mark.parametrize("names", [("training_set", "test_set"), ("train_images", "test"), ("Test-2", "b")])
+def test_folders_of_the_same_classes_that_are_called_like_splits_are_no_classes(
+    tmp_path: Path, names: tuple[str, str]
+) -> None:
+    with pytest.raises(InputError, match="which no split is called"):
+        prepare(settings(make(tmp_path / "photos", *parts(*names))), seed=0)
+
+
+def test_patients_below_classes_are_no_classes(tmp_path: Path) -> None:
+    patients = [f"{label}/{who}/{i}.png" for label in ("benign", "malign") for who in ("p1", "p2") for i in range(4)]
+    assert prepare(settings(make(tmp_path / "photos", *patients)), seed=0).classes == ["benign", "malign"]
 
 
 def test_training_says_what_was_put_aside(tmp_path: Path, command) -> None:  # type: ignore[no-untyped-def]

@@ -65,6 +65,18 @@ def test_what_leads_is_not_coloured_as_if_it_were_best(one_factor: Sweep, tmp_pa
     assert "seconds by the clock" in page
 
 
+def test_a_heading_says_of_how_many_combinations_a_seed_is_the_mean(crossed: Sweep):
+    runs = crossed(lambda k, p, s: 0.9 + 0.001 * ((k * s + len(p)) % 3))
+    told = printed(verdict(runs, ["kernel", "padding"], "test/acc", smallest_effect=0.01), 100)
+    assert "3 seeds, each the mean of 2 combinations" in told
+    lost = [run for run in runs if (run.levels, run.seed) != ({"kernel": 5, "padding": "valid"}, 2)]
+    told = printed(verdict(lost, ["kernel", "padding"], "test/acc", smallest_effect=0.01), 100)
+    assert "3 seeds, each the mean of 1 to 2 of 2 combinations" in told
+    left = [run for run in runs if (run.levels["kernel"], run.levels["padding"]) != (5, "valid")]
+    told = printed(verdict(left, ["kernel", "padding"], "test/acc", smallest_effect=0.01), 100)
+    assert "3 seeds, each the mean of 1 of 2 combinations" in told
+
+
 def test_long_levels_stay_apart_wherever_they_differ(tmp_path: Path):
     layers = [[{"conv": {"filters": 8}}] * 60 + [{"dense": {"units": n}}] for n in (10, 11)]
     runs = [Run({"layers": one}, s, {"test/acc": 0.9 + s / 100}, 1, 1, 1.0) for one in layers for s in (1, 2)]

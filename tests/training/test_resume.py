@@ -6,7 +6,7 @@ import signal
 
 import pytest
 import torch
-from run_state import state
+from run_state import state, states
 from running import TINY
 
 from pipeline import rundir, stopping
@@ -280,3 +280,33 @@ def test_a_full_disk_leaves_a_run_that_can_go_on(undisturbed, command, workdir, 
     monkeypatch.chdir(workdir)
     assert command("train", f"{LINE} dir=run").code == 0
     assert state(workdir / "run") == expected
+
+
+@pytest.mark.parametrize("more", ["", "trainer.stack=2"])
+def test_a_run_whose_data_is_changed_while_it_trains_is_no_result(more, command, workdir, monkeypatch):
+    line = f"-m {TINY} trainer.max_epochs=3 {more} seed=0,1 output=json"
+    assert command("train", f"{line} dir=undisturbed").code == 0
+    before = states(workdir / "undisturbed")
+    original, damaged = rundir.append_metrics, []
+
+    def append(path, step, metrics):
+        if not damaged:
+            damaged.append(path)
+            (images,) = workdir.glob("prepared/*/images.npy")
+            with open(images, "r+b") as file:  # in place: what training has mapped changes too
+                file.seek(200)
+                file.write(bytes(100_000))
+        original(path, step, metrics)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rundir, "append_metrics", append)
+        done = command("train", f"{line} dir=run resume=false")
+    assert done.code == 1
+    found = rundir.get_status(damaged[0])
+    assert found.status == "failed"
+    assert "was changed by something else while it was trained on" in found.error
+    assert not (damaged[0] / "checkpoints/last.ckpt").exists()
+    monkeypatch.chdir(workdir)
+    again = command("train", f"{line} dir=run retry=true")
+    assert again.code == 0, again.err
+    assert states(workdir / "run") == before

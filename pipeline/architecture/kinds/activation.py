@@ -34,6 +34,11 @@ def _module(layer: Layer, input_shape: tuple[int, ...]) -> "nn.Module":
     return module
 
 
+def _stacked(layer: Layer, input_shape: tuple[int, ...], members: int) -> "nn.Module | None":
+    """The others' last few values of a tensor are computed by other code than the rest."""
+    return _module(layer, input_shape) if layer.type in ("relu", "leaky_relu") else None
+
+
 def spell(activation: str) -> list[tuple[str, Options]]:
     """The layer of a section's `activation`: no layer where it is `none`."""
     return [] if activation == "none" else [("activation", {"type": activation})]
@@ -44,6 +49,7 @@ KIND = Kind(
     options={"type": Option("relu", _check_type)},
     place=_place,
     module=_module,
+    stacked=_stacked,
     shorthand="type",
     letter="A",
     spell=lambda section, filters: spell(section.activation),

@@ -25,6 +25,16 @@ def _module(layer: Layer, input_shape: tuple[int, ...]) -> "nn.Module":
     return convolution(input_shape[0], filters, kernel, stride, pads)
 
 
+def _stacked(layer: Layer, input_shape: tuple[int, ...], members: int) -> "nn.Module | None":
+    """One convolution in as many groups, where those are of a size that all are computed alike."""
+    from pipeline.architecture.layers import convolution
+
+    filters, kernel, stride, pads = (layer.options[key] for key in ("filters", "kernel_size", "stride", "pads"))
+    if filters % 8 or (input_shape[0] % 8 and input_shape[0] not in (1, 3)):
+        return None
+    return convolution(members * input_shape[0], members * filters, kernel, stride, pads, groups=members)
+
+
 def spell(section: BlockOptions, filters: int) -> list[tuple[str, Options]]:
     """The convolution of a block, with filters of its own at every position where weights are not shared."""
     return [("conv" if section.weight_sharing else "locally_connected", conv_options(section, filters))]
@@ -35,6 +45,7 @@ KIND = Kind(
     options=CONV_OPTIONS,
     place=_place,
     module=_module,
+    stacked=_stacked,
     letter="C",
     spell=spell,
     family="conv",

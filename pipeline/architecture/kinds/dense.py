@@ -36,11 +36,18 @@ def _complete(options: Options, where: str, classes: int | None) -> None:
         options["units"] = classes
 
 
+def _stacked(layer: Layer, input_shape: tuple[int, ...], members: int) -> "nn.Module":
+    from pipeline.architecture.stacked import StackedLinear
+
+    return StackedLinear(members, input_shape[0], layer.options["units"])
+
+
 KIND = Kind(
     types=("dense",),
     options={"units": Option(None, checks.count_or_none)},
     place=_place,
     module=_module,
+    stacked=_stacked,
     shorthand="units",
     complete=_complete,
     family="dense",

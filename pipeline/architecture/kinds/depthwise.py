@@ -34,6 +34,10 @@ def _module(layer: Layer, input_shape: tuple[int, ...]) -> "nn.Module":
     return convolution(channels, channels, kernel, stride, pads, groups=channels)
 
 
+def _stacked(layer: Layer, input_shape: tuple[int, ...], members: int) -> "nn.Module":
+    return _module(layer, (members * input_shape[0], *input_shape[1:]))
+
+
 def _spell(section: BlockOptions, filters: int) -> list[tuple[str, Options]]:
     """With the window of the block's convolution. It keeps the channels it gets, whatever `filters` says."""
     if not section.weight_sharing:
@@ -50,6 +54,7 @@ KIND = Kind(
     options={name: option for name, option in CONV_OPTIONS.items() if name != "filters"},
     place=_place,
     module=_module,
+    stacked=_stacked,
     letter="W",
     spell=_spell,
     family="conv",

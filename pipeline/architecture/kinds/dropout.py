@@ -21,11 +21,18 @@ def _module(layer: Layer, input_shape: tuple[int, ...]) -> "nn.Module":
     return nn.Dropout(layer.options["rate"])
 
 
+def _stacked(layer: Layer, input_shape: tuple[int, ...], members: int) -> "nn.Module":
+    from pipeline.architecture.stacked import StackedDropout
+
+    return StackedDropout(members, layer.options["rate"])
+
+
 KIND = Kind(
     types=("dropout",),
     options={"rate": Option(..., checks.rate)},
     place=_place,
     module=_module,
+    stacked=_stacked,
     shorthand="rate",
     letter="D",
     spell=lambda section, filters: [("dropout", {"rate": section.dropout})] if section.dropout else [],

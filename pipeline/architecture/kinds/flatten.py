@@ -23,4 +23,10 @@ def _module(layer: Layer, input_shape: tuple[int, ...]) -> "nn.Module":
     return nn.Flatten()
 
 
+def _stacked(layer: Layer, input_shape: tuple[int, ...], members: int) -> "nn.Module":
+    from pipeline.architecture.stacked import StackedFlatten
+
+    return StackedFlatten(members)
+
+
 KIND = Kind(types=("flatten",), options={}, place=_place, module=_module, gives_vector=True)

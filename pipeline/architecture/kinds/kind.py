@@ -121,6 +121,9 @@ class Kind:
     """conv | pool | activation | dense: which of the guidelines concern it. In a list, each conv opens a stage."""
     gives_vector: bool = False
     """In a list, the head begins with the first such layer."""
+    stacked: "Callable[[Layer, tuple[int, ...], int], nn.Module | None] | None" = None
+    """stacked(layer, input_shape, members) is the module of so many networks' layers at once, see stacked.py. None, or
+    where it gives none: each member's by itself."""
 
 
 def bare(
@@ -128,6 +131,15 @@ def bare(
 ) -> Layer:
     """The planned layer of an entry, without parameters: a start for `place`."""
     return Layer(entry.name, layer_type, shape, 0, 0, receptive_field, jump, "", entry.stage, {}, prod(shape))
+
+
+def alike(module: "Callable[[Layer, tuple[int, ...]], nn.Module]") -> "Callable[..., nn.Module]":
+    """`stacked` of what looks at each channel alone, and has no weights: it is the same for any number of channels."""
+
+    def made(layer: Layer, input_shape: tuple[int, ...], members: int) -> "nn.Module":
+        return module(layer, input_shape)
+
+    return made
 
 
 def pointwise(entry: Entry, before: Before, layer_type: str) -> Layer:

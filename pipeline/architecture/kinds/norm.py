@@ -21,11 +21,20 @@ def _module(layer: Layer, input_shape: tuple[int, ...]) -> "nn.Module":
     return nn.BatchNorm2d(input_shape[0]) if len(input_shape) == 3 else nn.BatchNorm1d(input_shape[0])
 
 
+def _stacked(layer: Layer, input_shape: tuple[int, ...], members: int) -> "nn.Module | None":
+    """Over the channels of all, where they fill vector registers: what is left over is summed in another order."""
+    from pipeline.architecture.stacked import LANES
+
+    aligned = len(input_shape) == 3 and input_shape[0] % LANES == 0
+    return _module(layer, (members * input_shape[0], *input_shape[1:])) if aligned else None
+
+
 KIND = Kind(
     types=("batch_norm",),
     options={},
     place=_place,
     module=_module,
+    stacked=_stacked,
     letter="N",
     spell=lambda section, filters: [("norm", {})],
 )

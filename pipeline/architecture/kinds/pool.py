@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.architecture import checks
 from pipeline.architecture.kinds import activation, conv
-from pipeline.architecture.kinds.kind import Before, BlockOptions, Entry, Kind, Option, Options
+from pipeline.architecture.kinds.kind import Before, BlockOptions, Entry, Kind, Option, Options, alike
 from pipeline.architecture.kinds.window import slide
 from pipeline.architecture.plans import Layer
 from pipeline.errors import one_of
@@ -67,6 +67,7 @@ KIND = Kind(
     },
     place=_place,
     module=_module,
+    stacked=alike(_module),
     complete=_complete,
     letter="P",
     spell=_spell,
