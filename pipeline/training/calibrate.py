@@ -1,5 +1,6 @@
 """How long a sweep will take and how much disk it needs: a few real training steps on this machine, scaled."""
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,8 +9,9 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from pipeline import environment
+from pipeline import config, environment
 from pipeline.architecture import Plan
+from pipeline.architecture.stacked import Stacked, name_draws
 from pipeline.config import Config
 from pipeline.training.allocator import keep_buffers
 from pipeline.training.module import Classifier
@@ -35,12 +37,14 @@ class Sizes:
 def estimate(runs: Sequence[tuple[Config, Plan]], sizes: Sequence[Sizes], classes: int) -> dict[str, Any]:
     """Seconds and bytes of all `runs`, one after the other.
 
-    The cheapest and the dearest network (by MACs x batch) are timed; the others lie on the line between them.
+    The cheapest and the dearest network (by MACs x batch) are timed, in a stack where they are trained in one; the
+    others lie on the line between them.
     """
     keep_buffers()
+    members = _members(runs)
     work = [planned.macs * settings.data.batch_size for settings, planned in runs]
     low, high = min(range(len(runs)), key=work.__getitem__), max(range(len(runs)), key=work.__getitem__)
-    timed = {work[i]: time_step(runs[i][0], runs[i][1], classes) for i in (low, high)}
+    timed = {work[i]: time_step(runs[i][0], runs[i][1], classes, members[i]) for i in (low, high)}
 
     def seconds(i: int) -> float:
         settings, _ = runs[i]
@@ -48,7 +52,7 @@ def estimate(runs: Sequence[tuple[Config, Plan]], sizes: Sequence[Sizes], classe
         part = (work[i] - work[low]) / (work[high] - work[low]) if work[high] > work[low] else 0.0
         step, image = step_0 + part * (step_1 - step_0), image_0 + part * (image_1 - image_0)
         steps = max(1, sizes[i].train // settings.data.batch_size)
-        epoch = steps * (step + STEP_OVERHEAD_S) + sizes[i].val * image
+        epoch = steps * (step + STEP_OVERHEAD_S / members[i]) + sizes[i].val * image
         return RUN_OVERHEAD_S + settings.trainer.max_epochs * epoch + (sizes[i].val + sizes[i].test) * image
 
     def disk(i: int) -> int:
@@ -64,16 +68,28 @@ def estimate(runs: Sequence[tuple[Config, Plan]], sizes: Sequence[Sizes], classe
     }
 
 
-def time_step(settings: Config, planned: Plan, classes: int) -> tuple[float, float]:
-    """Seconds of one training step, and of evaluating one image, on made-up images."""
+def _members(runs: Sequence[tuple[Config, Plan]]) -> list[int]:
+    """With how many seeds of its arm each run is trained at once."""
+    arms = [str(dataclasses.replace(settings, seed=0, dir=None)) for settings, _ in runs]
+    stacks = [config.settled(settings, planned).trainer.stack for settings, planned in runs]
+    return [1 if stack == "off" else min(int(stack), arms.count(arm)) for stack, arm in zip(stacks, arms, strict=True)]
+
+
+def time_step(settings: Config, planned: Plan, classes: int, members: int = 1) -> tuple[float, float]:
+    """Seconds of one training step, and of evaluating one image, on made-up images; of one of so many members."""
     device = torch.device("cuda" if settings.trainer.accelerator == "gpu" and torch.cuda.is_available() else "cpu")
-    network = construct(settings.architecture, planned, planned.output_shape[0])
+    if members > 1:
+        network: torch.nn.Module = Stacked(planned, members)
+        name_draws(network, [torch.Generator(device)] * members)
+    else:
+        network = construct(settings.architecture, planned, planned.output_shape[0])
     channels, height, width = planned.input_shape
+    channels *= members
     module = Classifier(network, torch.zeros(channels), torch.ones(channels), classes).to(device)
     batch = settings.data.batch_size
-    torch.set_num_threads(settings.trainer.cpu_threads(planned.macs * batch))
+    torch.set_num_threads(config.settled(settings, planned).trainer.threads or 1)
     x_BCHW = torch.randint(0, 256, (batch, height, width, channels), dtype=torch.uint8).permute(0, 3, 1, 2).to(device)
-    y = torch.randint(0, classes, (batch,)).to(device)
+    y = torch.randint(0, classes, (members * batch,)).to(device)
     optimizer = torch.optim.Adam(module.parameters(), fused=True)
     bf16 = settings.trainer.precision == "bf16-mixed" or (
         settings.trainer.precision == "auto" and environment.native_bf16(settings.trainer.accelerator)
@@ -81,7 +97,7 @@ def time_step(settings: Config, planned: Plan, classes: int) -> tuple[float, flo
 
     def step() -> None:
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
-            loss = F.cross_entropy(module(x_BCHW), y)
+            loss = F.cross_entropy(module(x_BCHW).flatten(0, -2), y)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -94,7 +110,7 @@ def time_step(settings: Config, planned: Plan, classes: int) -> tuple[float, flo
         if device.type == "cuda":
             torch.cuda.synchronize()
 
-    return _best_time(step), _best_time(evaluate) / batch
+    return _best_time(step) / members, _best_time(evaluate) / batch / members
 
 
 def _best_time(call: Any) -> float:

@@ -6,11 +6,10 @@ makes it a run: its initial weights, order of examples, draws, optimizer state, 
 What comes of it does not depend on which others it was stacked with, to the bit; see architecture/stacked.py.
 """
 
-import contextlib
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -129,30 +128,28 @@ def fit_stack(paths: Sequence[Path], failed: Failed, gpu: int | None = None) -> 
     settings = config.of_run(paths[0])
     device = torch.device("cpu") if gpu is None else torch.device("cuda", gpu)
     torch.set_num_threads(settings.trainer.threads or 1)
-    with _deterministic(settings.trainer.deterministic):
-        members = [_member(path) for path in paths]
-
-        def alike(one: Member) -> tuple[int, ...]:
-            """Steps are taken together by those that are equally far, through as many batches of one size."""
-            return one.epoch, one.batch, len(one.sampler), one.sampler.batch_size
-
-        with stopping.cooperative():
-            for _, group in groupby(sorted(members, key=alike), alike):
-                together = list(group)
-                while together := [one for one in together if one.is_open]:
-                    stack = Stack(together, device)
-                    while all(one.is_open for one in together):
-                        _epoch(stack, failed)
+    _be_deterministic(settings.trainer.deterministic)
+    members = [_member(path) for path in paths]
+    with stopping.cooperative():
+        for _, group in groupby(sorted(members, key=_pace), _pace):
+            together = list(group)
+            while together := [one for one in together if one.is_open]:
+                stack = Stack(together, device)
+                while all(one.is_open for one in together):
+                    _epoch(stack, failed)
     return {one.path: Fitted(one.epoch, one.parameters) for one in members if not one.failed}
 
 
-@contextlib.contextmanager
-def _deterministic(wanted: bool) -> Iterator[None]:
-    """As Lightning's trainer has it, which sets it for its process."""
+def _pace(one: Member) -> tuple[int, ...]:
+    """Equal for members that can take their steps together: as far as each other, and as many batches of one size."""
+    return one.epoch, one.batch, len(one.sampler), one.sampler.batch_size
+
+
+def _be_deterministic(wanted: bool) -> None:
+    """As Lightning's trainer is, which sets it for its process."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # see fit.py
     torch.use_deterministic_algorithms(wanted)
-    yield
 
 
 def _member(path: Path) -> Member:

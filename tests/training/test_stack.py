@@ -225,6 +225,25 @@ def test_auto_stacks_what_computes_on_one_thread():
     assert stacked([32, 64, 128], 128) == ("off", 2)
 
 
+SHARED = f"{LINE.replace('tracking=none', 'tracking=local')} architecture.kernel_size=3,5 seed=0,1,2 trainer.stack=2"
+
+
+def shared(folder, launcher):
+    """What a tracked sweep of four stacks leaves, its runs and what MLflow shows."""
+    done = call(folder, "train", f"{SHARED} dir=sweep {launcher}", 400)
+    assert done.code == 0, done.err
+    assert done.err.count("test/acc 0.") == 6
+    shown = tracked(folder)
+    assert [status for _, status in shown["runs"]] == ["FINISHED"] * 6
+    assert shown["parents"] == ["FINISHED"]
+    return states(folder / "sweep"), shown
+
+
+@pytest.fixture(scope="module")
+def by_one_process(tmp_path_factory):
+    return shared(tmp_path_factory.mktemp("serial"), "hydra/launcher=basic")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
@@ -237,19 +256,8 @@ def test_auto_stacks_what_computes_on_one_thread():
     ],
     ids=["workers", "joblib", "ray", "submitit"],
 )
-def test_every_launcher_gives_what_one_process_gives(engine, tmp_path):
-    line = f"{LINE.replace('tracking=none', 'tracking=local')} architecture.kernel_size=3,5 seed=0,1,2 trainer.stack=2"
-    found = {}
-    for name, launcher in (("serial", "hydra/launcher=basic"), ("shared", engine)):
-        (tmp_path / name).mkdir()
-        done = call(tmp_path / name, "train", f"{line} dir=sweep {launcher}", 400)
-        assert done.code == 0, done.err
-        assert done.err.count("test/acc 0.") == 6
-        shown = tracked(tmp_path / name)
-        assert [status for _, status in shown["runs"]] == ["FINISHED"] * 6
-        assert shown["parents"] == ["FINISHED"]
-        found[name] = (states(tmp_path / name / "sweep"), shown)
-    assert found["serial"] == found["shared"]
+def test_every_launcher_gives_what_one_process_gives(engine, by_one_process, tmp_path):
+    assert shared(tmp_path, engine) == by_one_process
 
 
 @pytest.mark.slow
