@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from pipeline import augmentation, config, data, rundir, stopping
 from pipeline.architecture import stacked
 from pipeline.architecture.plans import Plan
+from pipeline.architecture.stacked_layers import StackedDropout
 from pipeline.data import loader
 from pipeline.data.images import normalise, to_batch
 from pipeline.training import checkpoints, quiet
@@ -193,7 +194,7 @@ class Stack:
         stacked.fill(network, [{name: one.state[f"network.{name}"] for name in one.shapes} for one in self.seats])
         self.network = network.to(device)
         self.mean, self.std = (torch.cat([state[name] for state in states]).to(device) for name in ("mean", "std"))
-        self.draws = any(isinstance(one, stacked.StackedDropout) for one in network.modules())
+        self.draws = any(isinstance(one, StackedDropout) for one in network.modules())
         self._flatten()
         options, trainer = first.settings.optimizer, first.settings.trainer
         self.optimizer = make_optimizer([{"params": [self.flat]}], options, fused=True)

@@ -8,6 +8,7 @@ from architecture_presets import CONV_STACKS, preset
 from torch.nn import functional as F
 
 from pipeline.architecture import build, plan, stackable, stacked
+from pipeline.architecture.stacked_layers import StackedDropout
 
 CLASSES, BATCH, MEMBERS = 10, 13, 8
 BASE: dict[str, Any] = {"type": "cnn", "filters": [8, 16]}
@@ -110,7 +111,7 @@ def test_a_member_is_the_network_alone_but_for_rounding(name: str) -> None:
 
 
 def test_dropout_drops_as_many_as_it_says_and_keeps_the_mean() -> None:
-    module = stacked.StackedDropout(3, 0.25)
+    module = StackedDropout(3, 0.25)
     module.generators = [torch.Generator().manual_seed(seed) for seed in range(3)]
     out = module(torch.ones(64, 3 * 4, 16, 16))
     assert out.unique().tolist() == pytest.approx([0, 4 / 3])

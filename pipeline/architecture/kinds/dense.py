@@ -37,7 +37,7 @@ def _complete(options: Options, where: str, classes: int | None) -> None:
 
 
 def _stacked(layer: Layer, input_shape: tuple[int, ...], members: int) -> "nn.Module":
-    from pipeline.architecture.stacked import StackedLinear
+    from pipeline.architecture.stacked_layers import StackedLinear
 
     return StackedLinear(members, input_shape[0], layer.options["units"])
 

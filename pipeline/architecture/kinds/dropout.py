@@ -22,7 +22,7 @@ def _module(layer: Layer, input_shape: tuple[int, ...]) -> "nn.Module":
 
 
 def _stacked(layer: Layer, input_shape: tuple[int, ...], members: int) -> "nn.Module":
-    from pipeline.architecture.stacked import StackedDropout
+    from pipeline.architecture.stacked_layers import StackedDropout
 
     return StackedDropout(members, layer.options["rate"])
 

@@ -24,7 +24,7 @@ def _module(layer: Layer, input_shape: tuple[int, ...]) -> "nn.Module":
 
 
 def _stacked(layer: Layer, input_shape: tuple[int, ...], members: int) -> "nn.Module":
-    from pipeline.architecture.stacked import StackedFlatten
+    from pipeline.architecture.stacked_layers import StackedFlatten
 
     return StackedFlatten(members)
 

@@ -21,7 +21,7 @@ def _module(layer: Layer, input_shape: tuple[int, ...]) -> "nn.Module":
 
 
 def _stacked(layer: Layer, input_shape: tuple[int, ...], members: int) -> "nn.Module":
-    from pipeline.architecture.stacked import StackedGlobalAveragePool
+    from pipeline.architecture.stacked_layers import StackedGlobalAveragePool
 
     return StackedGlobalAveragePool(members)
 

@@ -23,7 +23,7 @@ def _module(layer: Layer, input_shape: tuple[int, ...]) -> "nn.Module":
 
 def _stacked(layer: Layer, input_shape: tuple[int, ...], members: int) -> "nn.Module | None":
     """Over the channels of all, where they fill vector registers: what is left over is summed in another order."""
-    from pipeline.architecture.stacked import LANES
+    from pipeline.architecture.stacked_layers import LANES
 
     aligned = len(input_shape) == 3 and input_shape[0] % LANES == 0
     return _module(layer, (members * input_shape[0], *input_shape[1:])) if aligned else None
