@@ -36,6 +36,7 @@ class Status:
     started: float | None = None  # seconds since 1970, as `ended`
     ended: float | None = None
     error: str | None = None
+    together: int = 1  # how many runs share this attempt: each has spent its part of it
     resumed: int = 0  # how often it was taken up
     spent: float = 0.0  # seconds of training before it was taken up the last time
     metrics: dict[str, float] = field(default_factory=dict)  # of a run that finished, as all that follows

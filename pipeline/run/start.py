@@ -97,10 +97,10 @@ def _begun(run: Path, settings: Config, describe: Callable[[str], RunRecord], ke
             terminal.say(f"{run}: begins anew. {damage}")
             rundir.clear(run, key)
         if (run / "run.json").exists() and not damage:
-            rundir.resume(run)
+            rundir.resume(run, together)
         else:
             record = describe(arm(job.levels) if job else "")
-            rundir.start(run, record)
+            rundir.start(run, record, together)
             if advice := record.transfer.get("advice"):
                 rundir.append_metrics(run, 0, transfer.numbers(advice))
                 terminal.say("\n  ".join(transfer.sentences(advice)))

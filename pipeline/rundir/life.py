@@ -18,19 +18,19 @@ from pipeline.rundir.holding import BusyError, locked
 from pipeline.rundir.status import end, get_status, set_status
 
 
-def start(path: Path, run: RunRecord) -> None:
-    """Make the run directory of a new run: `run` becomes run.json, the status is running."""
+def start(path: Path, run: RunRecord, together: int = 1) -> None:
+    """Make the run directory of a new run: `run` becomes run.json, the status is running, `together` trained at once."""
     (path / "checkpoints").mkdir(parents=True, exist_ok=True)
-    set_status(path, "running", **_attempt(), key=run.key)
+    set_status(path, "running", **_attempt(together), key=run.key)
     write_record(path / "run.json", dataclasses.replace(run, uid=uid(path / "run.json")))
 
 
-def resume(path: Path) -> None:
+def resume(path: Path, together: int = 1) -> None:
     """Take up a run that was left: the status is running again, a torn end of metrics.jsonl is cut off."""
     known = get_status(path)
     left = known.ended or _modified(path / "heartbeat") or known.started or 0.0
-    spent = known.spent + max(0.0, left - (known.started or left))
-    found = Status("running", **_attempt(), resumed=known.resumed + 1, spent=spent, key=known.key)
+    spent = known.spent + max(0.0, left - (known.started or left)) / max(1, known.together)
+    found = Status("running", **_attempt(together), resumed=known.resumed + 1, spent=spent, key=known.key)
     write_record(path / "status.json", found)
     (path / "error.txt").unlink(missing_ok=True)
     (path / "checkpoints").mkdir(exist_ok=True)
@@ -39,8 +39,8 @@ def resume(path: Path) -> None:
         os.truncate(rows, text.rfind(b"\n") + 1)
 
 
-def _attempt() -> dict[str, Any]:
-    return {"pid": os.getpid(), "host": socket.gethostname(), "started": time.time()}
+def _attempt(together: int) -> dict[str, Any]:
+    return {"pid": os.getpid(), "host": socket.gethostname(), "started": time.time(), "together": together}
 
 
 def _modified(path: Path) -> float | None:
