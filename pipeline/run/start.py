@@ -64,7 +64,8 @@ def train_stack(runs: Sequence[tuple[Path, Config]]) -> None:
         ours = []
         for run, settings in runs:
             try:
-                if held.enter_context(_begun(run, settings, functools.partial(describe, settings))):
+                begun = _begun(run, settings, functools.partial(describe, settings), together=len(runs))
+                if held.enter_context(begun):
                     ours.append(run)
             except rundir.BusyError as error:
                 terminal.say(error)
@@ -75,7 +76,9 @@ def train_stack(runs: Sequence[tuple[Path, Config]]) -> None:
 
 
 @contextlib.contextmanager
-def _begun(run: Path, settings: Config, describe: Callable[[str], RunRecord], key: str | None = None) -> Iterator[bool]:
+def _begun(
+    run: Path, settings: Config, describe: Callable[[str], RunRecord], key: str | None = None, together: int = 1
+) -> Iterator[bool]:
     """Hold a run's directory, its run.json written, and show it on MLflow. False where there is nothing to train."""
     if run.is_symlink():
         raise InputError(f"{run}: is a link, and a run lies in its own folder.")

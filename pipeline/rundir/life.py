@@ -19,7 +19,10 @@ from pipeline.rundir.status import end, get_status, set_status
 
 
 def start(path: Path, run: RunRecord, together: int = 1) -> None:
-    """Make the run directory of a new run: `run` becomes run.json, the status is running, `together` trained at once."""
+    """Make the run directory of a new run: `run` becomes run.json, the status is running.
+
+    `together`: how many runs are trained at once with it, itself counted.
+    """
     (path / "checkpoints").mkdir(parents=True, exist_ok=True)
     set_status(path, "running", **_attempt(together), key=run.key)
     write_record(path / "run.json", dataclasses.replace(run, uid=uid(path / "run.json")))

@@ -66,3 +66,13 @@ def test_a_run_that_was_taken_up_and_ended_meanwhile_keeps_its_end(tmp_path, mon
     monkeypatch.setattr(life, "get_status", slow_look)
     assert not rundir.left_behind(tmp_path)
     assert rundir.get_status(tmp_path).status == "finished"
+
+
+def test_runs_that_train_at_once_have_each_spent_their_part(tmp_path):
+    rundir.start(tmp_path, a_run(), together=3)
+    rundir.set_status(tmp_path, "interrupted", started=100.0, ended=106.0)
+    rundir.resume(tmp_path, together=2)
+    assert rundir.get_status(tmp_path).spent == 2.0
+    rundir.set_status(tmp_path, "interrupted", started=200.0, ended=206.0)
+    rundir.resume(tmp_path)
+    assert rundir.get_status(tmp_path).spent == 5.0
