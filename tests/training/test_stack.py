@@ -225,16 +225,17 @@ def test_auto_stacks_what_computes_on_one_thread():
     assert stacked([32, 64, 128], 128) == ("off", 2)
 
 
-SHARED = f"{LINE.replace('tracking=none', 'tracking=local')} architecture.kernel_size=3,5 seed=0,1,2 trainer.stack=2"
+# Eight stacks, of all arms of the demo.
+DEMO = "-m experiment=demo data.limit_train=64 trainer.max_epochs=2 tracking=local output=json"
 
 
 def shared(folder, launcher):
-    """What a tracked sweep of four stacks leaves, its runs and what MLflow shows."""
-    done = call(folder, "train", f"{SHARED} dir=sweep {launcher}", 400)
+    """What the sweep leaves, and what MLflow shows of it."""
+    done = call(folder, "train", f"{DEMO} dir=sweep {launcher}", 800)
     assert done.code == 0, done.err
-    assert done.err.count("test/acc 0.") == 6
+    assert done.err.count("test/acc 0.") == 24
     shown = tracked(folder)
-    assert [status for _, status in shown["runs"]] == ["FINISHED"] * 6
+    assert [status for _, status in shown["runs"]] == ["FINISHED"] * 24
     assert shown["parents"] == ["FINISHED"]
     return states(folder / "sweep"), shown
 
