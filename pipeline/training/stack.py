@@ -46,6 +46,7 @@ class Member:
     """One seed of a stack: its run, and what of it is not in the stack's tensors."""
 
     path: Path
+    key: str
     settings: config.Config
     prepared: data.Prepared
     val: np.ndarray
@@ -103,7 +104,7 @@ class Member:
         """Write last.ckpt. Raises FloatingPointError where a weight is no number."""
         checkpoints.check_finite(self.state, self.step)
         kept = {"best_score": self.best_score, "best_epoch": self.best_epoch, "stopped": self.stopped}
-        Durable(rundir.read_run(self.path).key).save_checkpoint(
+        Durable(self.key).save_checkpoint(
             {
                 "state_dict": self.state,
                 "optimizer_states": [self.moments],
@@ -161,6 +162,7 @@ def _member(path: Path) -> Member:
     module = module_of(record, settings, prepared, splits, newest and newest[1])
     one = Member(
         path=path,
+        key=record.key,
         settings=settings,
         prepared=prepared,
         val=splits["val"],
@@ -176,7 +178,8 @@ def _member(path: Path) -> Member:
         checkpoints.restore_best(path, file, found)
         kept = found["callbacks"]["Keep"]
         one.state, one.moments = found["state_dict"], found["optimizer_states"][0]
-        one.epoch, one.batch = checkpoints.position(found).values()
+        place = checkpoints.position(found)
+        one.epoch, one.batch = place["epoch"], place["batch"]
         [(one.loss_sum, one.seen)] = found["train_loss"]
         one.best_score, one.best_epoch, one.stopped = kept["best_score"], kept["best_epoch"], kept["stopped"]
         one.waited = kept["waited"]
