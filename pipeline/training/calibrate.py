@@ -13,8 +13,8 @@ from pipeline import config, environment
 from pipeline.architecture import Plan
 from pipeline.architecture.stacked import Stacked, name_draws
 from pipeline.config import Config
+from pipeline.data.images import normalise
 from pipeline.training.allocator import keep_buffers
-from pipeline.training.module import Classifier
 from pipeline.transfer.build import construct
 
 # Measured around the notes' CNN on two cores: what the training loop adds to each step, and what a run costs
@@ -83,21 +83,23 @@ def time_step(settings: Config, planned: Plan, classes: int, members: int = 1) -
         name_draws(network, [torch.Generator(device)] * members)
     else:
         network = construct(settings.architecture, planned, planned.output_shape[0])
+        network.to(memory_format=torch.channels_last)
+    network.to(device)
     channels, height, width = planned.input_shape
     channels *= members
-    module = Classifier(network, torch.zeros(channels), torch.ones(channels), classes).to(device)
+    mean, std = torch.zeros(channels, 1, 1, device=device), torch.ones(channels, 1, 1, device=device)
     batch = settings.data.batch_size
     torch.set_num_threads(config.settled(settings, planned).trainer.threads or 1)
     x_BCHW = torch.randint(0, 256, (batch, height, width, channels), dtype=torch.uint8).permute(0, 3, 1, 2).to(device)
     y = torch.randint(0, classes, (members * batch,)).to(device)
-    optimizer = torch.optim.Adam(module.parameters(), fused=True)
+    optimizer = torch.optim.Adam(network.parameters(), fused=True)
     bf16 = settings.trainer.precision == "bf16-mixed" or (
         settings.trainer.precision == "auto" and environment.native_bf16(settings.trainer.accelerator)
     )
 
     def step() -> None:
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
-            loss = F.cross_entropy(module(x_BCHW).flatten(0, -2), y)
+            loss = F.cross_entropy(network(normalise(x_BCHW, mean, std)).flatten(0, -2), y)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -106,7 +108,7 @@ def time_step(settings: Config, planned: Plan, classes: int, members: int = 1) -
 
     def evaluate() -> None:
         with torch.no_grad():
-            module(x_BCHW)
+            network(normalise(x_BCHW, mean, std))
         if device.type == "cuda":
             torch.cuda.synchronize()
 

@@ -1,5 +1,6 @@
 """The estimate of a sweep: a few timed steps, scaled to all of its runs."""
 
+import dataclasses
 import json
 import time
 from pathlib import Path
@@ -76,7 +77,7 @@ def test_each_run_has_its_own_sizes(ten_ms):
 def test_networks_between_lie_on_the_line(monkeypatch):
     timed = []
 
-    def time_step(settings, planned, _):
+    def time_step(settings, planned, *_):
         timed.append(settings.architecture.filters)
         return planned.macs * 1e-6, 0.0
 
@@ -146,3 +147,26 @@ def test_estimate_is_of_the_right_order(process, monkeypatch):
     folders = [Path(outcome["run"]) for outcome in trained.document["runs"]]
     written = sum(file.stat().st_size for folder in folders for file in folder.rglob("*") if file.is_file())
     assert written / 3 < estimated["disk_bytes"] < 3 * written, json.dumps(estimated)
+
+
+def test_a_stack_is_timed_as_one_and_shared(monkeypatch):
+    timed = []
+
+    def time_step(settings, planned, classes, members):
+        timed.append(members)
+        return 0.01 / members, 0.0
+
+    monkeypatch.setattr(calibrate, "time_step", time_step)
+    monkeypatch.setattr(calibrate, "STEP_OVERHEAD_S", 0.0)
+    monkeypatch.setattr(calibrate, "RUN_OVERHEAD_S", 0.0)
+    alone = [run()] * 3
+    at_once = [(dataclasses.replace(one, seed=i, trainer=Trainer(max_epochs=one.trainer.max_epochs, stack="2")), plan)
+               for i, (one, plan) in enumerate(alone)]  # fmt: skip
+    assert 2 * seconds(*at_once) == pytest.approx(seconds(*alone))
+    assert sorted(set(timed)) == [1, 2]
+
+
+def test_a_real_stack_is_timed():
+    settings, planned = run()
+    step_s, image_s = calibrate.time_step(settings, planned, 10, members=3)
+    assert 0 < image_s < step_s

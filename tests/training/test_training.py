@@ -308,10 +308,10 @@ def test_one_failing_run_does_not_stop_the_others(command, workdir):
 def test_a_run_that_dies_while_it_is_made_does_not_stop_the_others(command, workdir, monkeypatch):
     began = rundir.start
 
-    def start(path, run):
+    def start(path, run, together):
         if run.config["seed"] == 0:
             raise OSError("no space left")
-        began(path, run)
+        began(path, run, together)
 
     monkeypatch.setattr(rundir, "start", start)
     done = command("train", f"-m {TINY} seed=0,1 dir=sweep output=json")
