@@ -135,7 +135,9 @@ def stack(work: Path, size: int, seed: int) -> Numbers:
     line += ["tracking=none", "hydra/launcher=basic", "output=json", f"seed=range({8 * seed},{8 * seed + 8})"]
     seconds = {}
     for members in ("off", "2", "4", "8"):
-        document, _, _ = run(work, "pipeline.train", "-m", *line, f"trainer.stack={members}")
+        # Each with runs of its own: a stack of four would take those of a stack of two.
+        own = [f"trainer.stack={members}", f"runs_dir=runs-{members}"]
+        document, _, _ = run(work, "pipeline.train", "-m", *line, *own)
         seconds[members] = sum(one["seconds"] for one in document["runs"])
     alone = seconds.pop("off")
     return {"alone, seconds": alone, **{f"of that, {n} at once": value / alone for n, value in seconds.items()}}
