@@ -234,7 +234,7 @@ def shared(folder, launcher):
     done = call(folder, "train", f"{DEMO} dir=sweep {launcher}", 800)
     assert done.code == 0, done.err
     assert done.err.count("test/acc 0.") == 24
-    shown = tracked(folder)
+    shown = tracked(folder, "demo")
     assert [status for _, status in shown["runs"]] == ["FINISHED"] * 24
     assert shown["parents"] == ["FINISHED"]
     return states(folder / "sweep"), shown
