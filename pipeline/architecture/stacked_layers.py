@@ -31,32 +31,6 @@ class StackedLinear(nn.Module):
         return out_SBF[..., : out_SBF.shape[-1] - units]
 
 
-class StackedFlatten(nn.Module):
-    """Maps [B, S*C, H, W] -> vectors [S, B, C*H*W], in the order of nn.Flatten. Vectors stay as they are."""
-
-    def __init__(self, members: int) -> None:
-        super().__init__()
-        self.members = members
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Maps or vectors in, vectors out."""
-        return x.unflatten(1, (self.members, -1)).transpose(0, 1).flatten(2) if x.dim() == 4 else x
-
-
-class StackedGlobalAveragePool(nn.Module):
-    """The mean of each map: [B, S*C, H, W] -> [S, B, C]."""
-
-    def __init__(self, members: int) -> None:
-        super().__init__()
-        self.members = members
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        """Maps in, vectors out."""
-        # Not mean(), which sums a channel beyond the last full vector register in another order.
-        means_BC = nn.functional.avg_pool2d(x_BCHW, x_BCHW.shape[2:]).flatten(1)
-        return means_BC.unflatten(1, (self.members, -1)).transpose(0, 1)
-
-
 class StackedDropout(nn.Module):
     """Dropout with draws of each member's own: `name` them before each step."""
 

@@ -23,10 +23,4 @@ def _module(layer: Layer, input_shape: tuple[int, ...]) -> "nn.Module":
     return nn.Flatten()
 
 
-def _stacked(layer: Layer, input_shape: tuple[int, ...], members: int) -> "nn.Module":
-    from pipeline.architecture.stacked_layers import StackedFlatten
-
-    return StackedFlatten(members)
-
-
 KIND = Kind(types=("flatten",), options={}, place=_place, module=_module, gives_vector=True)

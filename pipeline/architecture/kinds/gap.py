@@ -20,10 +20,4 @@ def _module(layer: Layer, input_shape: tuple[int, ...]) -> "nn.Module":
     return GlobalAveragePool()
 
 
-def _stacked(layer: Layer, input_shape: tuple[int, ...], members: int) -> "nn.Module":
-    from pipeline.architecture.stacked_layers import StackedGlobalAveragePool
-
-    return StackedGlobalAveragePool(members)
-
-
 KIND = Kind(types=("gap",), options={}, place=_place, module=_module, gives_vector=True)
