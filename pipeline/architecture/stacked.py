@@ -17,11 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.architecture.kinds import kind_of
+from pipeline.architecture.network import InOrder
 from pipeline.architecture.plans import Layer, Plan
 from pipeline.architecture.stacked_layers import StackedDropout
 
 
-class Stacked(nn.Sequential):
+class Stacked(InOrder):
     """The networks of `members` seeds: images [B, S*C, H, W] -> logits [S, B, classes]. Layers are named as planned."""
 
     def __init__(self, planned: Plan, members: int) -> None:

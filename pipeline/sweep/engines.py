@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import Tracking
 from pipeline.errors import InputError
 from pipeline.sweep import stop_file, workers
 from pipeline.sweep.workers import Task
@@ -45,7 +44,7 @@ class Engine:
     check: Callable[[Any], None] = _nothing  # reach it before anything is written; InputError where it is not there
     launch: Callable[[Any, Sequence[Task], Path], None] = _by_hydra  # (launcher, tasks, sweep), and wait for them
     places: Callable[[Any], int] = _one  # at how many it trains at the same time, where that is known
-    warm_up: Callable[[Tracking], None] = _nothing  # while the sweep is being planned
+    warm_up: Callable[[], None] = _nothing  # while the sweep is being planned
     begin: Callable[[Any, Path], None] = _nothing  # (launcher, sweep) before its jobs
     end: Callable[[Path], None] = _nothing  # (sweep) after them, however they ended
 

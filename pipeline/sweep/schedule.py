@@ -80,7 +80,7 @@ def run_sweep(multirun: Multirun) -> SweepResult:
     """
     factors, jobs = expand(multirun)
     _check(multirun, jobs)
-    engine_of(multirun.launcher).warm_up(jobs[0].settings.tracking)
+    engine_of(multirun.launcher).warm_up()
     first = jobs[0].settings
     parent = Path(first.runs_dir) / first.experiment.name
     given = Path(first.dir) if first.dir else None
@@ -195,8 +195,12 @@ def _train_sources(multirun: Multirun, path: Path, jobs: list[Job]) -> None:
 
 
 def _tasks(runs: list[_Run], sweep: Path) -> list[Task]:
-    """One for each run that trains alone, and one for each stack: that of its first."""
+    """One for each run that trains alone, and one for each stack: that of its first.
+
+    Stacks are few and long, so the longest go first: no core waits for another at the end.
+    """
     first = [run for run in runs if run.stack in ("", run.dir.name)]
+    first.sort(key=lambda run: -run.job.planned.macs * run.job.settings.trainer.max_epochs if run.stack else 0)
     mates = {run.dir: tuple(one.dir for one in runs if run.stack and one.stack == run.stack) for run in first}
     return [dataclasses.replace(_task(run.job, run.dir, sweep), mates=mates[run.dir]) for run in first]
 

@@ -18,16 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import terminal
-from pipeline.config import Config, Tracking, Trainer
+from pipeline.config import Config, Trainer
 from pipeline.run.devices import cores_of
 from pipeline.sweep import stop_file, worker
 from pipeline.sweep.stop_file import POLL_S
-from pipeline.tracking import connect
+from pipeline.tracking import live
 
 END_S = 5.0  # for a worker without work to leave
 # What a run imports; and the command, whose module each worker reads again, in vain.
 PRELOADED = ["pipeline.run.finish", "pipeline.cli", "pipeline.sweep.schedule", "hydra.core.hydra_config"]
-MLFLOW = ["mlflow", "mlflow.store.tracking.sqlalchemy_store"]  # where runs are tracked
 
 
 @dataclass(frozen=True)
@@ -58,13 +57,10 @@ def count_cores() -> int:
     return int(cpu_count())
 
 
-def warm_up(tracking: Tracking) -> None:
+def warm_up() -> None:
     """Start the server, which imports on its own while this process goes on."""
-    if tracking.uri is not None:
-        connect.set_environment(tracking)
     # On a Mac a process may not be forked after frameworks of the system were loaded, as torch does: workers import.
-    modules = PRELOADED + (MLFLOW if tracking.uri else []) if sys.platform == "linux" else []
-    multiprocessing.set_forkserver_preload(modules)
+    multiprocessing.set_forkserver_preload(PRELOADED if sys.platform == "linux" else [])
     forkserver.ensure_running()
 
 
@@ -75,7 +71,8 @@ def share_out(tasks: Sequence[Task], sweep: Path, cores: int) -> None:
     says that could not do its task.
     """
     waiting = deque(tasks)
-    with _Pool() as pool:
+    runs = [run for task in tasks for run in task.runs]
+    with live.show_runs(runs, tasks[0].settings.tracking), _Pool() as pool:
         while waiting or pool.busy:
             if (sweep / "stop").exists():
                 waiting.clear()
@@ -153,6 +150,7 @@ def _serve(tasks: connection.Connection) -> None:
     command = multiprocessing.parent_process()  # not the server, which lives as long as its workers
     assert command
     stop_file.stay_with(command.is_alive)
+    live.leave_to_command()
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
             settings, sweep, folder = tasks.recv()

@@ -5,9 +5,10 @@ Nothing here stops a run, or holds up its end for longer than `tracking.wait_s` 
 
 import contextlib
 import logging
+import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipeline import rundir, terminal
@@ -26,8 +27,21 @@ STOP_WAIT_S = 5.0  # whoever stopped it may kill it soon
 SWEEP_WAIT_S = 60.0  # for all runs of a sweep that missed something; a server that does not answer ends it earlier
 HANGING_WAIT_S = 0.5  # for one that did not answer at the end of the run before
 
+LOOK_S = 0.5  # how often the command of a sweep looks for runs that have begun or ended
+
 # Servers that did not answer at the end of the last run: two hundred short runs would otherwise wait for each.
 _hanging: set[str] = set()
+
+_left_to_command = False
+
+
+def leave_to_command() -> None:
+    """From now on, the command that started this process shows what is trained here: it calls `show_runs`.
+
+    Such a process never imports MLflow, which takes three seconds.
+    """
+    global _left_to_command
+    _left_to_command = True
 
 
 @contextlib.contextmanager
@@ -36,9 +50,12 @@ def show_run(run: Path, tracking: Tracking) -> Iterator[None]:
     if tracking.uri is None:
         yield
         return
-    set_up(tracking)
     record = rundir.read_run(run)
     unsent.add(run, record.uid, Path(record.config["runs_dir"]), tracking.uri)
+    if _left_to_command:
+        yield
+        return
+    set_up(tracking)
     ended, enough = threading.Event(), threading.Event()
     problem: list[Exception] = []
 
@@ -74,6 +91,41 @@ def show_run(run: Path, tracking: Tracking) -> Iterator[None]:
         # The end of a sweep sends what its runs missed, and speaks for all of them.
         if (thread.is_alive() or problem) and not (run.parent / "sweep.json").exists():
             _warn(run, tracking, "the run", problem[0] if problem else TimeoutError("no answer in time"))
+
+
+@contextlib.contextmanager
+def show_runs(runs: Sequence[Path], tracking: Tracking) -> Iterator[None]:
+    """Show runs of a sweep while other processes train them. What is left at the end, `end_sweep` sends."""
+    if tracking.uri is None:
+        yield
+        return
+    set_up(tracking)
+    over = threading.Event()
+    thread = threading.Thread(target=_show_until, args=(over, list(runs), tracking), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(STOP_WAIT_S)
+
+
+def _show_until(over: threading.Event, runs: list[Path], tracking: Tracking) -> None:
+    sent: dict[Path, float] = {}  # when, on the monotonic clock
+    while not over.wait(LOOK_S):
+        for run in [one for one in runs if (one / "run.json").exists()]:
+            if over.is_set():
+                return
+            try:
+                ended = find_end(run)
+                if ended or time.monotonic() - sent.get(run, -math.inf) > tracking.push_every_s:
+                    sent[run] = time.monotonic()
+                    send(run, tracking, still_wanted=lambda: not over.is_set())
+                if ended and rundir.get_status(run).status == "finished":
+                    runs.remove(run)
+            except Exception:  # the next round tries again
+                over.wait(tracking.push_every_s)
+                break
 
 
 def begin_sweep(sweep: Path, tracking: Tracking, runs_dir: Path) -> None:
