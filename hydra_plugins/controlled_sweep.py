@@ -56,12 +56,20 @@ class ControlledSweeper(Sweeper):
         # A value typed on the command line in place of an experiment's levels makes their key no factor.
         last = {o.get_key_element(): o for o in overrides}
         swept = dict.fromkeys(o.get_key_element() for o in overrides if o.is_sweep_override())
+        compose = _composer(loader, master)
+        jobs = BasicSweeper.split_arguments(overrides, max_batch_size=None)[0]
+        if auto := compose(jobs[0]).get("seeds") == "auto":
+            if given := next((line for line in arguments if line.startswith("seed=")), None):
+                raise InputError(f"{given}: seeds=auto takes seeds 0, 1, 2 and so on by itself. Leave one of them out.")
+            arms = [o for o in overrides if o.get_key_element() != "seed"]
+            jobs = BasicSweeper.split_arguments(arms, max_batch_size=None)[0]
         return cli.multirun(
             Multirun(
-                jobs=BasicSweeper.split_arguments(overrides, max_batch_size=None)[0],
+                jobs=jobs,
                 swept=[key for key in swept if last[key].is_sweep_override()],
-                compose=_composer(loader, master),
+                compose=compose,
                 launcher=launcher,
+                auto=auto,
             )
         )
 

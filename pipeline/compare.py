@@ -1,7 +1,9 @@
-"""The verdict of a sweep, from its run directories.
+"""The verdict of a sweep, from its run directories; or of any table of results, by the same rule.
 
 python -m pipeline.compare sweep=latest
 python -m pipeline.compare sweep=runs/kernel_size/... out=reports/kernel_size
+python -m pipeline.compare table=results.csv metric=accuracy
+python -m pipeline.compare table=results.csv metric=accuracy by=dataset looks=[3,5,8,12]
 """
 
 if __name__ == "__main__":
@@ -12,7 +14,7 @@ if __name__ == "__main__":
 
 import csv
 import shutil
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
@@ -20,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from pipeline import cli, config, rundir, terminal
-from pipeline.errors import InputError, one_of
+from pipeline.errors import InputError, at_least, one_of
 from pipeline.names import short_names
 
 if TYPE_CHECKING:
@@ -35,9 +37,35 @@ class Compare:
     runs_dir: str = "runs"
     out: str | None = None  # also put verdict, report, metrics and plot data into this folder
     output: str = "table"  # table | json
+    table: str | None = None  # instead of a sweep: a CSV file with a column seed, the metric, and factors
+    metric: str | None = None  # of the table: the column that is compared
+    mode: str = "max"  # of the table, max | min: which end of the metric is better
+    smallest_effect: float = 0.01  # of the table: differences below it do not matter to the asker
+    by: str | None = None  # of the table: a column for each value of which there is a verdict of its own
+    looks: Any = None  # of the table: seeds at each look of a sequential design, [3,5,8,12], or each; null: one look
+    n_test: int | None = None  # of the table: the test examples that the metric is a share of
+    overlap: float = 0.0  # of the table: test per training example where each seed splits the same examples anew
+    contrasts: list[config.Contrast] = field(default_factory=list)  # of the table: as experiment.contrasts
 
     def __post_init__(self) -> None:
         one_of("output", self.output, ("table", "json"))
+        if self.table is None:
+            for one in fields(self):
+                default = one.default_factory() if one.default_factory is not MISSING else one.default
+                if one.name in ONLY_TABLES and getattr(self, one.name) != default:
+                    raise InputError(f"{one.name}={getattr(self, one.name)}: is for table=FILE; a sweep says its own.")
+            return
+        if self.out is not None:
+            raise InputError(f"out={self.out}: is for a sweep. output=json prints the verdict of a table.")
+        if self.metric is None:
+            raise InputError(f"table={self.table}: say by metric=COLUMN what is compared.")
+        looks = self.looks
+        if looks not in (None, "each") and not (isinstance(looks, list) and all(type(n) is int for n in looks)):
+            raise InputError(f"looks={looks}: must be numbers of seeds, as in [3,5,8,12], or each.")
+        at_least("overlap", self.overlap, 0)
+
+
+ONLY_TABLES = ("metric", "mode", "smallest_effect", "by", "looks", "n_test", "overlap", "contrasts")
 
 
 def job(cfg: DictConfig) -> int:
@@ -49,6 +77,8 @@ def job(cfg: DictConfig) -> int:
     from pipeline.tracking.trust import check_trust
 
     options = config.typed(cfg, Compare)
+    if options.table is not None:
+        return _of_table(options)
     sweep = rundir.find_sweep(options.sweep, Path(options.runs_dir))
     found = evidence.conclude(sweep)
     try:
@@ -60,6 +90,35 @@ def job(cfg: DictConfig) -> int:
     if options.out:
         publish(sweep, found, Path(options.out))
     cli.emit(options.output, found.to_json(), lambda: print_verdict(sweep, found))
+    return cli.DONE
+
+
+def _of_table(options: Compare) -> int:
+    """The verdict of a table, or of each part of it."""
+    from pipeline.evidence import print_table
+    from pipeline.evidence.from_table import judge_table
+
+    found = judge_table(
+        Path(options.table or ""),
+        options.metric or "",
+        by=options.by,
+        looks=options.looks,
+        mode=options.mode,
+        smallest_effect=options.smallest_effect,
+        n_test=options.n_test,
+        overlap=options.overlap,
+        contrasts=options.contrasts,
+    )
+    documents = {value: one.to_json() for value, one in found.items()}
+    console = terminal.console()
+
+    def show() -> None:
+        for one in found.values():
+            print_table(one.verdict, console)
+            console.print("\n".join(one.lines()), highlight=False)
+
+    document = documents[""] if options.by is None else {"by": options.by, "verdicts": documents}
+    cli.emit(options.output, document, show)
     return cli.DONE
 
 

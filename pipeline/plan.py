@@ -52,7 +52,8 @@ def job(cfg: DictConfig) -> int:
 
 def sweep(multirun: design.Multirun) -> int:
     """All arms of a sweep, what is unfair between them, and what they will cost."""
-    factors, jobs = design.expand(multirun)
+    looks = design.looks_of(multirun)
+    factors, jobs = design.expand(multirun.of_seeds(looks[-1]) if looks else multirun)
     arms = design.arms(jobs)
     found: dict[str, Any] = {
         "arms": [
@@ -66,6 +67,7 @@ def sweep(multirun: design.Multirun) -> int:
         ],
         "runs": len(jobs),
         "seeds": sorted({j.seed for j in jobs}),
+        "looks": list(looks),
         "sources": len(design.sources_of(jobs)),
         "confounds": fairness.confounds(factors, jobs),
         "duplicates": fairness.duplicates(jobs),
@@ -147,7 +149,14 @@ def arms_table(found: dict[str, Any]) -> None:
         rows.add_row(arm(one["levels"]) or "-", f"{one['total']['params']:,}", f"{one['total']['macs']:,}", widths)
     console.print(rows)
     sources = f", after {n} source{'' if n == 1 else 's'} to start from" if (n := found["sources"]) else ""
-    console.print(f"{len(found['arms'])} arms x {len(found['seeds'])} seeds = {found['runs']} runs{sources}")
+    most = "at most " if found["looks"] else ""
+    console.print(
+        f"{len(found['arms'])} arms x {most}{len(found['seeds'])} seeds = {most}{found['runs']} runs{sources}"
+    )
+    if found["looks"]:
+        console.print(
+            f"looked at when there are {', '.join(map(str, found['looks']))} seeds; what is settled ends there"
+        )
     for one in found["confounds"]:
         console.print(f"{'meant' if one['meant'] else 'mind'}: {one['text']}",
                       style="dim" if one["meant"] else "yellow")  # fmt: skip

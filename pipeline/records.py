@@ -71,6 +71,7 @@ class DatasetRecord:
     classes: list[Any]
     counts: Counts
     group: str | None = None  # the column whose groups no split divides
+    overlap: dict[str, float] = field(default_factory=dict)  # split -> see data.redrawn; what is 0 is left out
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,15 @@ class JobRecord:
 
 
 @dataclass(frozen=True)
+class Tuned:
+    """An arm's own learning rate, and what each rate of the grid came to on validation data, by its name."""
+
+    levels: dict[str, Any]
+    lr: float
+    scores: dict[str, float]
+
+
+@dataclass(frozen=True)
 class SweepRecord:
     """sweep.json: the question and the runs."""
 
@@ -154,6 +164,10 @@ class SweepRecord:
     git_sha: str | None = None
     uid: str = ""
     tracking: dict[str, Any] = field(default_factory=dict)  # anybody's: `tracking_of` checks it
+    judged: list[int] = field(default_factory=list)  # the seeds of the verdict that was read before others were added
+    tuned: list[Tuned] = field(default_factory=list)  # of optimizer.lr=tuned
+    tuned_in: str = ""  # the sweep that did that
+    looks: list[int] = field(default_factory=list)  # of a sequential design: how many seeds there are at each
 
     def __post_init__(self) -> None:
         _parsed(_Question, self.experiment, "experiment")

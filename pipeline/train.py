@@ -20,6 +20,7 @@ from omegaconf import DictConfig
 
 from pipeline import cli, config, data, rundir, stopping, terminal, transfer
 from pipeline.config import Config
+from pipeline.config.trainer import TUNED
 from pipeline.errors import InputError
 from pipeline.evidence import print_verdict
 from pipeline.run.devices import check_devices
@@ -59,6 +60,8 @@ def job(cfg: DictConfig) -> int:
 
 def _train(settings: Config) -> Path:
     """A run by itself, checked as far as it can be before data is touched; the directory that it is in."""
+    if settings.optimizer.lr == TUNED:
+        raise InputError(f"optimizer.lr={TUNED}: rates are tuned for the arms of a sweep; say -m.")
     planned: PlannedRun | None = plan_run(settings, advise=False) if data.declared(settings.data) else None
     check_devices(settings.trainer)
     terminal.mind(fairness.contradictions(settings))

@@ -83,6 +83,35 @@ class GlobalAveragePool(nn.Module):
         return x_NCHW.mean(dim=(2, 3))
 
 
+class Grid(nn.Module):
+    """The mean of each map in each of `squares` [rows, columns], as adaptive average pooling has them, in a vector.
+
+    By two matrix products: torch's own has no deterministic gradient on a GPU.
+    """
+
+    def __init__(self, squares: tuple[int, int]) -> None:
+        super().__init__()
+        self.squares = squares
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """[N, C, H, W] -> [N, C * rows * columns]."""
+        rows, columns = (_means(n, parts, x_NCHW) for n, parts in zip(x_NCHW.shape[2:], self.squares, strict=True))
+        return (rows @ x_NCHW @ columns.T).flatten(1)
+
+    def extra_repr(self) -> str:
+        """As shown by print(network)."""
+        return f"squares={self.squares}"
+
+
+def _means(n: int, parts: int, like: Tensor) -> Tensor:
+    """[parts, n]: row i holds the weights of the mean over the i-th of so many nearly equal parts of n places."""
+    rows = torch.zeros(parts, n, dtype=like.dtype, device=like.device)
+    for i in range(parts):
+        start, end = i * n // parts, -(-(i + 1) * n // parts)
+        rows[i, start:end] = 1 / (end - start)
+    return rows
+
+
 class LocallyConnected2d(nn.Module):
     """A convolution without weight sharing: every output position has filters and biases of its own.
 

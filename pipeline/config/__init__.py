@@ -4,9 +4,9 @@ A section is a dataclass beside the code that it configures, or here, where it i
 Importing this package imports no torch.
 """
 
+from pipeline.config.experiment import Contrast, Experiment
 from pipeline.config.run import (
     Config,
-    Experiment,
     card_of_run,
     flat,
     from_dict,
@@ -22,6 +22,7 @@ from pipeline.config.trainer import Optimizer, Trainer
 
 __all__ = [
     "Config",
+    "Contrast",
     "Experiment",
     "Optimizer",
     "Tracking",

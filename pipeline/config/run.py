@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pipeline import architecture, data, environment, rundir
 from pipeline.augmentation import Augmentation
+from pipeline.config.experiment import Experiment
 from pipeline.config.metrics import METRICS
 from pipeline.config.tracking import Tracking
 from pipeline.config.trainer import Optimizer, Trainer
@@ -22,31 +23,6 @@ from pipeline.transfer import Transfer
 T = TypeVar("T")
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
-
-
-@dataclass
-class Experiment:
-    """The question that a sweep answers."""
-
-    name: str = aside("train")
-    question: str = aside("")
-    metric: str = aside("test/acc")  # a key of metrics.METRICS
-    mode: str | None = aside(None)  # max | min: which end of the metric is better; null: as the metric has it
-    smallest_effect: float = aside(0.01)  # differences below it do not matter to the asker
-    invariance: bool = False  # every run ends with its accuracy against rotation, scale and shift
-    meant_to_differ: list[str] = aside([])  # of params, macs, layers: part of the question
-    quadrants: list[str] = aside([])  # factors whose first level is small, similar: see quadrants.py
-
-    def __post_init__(self) -> None:
-        one_of("experiment.metric", self.metric, METRICS)
-        if self.mode is not None:
-            one_of("experiment.mode", self.mode, ("max", "min"))
-        for quantity in self.meant_to_differ:
-            one_of("experiment.meant_to_differ", quantity, ("params", "macs", "layers"))
-        if not self.smallest_effect > 0:
-            raise InputError(f"experiment.smallest_effect={self.smallest_effect}: must be greater than 0.")
-        if not self.name or not all(c.isalnum() or c in "-_." for c in self.name) or self.name.startswith("."):
-            raise InputError(f"experiment.name={self.name}: use letters, digits, '-', '_' and '.'; it names a folder.")
 
 
 @dataclass
@@ -62,6 +38,7 @@ class Config:
     tracking: Tracking = field(default_factory=Tracking, metadata={"decides": False})
     experiment: Experiment = field(default_factory=Experiment)
     seed: int = 0
+    seeds: str | None = aside(None)  # with -m, auto: seeds are added until the question is settled; null: those of seed
     runs_dir: str = aside("runs")
     dir: str | None = aside(None)  # this run's directory (with -m: the sweep's); null: a new one under runs_dir
     resume: bool = aside(True)  # the same command goes on where it was left; false: always begins anew
@@ -73,6 +50,8 @@ class Config:
     def __post_init__(self) -> None:
         within("seed", self.seed, 0, 2**32 - 1)
         one_of("output", self.output, ("table", "json"))
+        if self.seeds is not None:
+            one_of("seeds", self.seeds, ("auto",))
         if self.accept is not None:
             one_of("accept", self.accept, ("code",))
         for key in ("runs_dir", "dir"):

@@ -1,6 +1,7 @@
 """The `optimizer` and `trainer` sections. Trainer keys carry Lightning's own flag names."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from pipeline.errors import InputError, at_least, one_of, seconds, within
 from pipeline.key import aside, deciding_by
@@ -8,6 +9,7 @@ from pipeline.key import aside, deciding_by
 SMALL_MACS = 300_000_000  # a batch
 LARGE_THREADS = 2
 MOST_STACKED = 8  # by stack=auto: what more would save is little, see Trainer.stacked
+TUNED = "tuned"  # in place of a learning rate
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 
 
@@ -16,7 +18,9 @@ class Optimizer:
     """How weights are updated. `weight_decay` is decoupled for adamw, an L2 penalty for adam and sgd."""
 
     type: str = "adam"  # adam | adamw | sgd
-    lr: float = 1e-3
+    lr: Any = 1e-3  # a rate; or with -m tuned: each arm's own, from lr_grid, see sweep/tuning.py
+    lr_grid: list[float] = aside([0.0003, 0.001, 0.003, 0.01])  # of lr=tuned
+    tuning_seeds: int = aside(2)  # of lr=tuned: how many, none of which the arms are compared at
     weight_decay: float = 0.0
     momentum: float = 0.9  # sgd only
     schedule: str = "constant"  # constant | cosine (to zero over the whole training, by step)
@@ -25,8 +29,11 @@ class Optimizer:
     def __post_init__(self) -> None:
         one_of("optimizer.type", self.type, ("adam", "adamw", "sgd"))
         one_of("optimizer.schedule", self.schedule, ("constant", "cosine"))
-        if not self.lr > 0:
-            raise InputError(f"optimizer.lr={self.lr}: must be greater than 0.")
+        if self.lr != TUNED and (isinstance(self.lr, bool) or not isinstance(self.lr, int | float) or not self.lr > 0):
+            raise InputError(f"optimizer.lr={self.lr}: must be greater than 0, or {TUNED}.")
+        if not self.lr_grid or not all(rate > 0 for rate in self.lr_grid):
+            raise InputError(f"optimizer.lr_grid={self.lr_grid}: must be rates greater than 0.")
+        at_least("optimizer.tuning_seeds", self.tuning_seeds, 1)
         at_least("optimizer.weight_decay", self.weight_decay, 0)
         within("optimizer.momentum", self.momentum, 0, 1)
         at_least("optimizer.warmup_epochs", self.warmup_epochs, 0)

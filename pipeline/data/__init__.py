@@ -18,7 +18,7 @@ from pipeline.data.prepared import Prepared
 from pipeline.data.preparing import prepare
 from pipeline.data.reading import declared
 from pipeline.data.soundness import states, trust_command, unchanged
-from pipeline.data.splitting import split
+from pipeline.data.splitting import redrawn, split
 
 __all__ = [
     "Data",
@@ -35,6 +35,7 @@ __all__ = [
     "open_prepared",
     "overlap",
     "prepare",
+    "redrawn",
     "sentences",
     "split",
     "states",

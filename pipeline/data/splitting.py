@@ -68,6 +68,21 @@ def split(prepared: Prepared, config: Data, seed: int) -> dict[str, np.ndarray]:
     return {name: np.sort(parts[name]).astype(np.int64) for name in SPLITS}
 
 
+def redrawn(prepared: Prepared, config: Data, split: str) -> float:
+    """Examples of `split` per example of the rest, where each seed draws its own; 0 where all seeds share them.
+
+    Two such seeds are trained and tested on much the same examples, so they agree more with each other than with what
+    other examples would give: see `evidence.rule.decide`.
+    """
+    own = prepared.own_split
+    code = {name: i for i, name in enumerate(SPLITS)}[split]
+    fixed = own is not None and not split_anew(prepared, config) and (own == code).any()
+    if split == "train" or fixed or config.split_seed is not None:
+        return 0.0
+    share = {"val": config.val_fraction, "test": config.test_fraction}[split]
+    return share / (1 - share)
+
+
 def split_anew(prepared: Prepared, config: Data) -> bool:
     """Whether the set's own split is not used, since it divides groups of the column that was named."""
     if prepared.own_split is None or config.group in (None, NO_GROUP):

@@ -6,6 +6,7 @@ from pathlib import Path
 from pipeline import config, folders, records, rundir, transfer
 from pipeline.config.metrics import METRICS, MOST_TRAIN, contradiction
 from pipeline.errors import InputError
+from pipeline.evidence import gates
 from pipeline.evidence.analyses import ANALYSES
 from pipeline.evidence.document import Verdict
 from pipeline.evidence.page import write_page
@@ -50,35 +51,13 @@ def _run(path: Path, job: JobRecord) -> Run:
         base=source.get("metrics", {}),
         seen=source.get("seen", {}).get("test", 0),
         seen_untold=source.get("seen_untold", ""),
+        stopped_early=record is not None and len(curves.get("val/loss", ())) < record.config["trainer"]["max_epochs"],
     )
 
 
 def conclude(sweep: Path) -> Verdict:
     """Compute the verdict of a sweep and write it into its directory."""
-    record = rundir.read_sweep(sweep)
-    try:
-        question, mode = records.parse(config.Experiment, record.experiment), record.experiment["mode"]
-    except ValueError as error:
-        raise rundir.DamagedError(f"{sweep / 'sweep.json'}: is damaged: experiment: {error}") from None
-    runs = collect(sweep)
-    found = verdict(
-        runs,
-        record.factors,
-        question.metric,
-        smallest_effect=question.smallest_effect,
-        mode=mode,
-        experiment=question.name,
-        question=question.question,
-        n_test=_examples(sweep, runs, question.metric),
-        levels={key: [job.levels[key] for job in record.jobs] for key in record.factors},
-    )
-    found.warnings += contradiction(question.metric, mode)
-    found.warnings += record.accepted  # runs of other code
-    found.warnings += record.doubts
-    finished = [run for run in runs if run.status == "finished"]
-    found.warnings += transfer.seen_sentences([run.seen for run in finished], [run.seen_untold for run in finished])
-    for name, analysis in ANALYSES.items():
-        found.analyses[name] = analysis.find(found, runs, question)
+    found, runs = _judge(sweep)
     rundir.write_json(sweep / "verdict.json", found.to_json())
     drawn = figures(found, runs)
     write_page(found, runs, sweep / "report.html", drawn=drawn)
@@ -93,6 +72,52 @@ def conclude(sweep: Path) -> Verdict:
     return found
 
 
+def judge(sweep: Path) -> Verdict:
+    """The verdict of a sweep as it is now, of which nothing is written."""
+    return _judge(sweep)[0]
+
+
+def _judge(sweep: Path) -> tuple[Verdict, list[Run]]:
+    """The verdict and the runs that it is about."""
+    record = rundir.read_sweep(sweep)
+    try:
+        question, mode = records.parse(config.Experiment, record.experiment), record.experiment["mode"]
+    except ValueError as error:
+        raise rundir.DamagedError(f"{sweep / 'sweep.json'}: is damaged: experiment: {error}") from None
+    runs = collect(sweep)
+    late = sum(run.seed not in record.judged for run in runs) if record.judged else 0
+    runs = [run for run in runs if run.seed in record.judged] if record.judged else runs
+    found = verdict(
+        runs,
+        record.factors,
+        question.metric,
+        smallest_effect=question.smallest_effect,
+        mode=mode,
+        experiment=question.name,
+        question=question.question,
+        n_test=_examples(sweep, runs, question.metric),
+        levels={key: [job.levels[key] for job in record.jobs] for key in record.factors},
+        contrasts=question.contrasts,
+        looks=record.looks or None,
+        overlap=_overlap(sweep, runs, question.metric),
+    )
+    if late:
+        found.warnings.append(
+            f"Not judged: {late} runs of seeds that were added after the verdict of the fixed list "
+            f"{_ranges(record.judged)} had been read. Looking again until a verdict pleases raises the rate of false "
+            "alarms: ask anew with other seeds, or with seeds=auto, which allows for its looks."
+        )
+    found.warnings += gates.still_improving(runs, record.factors)
+    found.warnings += contradiction(question.metric, mode)
+    found.warnings += record.accepted  # runs of other code
+    found.warnings += record.doubts
+    finished = [run for run in runs if run.status == "finished"]
+    found.warnings += transfer.seen_sentences([run.seen for run in finished], [run.seen_untold for run in finished])
+    for name, analysis in ANALYSES.items():
+        found.analyses[name] = analysis.find(found, runs, question)
+    return found, runs
+
+
 def _examples(sweep: Path, runs: list[Run], metric: str) -> int | None:
     """How many examples an accuracy is a share of, the least over the runs; None for what is no accuracy."""
     if (split := METRICS[metric].share_of) is None:
@@ -100,6 +125,21 @@ def _examples(sweep: Path, runs: list[Run], metric: str) -> int | None:
     finished = [sweep / run.dir for run in runs if run.status == "finished"]
     counts = [getattr(rundir.read_run(run).dataset.counts, split) for run in finished]
     return min([*counts, *([MOST_TRAIN] if split == "train" and counts else [])], default=None)
+
+
+def _overlap(sweep: Path, runs: list[Run], metric: str) -> float:
+    """The most that the seeds of a run share of what they are measured on."""
+    split = metric.partition("/")[0]
+    finished = [sweep / run.dir for run in runs if run.status == "finished"]
+    return max((rundir.read_run(run).dataset.overlap.get(split, 0.0) for run in finished), default=0.0)
+
+
+def _ranges(seeds: list[int]) -> str:
+    """0 to 4, where they follow each other; else all of them."""
+    seeds = sorted(seeds)
+    if len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1)):
+        return f"{seeds[0]} to {seeds[-1]}"
+    return ", ".join(map(str, seeds))
 
 
 def artifacts(sweep: Path) -> list[Path]:

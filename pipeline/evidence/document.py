@@ -32,7 +32,7 @@ class LevelVerdict:
     mean: float | None = None
     sd: float | None = None
     difference: float | None = None  # level - the one with the best mean
-    low: float | None = None  # the plain 95 % paired t interval of the difference
+    low: float | None = None  # of the difference's interval, which holds for all differences of the verdict at once
     high: float | None = None
     verdict: str = ""
     p: float | None = None
@@ -69,6 +69,43 @@ class FactorVerdict:
     notes: list[str]
     conclusion: str = ""
     sentence: str = ""
+
+
+@dataclass
+class ContrastVerdict:
+    """A difference that a claim is about: see `config.Contrast`, whose first six fields are these."""
+
+    claim: str
+    compare: dict[str, list[Any]]
+    at: dict[str, Any]
+    against: dict[str, Any]
+    expects: str | None
+    margin: float
+    n: int  # seeds
+    difference: float | None  # the first level less the second; with `against`, at less against
+    low: float | None
+    high: float | None
+    p: float | None
+    p_adjusted: float | None
+    state: str  # different, equivalent, open, or what `expects` ends by
+    outcome: str  # of the claim: supported, refuted, open; of none: as the state
+    seeds_needed: int | None
+    values: list[float]  # by seed
+    sentence: str = ""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How all of a verdict was judged at once, see rule.py."""
+
+    sequential: bool  # whether seeds were added until all was settled, by looks that were planned
+    looks: list[int]  # seeds at each
+    levels: list[float]  # of the plain interval at each look that is as wide as the one shown
+    contrasts: int  # in the family
+    overlap: float  # test examples per training example where seeds split the same examples anew
+    open: int  # how many contrasts are not settled
+    open_arms: list[dict[str, Any]]  # the arms that these are about
+    ended: bool  # all are, or there is no look to come
 
 
 @dataclass
@@ -122,6 +159,8 @@ class Verdict:
     factors: dict[str, FactorVerdict]
     arms: list[Arm]
     warnings: list[str]
+    rule: Rule
+    contrasts: list[ContrastVerdict] = field(default_factory=list)
     sentences: list[str] = field(default_factory=list)
     analyses: dict[str, Any] = field(default_factory=dict)
 

@@ -106,9 +106,12 @@ def _verdicts(doc: Verdict) -> str:
         "no difference shown": "none",
         "too few seeds": "few",
     }
-    conclusions = [entry.conclusion for entry in doc.factors.values()] or [""]
+    outcomes = {"supported": "better", "refuted": "some", "open": "few"}
+    conclusions = [outcomes.get(one.outcome, "few" if one.state == "open" else "none") for one in doc.contrasts]
+    conclusions += [colours.get(entry.conclusion, "") for entry in doc.factors.values()]
+    conclusions = conclusions or [""]
     items = [
-        f'<li class="{colours.get(conclusion, "")}">{html.prose(said)}</li>'
+        f'<li class="{conclusion}">{html.prose(said)}</li>'
         for conclusion, said in zip(conclusions, doc.sentences, strict=True)
     ]
     return f'<ul class="verdicts">{"".join(items)}</ul>'
@@ -220,23 +223,57 @@ def _method(doc: Verdict) -> str:
         "augmentation, the same for every arm, so levels are compared in pairs: seed by seed, within each "
         "combination of the other factors, averaged over these combinations. What lacks a partner is left "
         "out.",
-        "Intervals are plain 95 % paired t intervals of the mean difference over seeds (Student 1908). They "
-        f"take the differences to scatter about their mean as a normal distribution does.{grid}",
-        "“Best” is a level that each of the others is shown to be worse than; where that is not shown, the level with "
-        "the best mean “leads”, which another set of seeds may turn round.",
-        "“Worse” is decided by p-values adjusted after Holm (1979) over all pairs of levels of a factor, "
-        "because the best level is picked from the same data: among equal levels, at most one comparison in "
-        "twenty names a loser. The intervals are not adjusted, so one may leave out zero while the verdict "
-        "stays open. Each factor is judged on its own.",
+        f"All {doc.rule.contrasts} differences between two levels of a factor{_and_claims(doc)} are one family. Their "
+        "intervals hold the true differences all at once with 95 % confidence, so the best level may be picked from "
+        "the same data, and a false difference or a false equivalence anywhere has a chance of at most 5 %. Each is "
+        f"the paired t interval of the mean difference over seeds (Student 1908), {_as_wide(doc)}. They take the "
+        f"differences to scatter about their mean as a normal distribution does.{grid}{_overlap(doc)}",
+        _when(doc),
+        "“Worse” is a level whose interval leaves out 0. “Best” is one that each of the others is shown to be worse "
+        "than; where that is not shown, the level with the best mean “leads”, which other seeds may turn round.",
         f"“No difference shown” means that the whole interval lies within ±{effect}, the smallest effect of "
         "interest: whatever difference there is does not matter. It does not mean that there is none.",
-        "“Too few seeds” comes with the number at which the interval would be narrow enough, planned from "
-        "the spread so far (Stein 1945). With three seeds that spread is itself rough. Adding seeds until a "
-        "verdict pleases raises the rate of false alarms: fix the number, then look.",
-        "There is one test split per seed. A data set with a test split of its own has the same test images "
-        "for every seed, and then the intervals cover the chance of training, not that of having drawn these "
-        "images.",
+        "“Too few seeds” comes with the least number of seeds at which the difference is settled with a chance of "
+        "0.8, by what the seeds so far predict of more. These have to be new ones.",
         "Parameters, MACs and seconds are means over the same runs as the metric. Seconds depend on the "
         "machine and on what else it did.",
     ]
     return "<ul>" + "".join(f"<li><p>{html.prose(note)}</p></li>" for note in notes) + "</ul>"
+
+
+def _and_claims(doc: Verdict) -> str:
+    return f" and all {len(doc.contrasts)} that claims are about" if doc.contrasts else ""
+
+
+def _as_wide(doc: Verdict) -> str:
+    """How the intervals differ from those of one comparison."""
+    wide = [f"{1 - level:.3%}".rstrip("0").rstrip(".%") + " %" for level in doc.rule.levels]
+    if doc.rule.sequential:
+        looks = ", ".join(f"{one} at {n} seeds" for one, n in zip(wide, doc.rule.looks, strict=False))
+        return f"as wide as one of {looks} would be by itself"
+    return f"as wide as one of {wide[0]} would be by itself" if wide else "of which there is none with one seed"
+
+
+def _overlap(doc: Verdict) -> str:
+    """Of seeds that split the same examples anew."""
+    if not doc.rule.overlap:
+        return ""
+    return (
+        " Each seed splits the same examples anew, so seeds agree more with each other than with new data: the "
+        f"variance of a mean over n seeds is taken to be 1/n + {doc.rule.overlap:.3g} times that of one (Nadeau and "
+        "Bengio 2003), which more seeds cannot bring below the latter."
+    )
+
+
+def _when(doc: Verdict) -> str:
+    """When the verdict is read."""
+    if doc.rule.sequential:
+        looks = ", ".join(map(str, doc.rule.looks))
+        return (
+            f"Seeds were added until all was settled, to {doc.rule.looks[-1]} at most, and looked at when there were "
+            f"{looks} (repeated confidence intervals, Jennison and Turnbull 1989): looking early is allowed for."
+        )
+    return (
+        "The seeds were a fixed list, judged once. Adding seeds until a verdict pleases raises the rate of false "
+        "alarms, which is why further ones are not judged with these."
+    )

@@ -18,7 +18,8 @@ class Run:
     dir: the run directory, absolute or relative to the sweep's. curves: metric name to [(epoch, value), ...], and
     invariance/KIND to [(amount, accuracy), ...]. examples: how many it trained on. base: the metrics of the source that
     was trained for it. damage: of a run whose status is "damaged", what cannot be read, and what mends it. seen: how
-    many of its test images its source was trained on.
+    many of its test images its source was trained on. stopped_early: training ended since it no longer improved.
+    collapsed: it failed to learn, see gates.py.
     """
 
     levels: dict[str, Any]
@@ -35,6 +36,8 @@ class Run:
     damage: str = ""
     seen: int = 0
     seen_untold: str = ""
+    stopped_early: bool = False
+    collapsed: bool = False
 
 
 def level_key(level: object) -> str:
@@ -51,6 +54,8 @@ def rejection(run: Run, metric: str) -> str | None:
     """Why `run` cannot be compared by `metric`, or None where it can."""
     if run.status != "finished":
         return run.status
+    if run.collapsed:
+        return "failed to learn"
     value = run.metrics.get(metric)
     if value is None:
         return f"has no {metric}"

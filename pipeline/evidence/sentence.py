@@ -2,7 +2,7 @@
 
 import math
 
-from pipeline.evidence.document import Arm, FactorVerdict, LevelVerdict, Verdict
+from pipeline.evidence.document import Arm, ContrastVerdict, FactorVerdict, LevelVerdict, Verdict
 from pipeline.names import shortened
 
 # What the level with the best mean is called, with which the others are compared.
@@ -31,13 +31,13 @@ def whole(level: object) -> str:
 
 
 def number(value: float | None, smallest_effect: float, sign: bool = False) -> str:
-    """`value` with the decimals that the smallest effect of interest deserves (0.005: three, 0.01: three).
+    """`value` with the decimals that the smallest effect of interest deserves (0.005, 0.01 and 0.02: three).
 
     A value that these would show as zero gets one significant digit, so that only zero reads as zero.
     """
     if value is None:
         return "–"
-    decimals = max(-math.floor(math.log10(smallest_effect / 2)), 0) if smallest_effect > 0 else 4
+    decimals = max(-math.floor(math.log10(smallest_effect / 4)), 0) if smallest_effect > 0 else 4
     plus = "+" if sign else ""
     if 0 < abs(value) < 0.5 * 10**-decimals:
         return f"{value:{plus}.1g}"
@@ -89,6 +89,46 @@ def write(doc: Verdict, factor: str, entry: FactorVerdict) -> str:
         *_open_part(best, [level for level in rest if level.verdict == "too few seeds"], effect),
     ]
     return f"{factor}: {'; '.join(parts)}." + tail
+
+
+def of_contrast(doc: Verdict, found: ContrastVerdict) -> str:
+    """The sentence of a contrast: the claim, what became of it, and the difference that says so."""
+    effect = doc.smallest_effect
+    first, second = (" with ".join(text(pair[i]) for pair in found.compare.values()) for i in (0, 1))
+    what = f"{first} less {second}{_where(found)}"
+    if found.difference is None:
+        said = f"{what}: no result"
+    else:
+        seeds = f"{found.n} seed{'' if found.n == 1 else 's'}"
+        said = f"{what} is {number(found.difference, effect, sign=True)}"
+        if found.low is None:
+            said += f" with {seeds}, which cannot show what is chance"
+        else:
+            ends = f"{number(found.low, effect, sign=True)} to {number(found.high, effect, sign=True)}"
+            said += f" (95 % interval {ends}, {seeds})"
+            margin = number(found.margin, effect)
+            said += {
+                "different": "",
+                "equivalent": f": any difference is smaller than {margin}",
+                "not worse": f": if it is worse at all, by less than {margin}",
+                "open": f": too few seeds to tell{_settled_by(found.seeds_needed)}",
+            }[found.state]
+    claim = found.claim.strip().rstrip(".")
+    word = {"open": "not settled"}.get(found.outcome, found.outcome)
+    return f"{claim}: {word}: {said}." if claim and word else f"{claim}: {said}." if claim else f"{said}."
+
+
+def _where(found: ContrastVerdict) -> str:
+    """As in " at data.messy=0.5"; with `against`, " at data.messy=0.5 less the same at data.messy=0.0"."""
+    at, against = (", ".join(f"{f}={text(x)}" for f, x in some.items()) for some in (found.at, found.against))
+    return (f" at {at}" if at else "") + (f" less the same at {against}" if against else "")
+
+
+def _settled_by(seeds: int | None) -> str:
+    """As in "; about 12 seeds would settle it", nothing where no number can be told."""
+    if seeds is None:
+        return ""
+    return f"; {'more than 1000' if seeds > 1000 else f'about {seeds}'} seeds would settle it"
 
 
 def describe(doc: Verdict) -> str:
@@ -166,8 +206,7 @@ def _open_part(best: LevelVerdict, few: list[LevelVerdict], effect: float) -> li
     known = [level.seeds_needed for level in few if level.seeds_needed is not None]
     plan = ""
     if len(known) == len(few):
-        seeds = seeds_in_words(max(known))
-        plan = f"; {'more than 1000' if seeds.startswith('>') else f'about {seeds}'} seeds would settle it"
+        plan = _settled_by(max(known))
     if len(few) > 1:
         names = join([text(level.level) for level in few])
         lead = f"by {number(close.distance, effect)}"
@@ -177,9 +216,6 @@ def _open_part(best: LevelVerdict, few: list[LevelVerdict], effect: float) -> li
     low, high = close.interval
     if low == high:
         doubt = "but the difference is the same at every seed, which is no measure of chance"
-    elif low * high > 0:
-        # one pair with such an interval is "worse": there are more, and p was adjusted for them
-        doubt = f"and the interval ({_range(close, effect)}) leaves out zero only until all pairs are allowed for"
     elif (high - low) / 2 > effect:
         doubt = (
             f"but the interval ({_range(close, effect)}) is wider than the smallest effect of interest "

@@ -21,6 +21,8 @@ STYLES = {
     "too few seeds": "yellow",
 }
 
+OUTCOMES = {"supported": "green", "refuted": "red", "open": "yellow"}
+
 CLOCK = "seconds by the clock, longer where the machine was busy; MACs tell the work of one input on any machine."
 
 
@@ -36,6 +38,11 @@ def print_table(doc: Verdict, console: "Console") -> None:
     console.print(head, highlight=False)
     if doc.question:
         console.print(Text(doc.question, style="italic"), highlight=False)
+    if doc.contrasts:
+        console.print()
+    for one in doc.contrasts:
+        style = OUTCOMES.get(one.outcome, STYLES["too few seeds"] if one.state == "open" else "")
+        console.print(Text(one.sentence, style=style), highlight=False)
     for factor, entry in doc.factors.items():
         console.print()
         title = Text(factor, style="bold")

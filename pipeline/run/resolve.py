@@ -193,6 +193,7 @@ def make_record(resolved: ResolvedRun, arm: str) -> RunRecord:
         classes=list(prepared.classes),
         counts=Counts(**{name: len(indices) for name, indices in resolved.splits.items()}),
         group=data.column_of(prepared, settings.data),
+        overlap={name: share for name in ("val", "test") if (share := data.redrawn(prepared, settings.data, name))},
     )
     return RunRecord(
         config=config.to_dict(settings),

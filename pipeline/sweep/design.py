@@ -2,8 +2,8 @@
 
 import functools
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from omegaconf import DictConfig
@@ -12,9 +12,10 @@ from pipeline import config, transfer
 from pipeline.architecture import Plan
 from pipeline.config import Config
 from pipeline.errors import InputError
+from pipeline.evidence.rule import looks_until
 from pipeline.key import Key
 from pipeline.names import arm
-from pipeline.records import JobRecord
+from pipeline.records import JobRecord, Tuned
 from pipeline.run.resolve import PlannedRun, ResolvedRun, plan_run
 from pipeline.run.source import SourceRun, find_source
 from pipeline.transfer import Outline
@@ -28,6 +29,17 @@ class Multirun:
     swept: list[str]  # the keys that vary, in the order given
     compose: Callable[[list[str]], DictConfig]  # a job's overrides -> its configuration
     launcher: Any  # Hydra's, that was chosen to run them
+    tuned: Sequence[Tuned] = ()  # the learning rates that were tuned for its arms
+    tuned_in: str = ""
+    auto: bool = False  # seeds=auto: the jobs are arms, without their seeds
+
+    def of_cells(self, cells: Iterable[tuple[int, int]]) -> "Multirun":
+        """One with a job for each (arm, seed), an arm being the index of a job of this one."""
+        return replace(self, jobs=[[*self.jobs[arm], f"seed={seed}"] for arm, seed in cells])
+
+    def of_seeds(self, seeds: int) -> "Multirun":
+        """One with all arms at so many seeds."""
+        return self.of_cells((arm, seed) for seed in range(seeds) for arm in range(len(self.jobs)))
 
 
 @dataclass
@@ -74,20 +86,35 @@ class Job:
         return accepted or was.key == self.key.digest
 
 
+def looks_of(multirun: Multirun) -> tuple[int, ...]:
+    """At how many seeds a sequential design is looked at; none of a fixed list of seeds."""
+    if not multirun.auto:
+        return ()
+    return looks_until(config.from_hydra(multirun.compose(multirun.jobs[0])).experiment.max_seeds)
+
+
+def levels_of(multirun: Multirun) -> list[dict[str, Any]]:
+    """The levels of each job's arm, in order."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parse = functools.cache(OverridesParser.create().parse_override)
+    factors = [key for key in multirun.swept if key != "seed"]
+    found = []
+    for overrides in multirun.jobs:
+        values = {o.get_key_element(): o.value() for o in map(parse, overrides)}
+        found.append({key: values[key] for key in factors})
+    return found
+
+
 def expand(multirun: Multirun) -> tuple[list[str], list[Job]]:
     """The factors of a sweep and its jobs, each one composed, checked and planned.
 
     Raises InputError, naming the arm, where one of them cannot be.
     """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    parse = functools.cache(OverridesParser.create().parse_override)
     factors = [key for key in multirun.swept if key != "seed"]
     outlines: dict[str, Outline] = {}
     jobs = []
-    for overrides in multirun.jobs:
-        values = {o.get_key_element(): o.value() for o in map(parse, overrides)}
-        levels = {key: values[key] for key in factors}
+    for overrides, levels in zip(multirun.jobs, levels_of(multirun), strict=True):
         try:
             settings = config.from_hydra(multirun.compose(overrides))
             jobs.append(Job(levels, settings.seed, overrides, settings, plan_run(settings, outlines)))

@@ -15,7 +15,12 @@ from pipeline.sweep.design import Job
 
 
 def choose_directory(
-    settings: Config, factors: list[str], jobs: list[Job], fresh: Path, held: contextlib.ExitStack
+    settings: Config,
+    factors: list[str],
+    jobs: list[Job],
+    fresh: Path,
+    held: contextlib.ExitStack,
+    looks: tuple[int, ...] = (),
 ) -> Path:
     """The directory of the sweep, its lock held: `fresh`, or in its place that of the newest sweep it continues.
 
@@ -26,14 +31,14 @@ def choose_directory(
         rundir.read_sweep(fresh)
         if not settings.resume:
             raise InputError(f"dir={fresh}: holds a sweep, and resume=false begins anew. Choose another.")
-        if not continues(fresh, settings, factors, jobs):
+        if not continues(fresh, settings, factors, jobs, looks):
             why = _what_changed(fresh, settings, jobs)
             raise InputError(f"dir={fresh}: holds another sweep{why}. Choose another, or leave dir out for a new one.")
         held.enter_context(rundir.locked(fresh))
         return fresh
     older = sorted(fresh.parent.glob("*/sweep.json"), reverse=True) if settings.resume and not settings.dir else []
     for path in (file.parent for file in older):
-        if not continues(path, settings, factors, jobs):
+        if not continues(path, settings, factors, jobs, looks):
             continue
         with contextlib.suppress(rundir.BusyError):  # somebody runs it at this moment: then ours is another one
             held.enter_context(rundir.locked(path))
@@ -62,7 +67,19 @@ def _what_changed(path: Path, settings: Config, jobs: list[Job]) -> str:
     return ""
 
 
-def continues(path: Path, settings: Config, factors: list[str], jobs: list[Job]) -> bool:
+def cells_before(settings: Config, factors: list[str], looks: tuple[int, ...]) -> list[tuple[dict[str, Any], int]]:
+    """Levels and seed of all that the newest sweep has which may be gone on with, of a sequential design."""
+    parent = Path(settings.runs_dir) / settings.experiment.name
+    files = [Path(settings.dir) / "sweep.json"] if settings.dir else sorted(parent.glob("*/sweep.json"), reverse=True)
+    for file in files if settings.resume else ():
+        with contextlib.suppress(InputError):
+            before = rundir.read_sweep(file.parent)
+            if before.factors == factors and tuple(before.looks) == looks:
+                return [(job.levels, job.seed) for job in before.jobs]
+    return []
+
+
+def continues(path: Path, settings: Config, factors: list[str], jobs: list[Job], looks: tuple[int, ...] = ()) -> bool:
     """Whether `jobs` are those of the sweep at `path`, each with the same key, and maybe more."""
     try:
         before = rundir.read_sweep(path)
@@ -70,6 +87,8 @@ def continues(path: Path, settings: Config, factors: list[str], jobs: list[Job])
         terminal.say(f"left out: {error}")
         return False
     known = {earlier.cell(job_): job_ for job_ in jobs}
+    if tuple(before.looks) != looks:
+        return False
     if before.factors != factors or _question(before.experiment) != _question(config.to_dict(settings)["experiment"]):
         return False
     for was in before.jobs:

@@ -16,14 +16,15 @@ from pipeline import config, data, environment, rundir, stopping, terminal, tran
 from pipeline.errors import InputError, machine_said, of_machine
 from pipeline.evidence import conclude as evidence
 from pipeline.evidence.document import Verdict
+from pipeline.evidence.run import arm_key
 from pipeline.records import JobRecord, SweepRecord, Word
 from pipeline.run.devices import check_devices
 from pipeline.run.resolve import Splits, resolve
 from pipeline.run.result import document
 from pipeline.run.start import prepare_data
-from pipeline.sweep import earlier, fairness, launchers, progress
-from pipeline.sweep.design import Job, Multirun, arms, check_sources, expand, sources_of
-from pipeline.sweep.directory import choose_directory, run_directories, state_before
+from pipeline.sweep import earlier, fairness, launchers, progress, tuning
+from pipeline.sweep.design import Job, Multirun, arms, check_sources, expand, levels_of, looks_of, sources_of
+from pipeline.sweep.directory import cells_before, choose_directory, run_directories, state_before
 from pipeline.sweep.engines import engine_of
 from pipeline.sweep.stacks import share_out
 from pipeline.sweep.workers import Task
@@ -77,8 +78,13 @@ def run_sweep(multirun: Multirun) -> SweepResult:
 
     The same sweep again goes on in the same directory: finished runs are kept, interrupted ones taken up, failed
     ones tried again with retry=true, and what is new in it is run. Finished runs of other sweeps are taken.
+
+    With seeds=auto the jobs are those of the first look; as long as a verdict leaves something open, the arms that this
+    is about are run at more seeds, up to the next look.
     """
-    factors, jobs = expand(multirun)
+    multirun = tuning.tuned(multirun, run_sweep)
+    looks = looks_of(multirun)
+    factors, jobs = expand(_beginning(multirun, looks))
     _check(multirun, jobs)
     engine_of(multirun.launcher).warm_up()
     first = jobs[0].settings
@@ -87,16 +93,63 @@ def run_sweep(multirun: Multirun) -> SweepResult:
     if given and (given / "run.json").exists():
         raise InputError(f"dir={given}: holds a run, not a sweep. Choose another, or leave -m out to go on with it.")
     with rundir.claimed(given, parent) as fresh, contextlib.ExitStack() as held:
-        sources = [source.settings for source, _ in sources_of(jobs)]
-        prepared = prepare_data([*(job.settings for job in jobs), *sources])
         splits: dict[int, Splits] = {}  # by the set as it was opened, which jobs of one data section and seed share
-        for job, one in zip(jobs, prepared, strict=False):
-            job.resolved = resolve(job.planned_run, one, splits.get(id(one)))
-            splits[id(one)] = job.resolved.splits
-        path = choose_directory(first, factors, jobs, fresh, held)
-        runs = _begin(multirun, path, factors, jobs)
-        stopped = _train(multirun, path, runs)
-        return _conclude(path, runs, stopped)
+        _resolve(jobs, splits)
+        path = choose_directory(first, factors, jobs, fresh, held, looks)
+        if looks and not (path / "sweep.json").exists():
+            jobs = [job for job in jobs if job.seed < looks[0]]
+        before: list[Job] = []
+        while True:
+            runs = _begin(multirun, path, factors, jobs, looks, said=before)
+            stopped = _train(multirun, path, runs)
+            more = [] if stopped or not looks else _more(multirun, path, looks)
+            if not more:
+                return _conclude(path, runs, stopped)
+            added = expand(multirun.of_cells(more))[1]
+            _resolve(added, splits)
+            before, jobs = jobs, jobs + added
+
+
+def _beginning(multirun: Multirun, looks: tuple[int, ...]) -> Multirun:
+    """With the seeds of the first look, or those that the sweep has which it goes on with."""
+    if not looks:
+        return multirun
+    every = levels_of(multirun)
+    arms = [arm_key(levels, levels) for levels in every]
+    first = config.from_hydra(multirun.compose(multirun.jobs[0]))
+    before = cells_before(first, list(every[0]), looks)
+    keys = [(arm_key(levels, every[0]), seed) for levels, seed in before]
+    known = [(arms.index(key), seed) for key, seed in keys if key in arms]
+    goes_on = bool(before) and len(known) == len(before)
+    return multirun.of_cells(known) if goes_on else multirun.of_seeds(looks[0])
+
+
+def _resolve(jobs: list[Job], splits: dict[int, Splits]) -> None:
+    """Prepare the data of jobs, and settle what was left open before that."""
+    sources = [source.settings for source, _ in sources_of(jobs)]
+    prepared = prepare_data([*(job.settings for job in jobs), *sources])
+    for job, one in zip(jobs, prepared, strict=False):
+        job.resolved = resolve(job.planned_run, one, splits.get(id(one)))
+        splits[id(one)] = job.resolved.splits
+
+
+def _more(multirun: Multirun, path: Path, looks: tuple[int, ...]) -> list[tuple[int, int]]:
+    """What is to be run up to the next look: (arm, seed); nothing where all is settled, or there is no look to come."""
+    record = rundir.read_sweep(path)
+    found = evidence.judge(path)
+    done = 1 + max(job.seed for job in record.jobs)
+    following = next((look for look in looks if look > done), None)
+    if found.rule.ended or following is None:
+        return []
+    settled = found.rule.contrasts - found.rule.open
+    arms = levels_of(multirun)
+    going_on = {arm_key(levels, levels) for levels in found.rule.open_arms}
+    going = [arm for arm, levels in enumerate(arms) if arm_key(levels, levels) in going_on]
+    terminal.say(
+        f"look at {done} seeds: {settled} of {found.rule.contrasts} differences are settled; "
+        f"{len(going)} of {len(arms)} arms go on to {following} seeds"
+    )
+    return [(arm, seed) for seed in range(done, following) for arm in going]
 
 
 def _check(multirun: Multirun, jobs: Sequence[Job]) -> None:
@@ -113,9 +166,12 @@ def _check(multirun: Multirun, jobs: Sequence[Job]) -> None:
     check_sources(jobs)
 
 
-def _begin(multirun: Multirun, path: Path, factors: list[str], jobs: list[Job]) -> list[_Run]:
-    """Write sweep.json, take finished runs from elsewhere, and say what there is to do."""
+def _begin(
+    multirun: Multirun, path: Path, factors: list[str], jobs: list[Job], looks: tuple[int, ...], said: Sequence[Job]
+) -> list[_Run]:
+    """Write sweep.json, take finished runs from elsewhere, and say what there is to do, but of jobs that were `said`."""
     first = jobs[0].settings
+    judged = [] if looks else _judged_before(path, jobs)
     dirs = run_directories(path, jobs)
     taken = earlier.serve(path, jobs, dirs)
     keys = [earlier.key_there(directory, job) for directory, job in zip(dirs, jobs, strict=True)]
@@ -139,21 +195,38 @@ def _begin(multirun: Multirun, path: Path, factors: list[str], jobs: list[Job]) 
         git_sha=environment.git_sha(),
         uid=rundir.uid(path / "sweep.json"),
         tracking=settings["tracking"],
+        judged=judged,
+        looks=list(looks),
+        tuned=list(multirun.tuned),
+        tuned_in=multirun.tuned_in,
     )
     rundir.write_record(path / "sweep.json", record)
     rundir.set_status(path, "running", pid=os.getpid(), host=socket.gethostname(), started=time.time())
     live.begin_sweep(path, first.tracking, Path(first.runs_dir))
-    counts = f"{len(arms(jobs))} arms x {len({job.seed for job in jobs})} seeds"
-    terminal.say(f"{first.experiment.name}: {len(jobs)} runs: {counts}, in {path}")
+    if not said:
+        counts = f"{len(arms(jobs))} arms x {len({job.seed for job in jobs})} seeds"
+        terminal.say(f"{first.experiment.name}: {len(jobs)} runs: {counts}, in {path}")
     found = [job.resolved.seen for job in jobs if job.resolved]
     seen = transfer.seen_sentences([one.counts.get("test", 0) for one in found], [one.untold for one in found])
-    terminal.mind([*warnings, *accepted, *seen])
+    terminal.mind([*warnings, *accepted, *seen] if not said else [])
     terminal.mind(earlier.reasons(path, [run.job for run in runs if run.before == "new"]))
+    known = set(map(id, said))
     for run in runs:
-        if run.before != "new":
-            said = BEFORE[f"{run.before}, open" if run.is_open else run.before]
-            terminal.say(f"{run.name}: {said}{f', in {taken[run.dir]}' if run.dir in taken else ''}")
+        if run.before != "new" and id(run.job) not in known:
+            became = BEFORE[f"{run.before}, open" if run.is_open else run.before]
+            terminal.say(f"{run.name}: {became}{f', in {taken[run.dir]}' if run.dir in taken else ''}")
     return runs
+
+
+def _judged_before(path: Path, jobs: list[Job]) -> list[int]:
+    """The seeds of the verdict that was read before others were added; none where this is the first to be read."""
+    if not (path / "verdict.json").exists():
+        return []
+    before = rundir.read_sweep(path)
+    seeds = {job.seed for job in before.jobs}
+    if before.judged or len(seeds) < 2 or seeds == {job.seed for job in jobs}:
+        return before.judged
+    return sorted(seeds)
 
 
 def _stacked(runs: list[_Run], places: int) -> list[_Run]:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from pipeline import architecture
 from pipeline.architecture import Plan, Section, Timm
+from pipeline.architecture.layers import Grid
 from pipeline.architecture.network import Network, assert_as_planned
 
 
@@ -17,7 +18,7 @@ class Stop(Exception):  # noqa: N818 - no error: it ends a forward pass early
 
 
 class TruncatedBackbone(nn.Module):
-    """The first stages of a timm model, the mean over the positions of their map, and a class layer.
+    """The first stages of a timm model, their map as early_layers pools it, and a class layer.
 
     A model's forward pass cannot be cut in general, so it is left at the end of the last stage kept; what would
     have come behind is gone.
@@ -25,7 +26,7 @@ class TruncatedBackbone(nn.Module):
 
     def __init__(self, section: Timm, planned: Plan, classes: int) -> None:
         super().__init__()
-        from pipeline.architecture.backbone import build_backbone, stage_ends  # timm takes seconds to import
+        from pipeline.architecture.backbone import build_backbone, channels_last, stage_ends  # timm takes seconds
 
         *kept, last = planned.layers
         depth = last.stage
@@ -36,29 +37,39 @@ class TruncatedBackbone(nn.Module):
             if layer.stage >= depth and layer.type != "parameter":
                 self.trunk.set_submodule(layer.name, nn.Identity())
         self.end = stage_ends(section, shape)[depth - 1]
-        gap = next((layer for layer in kept if layer.name == "head_gap"), None)
-        units = gap.output_shape[0] if gap else kept[-1].output_shape[0]
-        self.head_gap = Mean(channels_last=kept[-2 if gap else -1].output_shape[0] != units)
-        self.head_classes = nn.Linear(units, classes)
+        pool = kept[-1] if kept[-1].type in ("gap", "grid", "flatten") else None
+        self.pool = pool.name if pool else "head_gap"
+        moved = pool is not None and channels_last(section, shape)
+        squares = pool.options.get("squares") if pool else None
+        self.add_module(self.pool, Pooled(pool.type if pool else "gap", squares, moved))
+        self.head_classes = nn.Linear(kept[-1].output_shape[0], classes)
         self.plan = planned
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, classes]."""
-        return self.head_classes(self.head_gap(at_end(self.trunk, self.end, x_BCHW)))
+        return self.head_classes(self.get_submodule(self.pool)(at_end(self.trunk, self.end, x_BCHW)))
 
 
-class Mean(nn.Module):
-    """Over the positions of a map [B, C, H, W], of tokens [B, N, C] or, `channels_last`, [B, ..., C]."""
+class Pooled(nn.Module):
+    """What is told of a map [B, C, H, W], of tokens [B, N, C] or, `channels_last`, of [B, H, W, C]: a vector each.
 
-    def __init__(self, channels_last: bool = False) -> None:
+    kind: gap, the mean over positions; grid, the means over `squares`; flatten, all of it.
+    """
+
+    def __init__(self, kind: str, squares: tuple[int, int] | None, channels_last: bool = False) -> None:
         super().__init__()
-        self.channels_last = channels_last
+        self.kind, self.channels_last = kind, channels_last
+        self.grid = Grid(squares) if squares is not None and len(squares) == 2 else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any of these -> [B, C]."""
-        if x.ndim == 4:
-            return x.mean(dim=(1, 2) if self.channels_last else (2, 3))
-        return x.mean(dim=1) if x.ndim == 3 else x
+        """Any of these -> [B, values]."""
+        if x.ndim == 4 and self.channels_last:
+            x = x.permute(0, 3, 1, 2)
+        if x.ndim == 4 and self.grid is not None:
+            return self.grid(x)
+        if self.kind == "flatten":
+            return x.flatten(1)
+        return x.mean(dim=(2, 3)) if x.ndim == 4 else x.mean(dim=1) if x.ndim == 3 else x
 
 
 def at_end(network: nn.Module, name: str, x: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Any
 from pipeline.data import Data
 from pipeline.errors import InputError, at_least, one_of
 from pipeline.key import aside
-from pipeline.transfer.strategies import CHOICES, NETWORKS, STRATEGIES, Strategy
+from pipeline.transfer.strategies import CHOICES, HEADS, NETWORKS, STRATEGIES, Strategy
 
 SOURCES = "a run directory, an MLflow run id, a registered model (models:/NAME/VERSION) or timm"
 
@@ -24,6 +24,7 @@ class Transfer:
     pretrain: Data | None = aside(None)  # the data of a source that is trained first, see training/pretrain.py
     network: str | None = None  # first_layers: one of strategies.NETWORKS
     depth: int | None = None  # early_layers, first_layers: how many stages are kept; null: half of them, rounded up
+    head: str = "pool4"  # early_layers: what follows the kept maps, a key of strategies.HEADS
     lr_decay: float = 1.0  # fine_tune: each stage learns at this fraction of the rate of the stage behind it
     warmup_epochs: int = 0  # fine_tune: the new head learns alone for so long
     unfreeze_every: int | None = None  # fine_tune: then one more stage every so many epochs; null: all at once
@@ -31,6 +32,7 @@ class Transfer:
 
     def __post_init__(self) -> None:
         one_of("transfer.strategy", self.strategy, CHOICES)
+        one_of("transfer.head", self.head, HEADS)
         if self.depth is not None:
             at_least("transfer.depth", self.depth, 1)
         if not 0 < self.lr_decay <= 1:

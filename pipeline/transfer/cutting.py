@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from math import prod
 
 from pipeline.architecture import Layer, Plan, geometry
 from pipeline.errors import InputError
-from pipeline.transfer.strategies import names_of
+from pipeline.transfer.strategies import HEADS, names_of
 
 
 def head_of(planned: Plan) -> tuple[str, ...]:
@@ -30,20 +31,25 @@ def kept(planned: Plan, depth: int | None) -> int:
     return depth
 
 
-def cut(planned: Plan, depth: int, classes: int, prefix: str = "", channels_last: bool = False) -> Plan:
-    """The first `depth` stages, each map averaged over its positions, and a new class layer.
+def cut(planned: Plan, depth: int, classes: int, head: str, prefix: str = "", channels_last: bool = False) -> Plan:
+    """The first `depth` stages, their maps as `head` has them (strategies.HEADS), and a new class layer.
 
-    The mean of a map leaves one number for each filter whatever the size of the input, so the head stays small
-    where data is. `prefix` stands before the names of what is kept.
+    Early filters say what is there, and of that many classes have the same: where it is tells them apart. On MNIST a
+    single mean of each map gets 0.11 to 0.32, a grid of 4x4 means 0.81 to 0.95, all positions 0.84 to 0.95
+    (docs/lab-notes.md). `prefix` stands before the names of what is kept.
     """
     layers = [replace(x, name=_prefixed(x, prefix)) for x in planned.layers if x.stage < depth]
     last = next(x for x in reversed(layers) if x.output_shape)
     shape = last.output_shape
     seen = _extent(planned, layers) if last.receptive_field is not None else None
     if len(shape) > 1:
-        # A map is [C, H, W], or [H, W, C] in some transformers; tokens are [N, C].
-        units = shape[0] if len(shape) == 3 and not channels_last else shape[-1]
-        layers.append(Layer("head_gap", "gap", (units,), 0, 0, seen, None, "", depth, {}, units))
+        # A map is [C, H, W], or [H, W, C] in some transformers; tokens, which lie on no map, are [N, C].
+        channels, *positions = (shape[-1], *shape[:-1]) if channels_last or len(shape) == 2 else shape
+        side = HEADS[head]
+        squares = [min(side or n, n) for n in positions] if len(positions) == 2 or side is None else [1]
+        kind = {1: "gap", None: "flatten"}.get(side, "grid" if len(positions) == 2 else "gap")
+        units, options = channels * prod(squares), {"squares": tuple(squares)} if kind == "grid" else {}
+        layers.append(Layer(f"head_{head}", kind, (units,), 0, 0, seen, None, "", depth, options, units))
     else:
         units = shape[0]
     layers.append(

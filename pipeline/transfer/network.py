@@ -27,7 +27,7 @@ def of_run(run: RunRecord) -> nn.Module:
     if record is None:
         return architecture.build(section, (channels, height, width), classes)
     shape = (record.channels, height, width)
-    network = construct(section, planned(section, shape, classes, record.depth), classes)
+    network = construct(section, planned(section, shape, classes, record.depth, record.behind), classes)
     freeze(network, record.tuning)
     return network
 

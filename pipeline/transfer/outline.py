@@ -27,6 +27,7 @@ class Outline:
     section: Section
     plan: Plan
     depth: int | None = None  # how many stages of the architecture are kept; None: all
+    behind: str = "gap"  # what early_layers has put behind them: a key of strategies.HEADS
     strategy: str = "none"
     tuning: Tuning | None = None
     head: tuple[str, ...] = ()
@@ -61,7 +62,7 @@ class Outline:
                 by_role.setdefault(role.split(",")[0], []).append(layer.name)
         return {
             "strategy": self.strategy,
-            "network": {"channels": self.plan.input_shape[0], "depth": self.depth},
+            "network": {"channels": self.plan.input_shape[0], "depth": self.depth, "head": self.behind},
             "head": list(self.head),
             "tuning": tuning_to_json(self.tuning),
             "loaded": by_role.get("frozen", []) + by_role.get("trained", []),
@@ -103,17 +104,18 @@ def outline(
                 f"{shape[0]}. Grey and RGB images can be made of each other; nothing else can."
             )
         shape = (source.channels, *shape[1:])
-    whole = planned(source.section, shape, classes, source.depth)
+    whole = planned(source.section, shape, classes, source.depth, source.head)
     depth = kept(whole, transfer.depth) if strategy.by_depth else None
     cut = depth if strategy.drops else source.depth
-    plan = planned(source.section, shape, classes, cut)
+    behind = transfer.head if strategy.drops else source.head
+    plan = planned(source.section, shape, classes, cut, behind)
     head, sizes = _head_and_sizes(source.section, plan, classes, cut)
     if source.is_run and strategy.loads:
         head = _fitting(plan, source, head, depth)
     tuning = Tuning(
         parts(plan, sizes, strategy, depth, head), transfer.lr_decay, transfer.warmup_epochs, transfer.unfreeze_every
     )
-    return Outline(source.section, plan, cut, transfer.strategy, tuning, head, sizes)
+    return Outline(source.section, plan, cut, behind, transfer.strategy, tuning, head, sizes)
 
 
 def _head_and_sizes(

@@ -158,6 +158,7 @@ class TransferRecord:
     strategy: str
     channels: int  # of the network's images, which need not be the data's
     depth: int | None  # how many stages of the architecture are kept; None: all
+    behind: str  # what early_layers has put behind them: a key of strategies.HEADS
     head: tuple[str, ...]  # what is new at the end, in the order in which it runs
     tuning: Tuning
     source: SourceRecord
@@ -197,6 +198,7 @@ def record_from_json(document: Mapping[str, Any]) -> TransferRecord | None:
         strategy=document["strategy"],
         channels=document["network"]["channels"],
         depth=document["network"]["depth"],
+        behind=document["network"].get("head", "gap"),
         head=tuple(document["head"]),
         tuning=Tuning(**{**tuning, "parts": tuple(Part(**one) for one in tuning["parts"])}),
         source=SourceRecord.from_json(document["source"]),

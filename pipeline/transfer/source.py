@@ -16,7 +16,8 @@ class Source:
     """A network that was trained, or can be got trained.
 
     `channels`, `size` and `classes` are those it was made for; None for timm's published weights, of which only the
-    channels are known before the file is read. `depth` is how many stages early_layers had kept of it.
+    channels are known before the file is read. `depth` is how many stages early_layers had kept of it, and `head` what
+    it had put behind them.
     """
 
     named: str  # as the user did
@@ -26,6 +27,7 @@ class Source:
     size: tuple[int, int] | None = None
     classes: int | None = None
     depth: int | None = None
+    head: str = "gap"
     key: str | None = None  # of the run, where it is trained for the one that starts from it
     run_key: str | None = None  # of any run, whose checkpoint names it
 
@@ -38,7 +40,7 @@ class Source:
         """The network as it was trained. Only of a run."""
         assert self.size is not None
         assert self.classes is not None
-        return planned(self.section, (self.channels, *self.size), self.classes, self.depth)
+        return planned(self.section, (self.channels, *self.size), self.classes, self.depth, self.head)
 
 
 def of_run(run: Path, named: str, weights: bool = True, fetched: bool = False) -> Source:
@@ -73,6 +75,7 @@ def of_run(run: Path, named: str, weights: bool = True, fetched: bool = False) -
         size=(shape[1], shape[2]),
         classes=classes,
         depth=network.get("depth"),
+        head=network.get("head", "gap"),
     )
 
 
@@ -119,7 +122,9 @@ def same(section: Section, source: Source) -> bool:
     return concrete(section, (source.channels, *source.size), source.classes) == source.section
 
 
-def planned(section: Section, shape: tuple[int, int, int], classes: int, depth: int | None = None) -> Plan:
+def planned(
+    section: Section, shape: tuple[int, int, int], classes: int, depth: int | None = None, head: str = "gap"
+) -> Plan:
     """The plan of a network; with `depth`, of its first stages and a new head, as early_layers cuts it."""
     whole = architecture.plan(section, shape, classes)
     if depth is None:
@@ -127,5 +132,5 @@ def planned(section: Section, shape: tuple[int, int, int], classes: int, depth: 
     if isinstance(section, Timm):
         from pipeline.architecture.backbone import channels_last  # timm takes seconds to import
 
-        return cut(whole, depth, classes, "trunk.", channels_last(section, shape))
-    return cut(whole, depth, classes)
+        return cut(whole, depth, classes, head, "trunk.", channels_last(section, shape))
+    return cut(whole, depth, classes, head)

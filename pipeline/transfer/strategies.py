@@ -33,7 +33,9 @@ class Strategy:
 # The names and quadrants of the notes' table (Karpathy's CS231n has the same four).
 STRATEGIES = {
     "head_only": Strategy(loads=True, frozen=True, quadrant=("small", "similar")),
-    "early_layers": Strategy(loads=True, frozen=True, options=("depth",), drops=True, quadrant=("small", "dissimilar")),
+    "early_layers": Strategy(
+        loads=True, frozen=True, options=("depth", "head"), drops=True, quadrant=("small", "dissimilar")
+    ),
     "fine_tune": Strategy(loads=True, frozen=False, options=TUNING, quadrant=("large", "similar")),
     "retrain": Strategy(loads=False, frozen=False, quadrant=("large", "dissimilar")),
     # Beside the table: the floor under what is frozen (Jarrett et al. 2009), and the design of Yosinski et al. 2014.
@@ -48,9 +50,12 @@ CHOICES = {
     "none": Strategy(loads=False, frozen=False, source="none"),
     **STRATEGIES,
     # Its choice is not known before the data is looked at: until then it stands for head_only, with every option.
-    "auto": replace(STRATEGIES["head_only"], options=("depth", *TUNING), quadrant=None),
+    "auto": replace(STRATEGIES["head_only"], options=("depth", "head", *TUNING), quadrant=None),
 }
 """What transfer.strategy may be."""
+
+HEADS = {"gap": 1, "pool4": 4, "flatten": None}
+"""Of early_layers: to how many squares a side the kept maps are averaged before the class layer; None: not at all."""
 
 NETWORKS = ("AnB", "AnB+", "BnB", "BnB+")
 """Of first_layers, in Yosinski's words: the half of the classes that the copied layers were trained on, then B, the

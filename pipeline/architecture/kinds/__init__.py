@@ -11,6 +11,7 @@ from pipeline.architecture.kinds import (
     dropout,
     flatten,
     gap,
+    grid,
     locally_connected,
     norm,
     pool,
@@ -26,6 +27,7 @@ KINDS: dict[str, Kind] = {
     "dropout": dropout.KIND,
     "flatten": flatten.KIND,
     "gap": gap.KIND,
+    "grid": grid.KIND,
     "dense": dense.KIND,
     "depthwise": depthwise.KIND,
 }

@@ -1,0 +1,82 @@
+"""The `experiment` section: the question that a sweep answers, and what of it is judged."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.config.metrics import METRICS
+from pipeline.errors import InputError, one_of
+from pipeline.key import aside
+
+EXPECTATIONS = ("better", "worse", "equal", "not_worse")
+
+
+@dataclass
+class Contrast:
+    """A difference that a claim is about: one level of a factor less another, over all else or at named levels.
+
+    With `against`, the difference `at` some levels less the same difference `against` others: whether the one depends
+    on the other.
+    """
+
+    compare: dict[str, Any] = field(default_factory=dict)  # {factor: [one level, another]}, of one factor or of several
+    at: dict[str, Any] = field(default_factory=dict)  # {other factor: level}; over the levels of what is not named
+    against: dict[str, Any] = field(default_factory=dict)  # the same factors as `at`, at other levels
+    claim: str = ""
+    expects: str | None = None  # what the claim says of the first: better, worse, equal, not_worse; null: nothing
+    margin: float | None = None  # the smallest effect of interest; null: the experiment's
+
+    def __post_init__(self) -> None:
+        name = f"experiment.contrasts ({self.claim or self.compare})"
+        if not self.compare or not all(map(_is_pair, self.compare.values())):
+            raise InputError(
+                f"{name}: compare={self.compare} must name two levels of a factor, as in {{architecture: [mlp, cnn]}}."
+            )
+        if twice := sorted(set(self.compare) & {*self.at, *self.against}):
+            raise InputError(f"{name}: {twice[0]} is compared, so at cannot fix it.")
+        if self.against and set(self.against) != set(self.at):
+            raise InputError(f"{name}: against={self.against} must name the factors of at={self.at}.")
+        if self.expects is not None:
+            one_of("experiment.contrasts.expects", self.expects, EXPECTATIONS)
+        if self.margin is not None and not self.margin > 0:
+            raise InputError(f"experiment.contrasts.margin={self.margin}: must be greater than 0.")
+
+    @property
+    def sides(self) -> list[dict[str, Any]]:
+        """The levels of what is added, of what is taken off it, and with `against` of what both are taken off."""
+        first, second = ({factor: pair[i] for factor, pair in self.compare.items()} for i in (0, 1))
+        near = [first | self.at, second | self.at]
+        return [*near, second | self.against, first | self.against] if self.against else near
+
+
+def _is_pair(levels: Any) -> bool:
+    return isinstance(levels, list | tuple) and len(levels) == 2 and levels[0] != levels[1]
+
+
+@dataclass
+class Experiment:
+    """The question that a sweep answers."""
+
+    name: str = aside("train")
+    question: str = aside("")
+    metric: str = aside("test/acc")  # a key of metrics.METRICS
+    mode: str | None = aside(None)  # max | min: which end of the metric is better; null: as the metric has it
+    smallest_effect: float = aside(0.01)  # differences below it do not matter to the asker
+    max_seeds: int = aside(30)  # of seeds=auto: what is open then stays so
+    invariance: bool = False  # every run ends with its accuracy against rotation, scale and shift
+    meant_to_differ: list[str] = aside([])  # of params, macs, layers: part of the question
+    contrasts: list[Contrast] = aside([])  # what the question asks beyond which level of a factor is best
+    quadrants: list[str] = aside([])  # factors whose first level is small, similar: see quadrants.py
+
+    def __post_init__(self) -> None:
+        self.contrasts = [one if isinstance(one, Contrast) else Contrast(**one) for one in self.contrasts]
+        one_of("experiment.metric", self.metric, METRICS)
+        if self.mode is not None:
+            one_of("experiment.mode", self.mode, ("max", "min"))
+        for quantity in self.meant_to_differ:
+            one_of("experiment.meant_to_differ", quantity, ("params", "macs", "layers"))
+        if not isinstance(self.max_seeds, int) or not 2 <= self.max_seeds <= 1000:
+            raise InputError(f"experiment.max_seeds={self.max_seeds}: must be a whole number from 2 to 1000.")
+        if not self.smallest_effect > 0:
+            raise InputError(f"experiment.smallest_effect={self.smallest_effect}: must be greater than 0.")
+        if not self.name or not all(c.isalnum() or c in "-_." for c in self.name) or self.name.startswith("."):
+            raise InputError(f"experiment.name={self.name}: use letters, digits, '-', '_' and '.'; it names a folder.")
