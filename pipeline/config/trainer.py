@@ -19,12 +19,12 @@ class Optimizer:
 
     type: str = "adam"  # adam | adamw | sgd
     lr: Any = 1e-3  # a rate; or with -m tuned: each arm's own, from lr_grid, see sweep/tuning.py
-    lr_grid: list[float] = aside([0.0003, 0.001, 0.003, 0.01])  # of lr=tuned
-    tuning_seeds: int = aside(2)  # of lr=tuned: how many, none of which the arms are compared at
     weight_decay: float = 0.0
     momentum: float = 0.9  # sgd only
     schedule: str = "constant"  # constant | cosine (to zero over the whole training, by step)
     warmup_epochs: float = 0.0  # linear from zero
+    lr_grid: list[float] = aside([0.0003, 0.001, 0.003, 0.01])  # of lr=tuned
+    tuning_seeds: int = aside(2)  # of lr=tuned: how many, none of which the arms are compared at
 
     def __post_init__(self) -> None:
         one_of("optimizer.type", self.type, ("adam", "adamw", "sgd"))

@@ -169,7 +169,7 @@ def _check(multirun: Multirun, jobs: Sequence[Job]) -> None:
 def _begin(
     multirun: Multirun, path: Path, factors: list[str], jobs: list[Job], looks: tuple[int, ...], said: Sequence[Job]
 ) -> list[_Run]:
-    """Write sweep.json, take finished runs from elsewhere, and say what there is to do, but of jobs that were `said`."""
+    """Write sweep.json, take finished runs from elsewhere, and say what there is to do, but not what was `said`."""
     first = jobs[0].settings
     judged = [] if looks else _judged_before(path, jobs)
     dirs = run_directories(path, jobs)
