@@ -5,6 +5,7 @@ the first one starts (is each one possible? which seeds are paired?), so the com
 the launcher. Hydra takes sweepers from the `hydra_plugins` namespace alone, hence this folder.
 """
 
+import contextlib
 import copy
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -58,9 +59,13 @@ class ControlledSweeper(Sweeper):
         swept = dict.fromkeys(o.get_key_element() for o in overrides if o.is_sweep_override())
         compose = _composer(loader, master)
         jobs = BasicSweeper.split_arguments(overrides, max_batch_size=None)[0]
-        if auto := compose(jobs[0]).get("seeds") == "auto":
-            if given := next((line for line in arguments if line.startswith("seed=")), None):
-                raise InputError(f"{given}: seeds=auto takes seeds 0, 1, 2 and so on by itself. Leave one of them out.")
+        given = next((line for line in arguments if line.startswith("seed=")), None)
+        if given and "seeds=auto" in arguments:
+            raise InputError(f"{given}: seeds=auto takes seeds 0, 1, 2 and so on by itself. Leave one of them out.")
+        auto = False
+        with contextlib.suppress(InputError):  # an arm that cannot be is named when all of them are expanded
+            auto = not given and compose(jobs[0]).get("seeds") == "auto"
+        if auto:
             arms = [o for o in overrides if o.get_key_element() != "seed"]
             jobs = BasicSweeper.split_arguments(arms, max_batch_size=None)[0]
         return cli.multirun(

@@ -126,8 +126,8 @@ def test_keys_that_no_section_has_are_refused(built):
     ("make", "message"),
     [
         (lambda: Optimizer(type="adamm"), "optimizer.type=adamm: must be one of adam, adamw, sgd."),
-        (lambda: Optimizer(lr=0), "optimizer.lr=0: must be greater than 0."),
-        (lambda: Optimizer(lr=float("nan")), "optimizer.lr=nan: must be greater than 0."),
+        (lambda: Optimizer(lr=0), "optimizer.lr=0: must be greater than 0, or tuned."),
+        (lambda: Optimizer(lr=float("nan")), "optimizer.lr=nan: must be greater than 0, or tuned."),
         (lambda: Optimizer(weight_decay=-1), "optimizer.weight_decay=-1: must be at least 0."),
         (lambda: Optimizer(momentum=2), "optimizer.momentum=2: must lie between 0 and 1."),
         (lambda: Optimizer(warmup_epochs=-0.5), "optimizer.warmup_epochs=-0.5: must be at least 0."),

@@ -82,7 +82,7 @@ def test_cfg_job_prints_the_configuration_alone(command, workdir):
     assert shown["optimizer"]["lr"] == 0.001
     assert list(shown) == [
         "data", "architecture", "augmentation", "transfer", "optimizer", "trainer", "tracking", "experiment", "seed",
-        "runs_dir", "dir", "resume", "retry", "accept", "output", "preview",
+        "seeds", "runs_dir", "dir", "resume", "retry", "accept", "output", "preview",
     ]  # fmt: skip
     assert left_in(workdir) == []
 

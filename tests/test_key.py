@@ -42,7 +42,8 @@ def put(section, path, value):
 # Where it is written, shown or read from cannot change what comes out; everything else may.
 FREE = {
     *(path for path in options(settings()) if path[0] in ("tracking", "experiment")),
-    *((name,) for name in ("runs_dir", "dir", "output", "preview", "resume", "retry", "accept")),
+    *((name,) for name in ("runs_dir", "dir", "output", "preview", "resume", "retry", "accept", "seeds")),
+    *(("optimizer", name) for name in ("lr_grid", "tuning_seeds")),
     *(("data", name) for name in ("root", "manifest", "columns", "max_pixels", "prepared_dir", "num_workers")),
     *(("transfer", name) for name in ("source", "weights", "pretrain")),  # the digest of the weights stands for them
     *(("trainer", name) for name in ("checkpoint_every_s", "max_restarts", "loader_timeout_s")),

@@ -38,7 +38,7 @@ class Config:
     tracking: Tracking = field(default_factory=Tracking, metadata={"decides": False})
     experiment: Experiment = field(default_factory=Experiment)
     seed: int = 0
-    seeds: str | None = aside(None)  # with -m, auto: seeds are added until the question is settled; null: those of seed
+    seeds: str | None = aside(None)  # with -m, auto: seeds are added until the question is settled; null: as `seed` has
     runs_dir: str = aside("runs")
     dir: str | None = aside(None)  # this run's directory (with -m: the sweep's); null: a new one under runs_dir
     resume: bool = aside(True)  # the same command goes on where it was left; false: always begins anew

@@ -31,6 +31,7 @@ class Optimizer:
         one_of("optimizer.schedule", self.schedule, ("constant", "cosine"))
         if self.lr != TUNED and (isinstance(self.lr, bool) or not isinstance(self.lr, int | float) or not self.lr > 0):
             raise InputError(f"optimizer.lr={self.lr}: must be greater than 0, or {TUNED}.")
+        self.lr = self.lr if self.lr == TUNED else float(self.lr)
         if not self.lr_grid or not all(rate > 0 for rate in self.lr_grid):
             raise InputError(f"optimizer.lr_grid={self.lr_grid}: must be rates greater than 0.")
         at_least("optimizer.tuning_seeds", self.tuning_seeds, 1)

@@ -1,5 +1,6 @@
 """The design of an experiment: its factors, and every run that they and the seeds make, each one possible."""
 
+import contextlib
 import functools
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -90,7 +91,9 @@ def looks_of(multirun: Multirun) -> tuple[int, ...]:
     """At how many seeds a sequential design is looked at; none of a fixed list of seeds."""
     if not multirun.auto:
         return ()
-    return looks_until(config.from_hydra(multirun.compose(multirun.jobs[0])).experiment.max_seeds)
+    with contextlib.suppress(InputError):  # of which `expand` tells, by the arm
+        return looks_until(config.from_hydra(multirun.compose(multirun.jobs[0])).experiment.max_seeds)
+    return ()
 
 
 def levels_of(multirun: Multirun) -> list[dict[str, Any]]:

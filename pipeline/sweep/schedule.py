@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import config, data, environment, rundir, stopping, terminal, transfer
+from pipeline.config.trainer import TUNED
 from pipeline.errors import InputError, machine_said, of_machine
 from pipeline.evidence import conclude as evidence
 from pipeline.evidence.document import Verdict
@@ -82,9 +83,11 @@ def run_sweep(multirun: Multirun) -> SweepResult:
     With seeds=auto the jobs are those of the first look; as long as a verdict leaves something open, the arms that this
     is about are run at more seeds, up to the next look.
     """
-    multirun = tuning.tuned(multirun, run_sweep)
     looks = looks_of(multirun)
     factors, jobs = expand(_beginning(multirun, looks))
+    if any(job.settings.optimizer.lr == TUNED for job in jobs):
+        multirun = tuning.tuned(multirun, run_sweep)
+        factors, jobs = expand(_beginning(multirun, looks))
     _check(multirun, jobs)
     engine_of(multirun.launcher).warm_up()
     first = jobs[0].settings

@@ -25,13 +25,11 @@ FIRST_SEED = 2**31  # of a range that nobody lists
 
 
 def tuned(multirun: Multirun, train: Callable[[Multirun], Any]) -> Multirun:
-    """`multirun` with the learning rates that its arms ask to be tuned, each as a number. `train` runs a sweep.
+    """`multirun`, some of whose arms ask for it, with their learning rates as numbers. `train` runs a sweep.
 
     Raises Stopped where that was stopped, InputError where an arm was trained at none of the rates.
     """
     asking = _asking(multirun)
-    if not asking:
-        return multirun
     if LR in multirun.swept:
         raise InputError(f"{LR}={TUNED}: beside other rates it says nothing new. Leave them out, or tuned.")
     first = next(iter(asking.values()))

@@ -371,7 +371,9 @@ def _judge(one: Member, value: float) -> None:
     score = -value if trainer.monitor.endswith("loss") else value
     one.waited += 1
     if one.best_score is None or score > one.best_score:
-        one.best_score, one.best_epoch, one.waited = score, one.epoch - 1, 0
+        one.waited = 0
+    if one.best_score is None or score >= one.best_score:  # of equals the later one, see checkpoints.Keep
+        one.best_score, one.best_epoch = score, one.epoch - 1
     if patience := trainer.early_stopping_patience:
         one.stopped = one.waited >= patience or not math.isfinite(score)
 

@@ -33,7 +33,7 @@ def checkout(tmp_path_factory):
             shutil.copy2(REPOSITORY / name, folder / name)
     change(folder / "conf/experiment/demo.yaml", "max_epochs: 8", "max_epochs: 1\n  threads: 1")
     change(folder / "conf/experiment/demo.yaml", "  size: 32", "  size: 32\n  limit_train: 64")
-    change(folder / "conf/experiment/demo.yaml", "seed: 0,1,2", "seed: 0")
+    change(folder / "conf/experiment/demo.yaml", "seeds: auto\n", "")
     params = folder / "params.yaml"
     change(params, "filters=[8,16,32]", "filters=[8,16,32] trainer.threads=1 tracking=none")
     change(
@@ -141,7 +141,7 @@ def test_second_repro_does_nothing(checkout):
         ("pipeline/training/module.py", ["sweep"]),
         ("pipeline/architecture/geometry.py", ["sweep"]),
         ("conf/compare.yaml", ["compare"]),
-        ("pipeline/evidence/paired.py", ["compare"]),
+        ("pipeline/evidence/paired.py", ["sweep", "compare"]),
         # what the demo does not read
         ("conf/architecture/mlp.yaml", []),
         ("conf/experiment/kernel_size.yaml", []),

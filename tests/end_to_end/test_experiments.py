@@ -17,7 +17,7 @@ ASKED = {
 ARMS = {
     "activation": (6, 5),
     "cnn_vs_mlp": (4, 5),
-    "demo": (8, 3),
+    "demo": (8, 8),  # at most
     "depth": (4, 5),
     "filters": (3, 5),
     "head": (4, 5),

@@ -59,7 +59,7 @@ def test_levels_keep_their_types(jobs):
             "architecture.padding=same,valid architecture.kernel_size=5 seed=0,1",
             "arm padding=valid: architecture.kernel_size=5: layer block2_conv1 gets a 2x2 input",
         ),
-        ("optimizer.lr=0.1,0", "arm lr=0: optimizer.lr=0.0: must be greater than 0"),
+        ("optimizer.lr=0.1,0", "arm lr=0: optimizer.lr=0: must be greater than 0"),
         ("architecture.kernel_size=9 seed=0,1", "architecture.kernel_size=9: is larger than the 8x8 image"),
         ("seed=0,-1", "seed=-1: must lie between 0 and 4294967295"),
     ],

@@ -226,7 +226,7 @@ def test_auto_stacks_what_computes_on_one_thread():
 
 
 # Eight stacks, of all arms of the demo.
-DEMO = "-m experiment=demo data.limit_train=64 trainer.max_epochs=2 tracking=local output=json"
+DEMO = "-m experiment=demo seed=0,1,2 data.limit_train=64 trainer.max_epochs=2 tracking=local output=json"
 
 
 def shared(folder, launcher):
