@@ -10,7 +10,10 @@ if __name__ == "__main__":
     begin()
 
 
+import contextlib
+import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
@@ -73,10 +76,30 @@ def sweep(multirun: design.Multirun) -> int:
         "duplicates": fairness.duplicates(jobs),
         "unmatched": fairness.unmatched(jobs),
         "estimate": estimate(jobs),
+        "power": _power(factors, jobs, looks),
     }
     terminal.mind(fairness.contradictions(jobs[0].settings))
     cli.emit(jobs[0].settings.output, found, lambda: arms_table(found))
     return cli.DONE
+
+
+def _power(factors: list[str], jobs: Sequence[design.Job], looks: tuple[int, ...]) -> dict[str, Any] | None:
+    """What the design can find, in words as well; None where it compares nothing."""
+    from pipeline.evidence import power
+
+    settings = jobs[0].settings
+    asked, overlap = settings.experiment, 0.0
+    with contextlib.suppress(InputError):  # the data is not here
+        prepared = data.prepare(settings.data, settings.seed)
+        overlap = data.redrawn(prepared, settings.data, asked.metric.partition("/")[0])
+    levels = [one.levels for one in design.arms(jobs)]
+    seeds = len({one.seed for one in jobs})
+    found = power.power_of(levels, factors, asked.contrasts, seeds, looks or None, overlap)
+    if found is None:
+        return None
+    spread = power.spread_before(Path(settings.runs_dir) / asked.name, factors, asked.metric)
+    said = power.sentences(found, asked.smallest_effect, spread)
+    return {**dataclasses.asdict(found), "overlap": overlap, "spread": spread, "sentences": said}
 
 
 def estimate(jobs: Sequence[design.Job]) -> dict[str, Any]:
@@ -162,6 +185,8 @@ def arms_table(found: dict[str, Any]) -> None:
                       style="dim" if one["meant"] else "yellow")  # fmt: skip
     for text in [one["text"] for one in found["duplicates"]] + found["unmatched"]:
         console.print(f"mind: {text}", style="yellow")
+    for text in (found["power"] or {}).get("sentences", ()):
+        console.print(text, highlight=False)
     cost = found["estimate"]
     if "why_not" in cost:
         console.print(f"no estimate of time: {cost['why_not']}")

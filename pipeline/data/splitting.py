@@ -75,6 +75,8 @@ def redrawn(prepared: Prepared, config: Data, split: str) -> float:
     other examples would give: see `evidence.rule.decide`.
     """
     own = prepared.own_split
+    if split not in SPLITS:  # of a metric of something else
+        return 0.0
     code = {name: i for i, name in enumerate(SPLITS)}[split]
     fixed = own is not None and not split_anew(prepared, config) and (own == code).any()
     if split == "train" or fixed or config.split_seed is not None:

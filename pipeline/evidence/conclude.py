@@ -1,6 +1,7 @@
 """From a sweep directory to its verdict: verdict.json, report.html and the plots, all inside it."""
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline import config, folders, records, rundir, transfer
@@ -101,6 +102,8 @@ def _judge(sweep: Path) -> tuple[Verdict, list[Run]]:
         looks=record.looks or None,
         overlap=_overlap(sweep, runs, question.metric),
     )
+    found.about = _about([sweep / run.dir for run in runs if run.status == "finished"])
+    found.tuned = record.tuned
     if late:
         found.warnings.append(
             f"Not judged: {late} runs of seeds that were added after the verdict of the fixed list "
@@ -132,6 +135,29 @@ def _overlap(sweep: Path, runs: list[Run], metric: str) -> float:
     split = metric.partition("/")[0]
     finished = [sweep / run.dir for run in runs if run.status == "finished"]
     return max((rundir.read_run(run).dataset.overlap.get(split, 0.0) for run in finished), default=0.0)
+
+
+def _about(runs: list[Path]) -> str:
+    """The data of finished runs, how long they were trained and at which rates: a verdict is about no other."""
+    records = [rundir.read_run(run) for run in runs]
+    if not records:
+        return ""
+    names = ", ".join(dict.fromkeys(one.dataset.name for one in records))
+    counts = sorted({one.dataset.counts.train for one in records})
+    epochs = sorted({one.config["trainer"]["max_epochs"] for one in records})
+    early = any(one.config["trainer"]["early_stopping_patience"] for one in records)
+    kinds = ", ".join(dict.fromkeys(one.config["optimizer"]["type"] for one in records))
+    rates = sorted({float(one.config["optimizer"]["lr"]) for one in records})
+    return (
+        f"{names} ({_span(counts)} training images), {'up to ' if early else ''}{_span(epochs)} epochs, "
+        f"{kinds} at {_span(rates)}"
+    )
+
+
+def _span(values: Sequence[float]) -> str:
+    """As in 8, or 50 to 600."""
+    low, high = (f"{value:,}" if isinstance(value, int) else f"{value:g}" for value in (values[0], values[-1]))
+    return low if low == high else f"{low} to {high}"
 
 
 def _ranges(seeds: list[int]) -> str:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pipeline.evidence.paired import interval
-from pipeline.records import VERSION
+from pipeline.records import VERSION, Tuned
 
 
 @dataclass(frozen=True)
@@ -160,6 +160,8 @@ class Verdict:
     arms: list[Arm]
     warnings: list[str]
     rule: Rule
+    about: str = ""  # the data, how long and at which rates it was trained: what the verdict is about
+    tuned: list[Tuned] = field(default_factory=list)  # the learning rates of arms that were tuned
     contrasts: list[ContrastVerdict] = field(default_factory=list)
     sentences: list[str] = field(default_factory=list)
     analyses: dict[str, Any] = field(default_factory=dict)

@@ -32,6 +32,7 @@ p { margin: .4rem 0; max-width: 72ch; }
   overflow-wrap: anywhere; }
 .verdicts .better { border-color: #009e73; background: #eef8f4; }
 .verdicts .some { border-color: #009e73; }
+.verdicts .against { border-color: #b34700; background: #fdf3ec; }
 .verdicts .none { border-color: #0072b2; background: #eef5fa; }
 .verdicts .few { border-color: #e69f00; background: #fdf6e7; }
 .note { color: #7a4b00; font-size: .92rem; }

@@ -14,6 +14,7 @@ from pipeline.evidence.run import Run, level_key
 from pipeline.evidence.sentence import count, number, text, whole
 from pipeline.evidence.style import name_of
 from pipeline.evidence.table import CLOCK, basis, difference, mean_sd, seconds, word
+from pipeline.names import arm
 from pipeline.perturbations import PERTURBATIONS
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ def _page(doc: Verdict, runs: Sequence[Run], base: Path, drawn: "Mapping[str, Fi
         _facts(doc),
         _verdicts(doc),
         *(f'<p class="note">{escape(warning)}</p>' for warning in doc.warnings),
+        _claims(doc),
+        _rates(doc),
         *(part for _, analysis, found in findings(doc) for part in analysis.section(found, doc, plots)),
     ]
     for factor, entry in doc.factors.items():
@@ -89,6 +92,7 @@ def _facts(doc: Verdict) -> str:
     better = "more" if doc.mode == "max" else "less"
     counted = doc.runs
     facts = [
+        *([escape(doc.about)] if doc.about else []),
         f"<code>{escape(doc.metric)}</code>, {better} is better",
         f"smallest effect of interest {doc.smallest_effect:g}",
         f"{len(doc.seeds)} seed{'' if len(doc.seeds) == 1 else 's'}",
@@ -106,7 +110,7 @@ def _verdicts(doc: Verdict) -> str:
         "no difference shown": "none",
         "too few seeds": "few",
     }
-    outcomes = {"supported": "better", "refuted": "some", "open": "few"}
+    outcomes = {"supported": "better", "refuted": "against", "open": "few"}
     conclusions = [outcomes.get(one.outcome, "few" if one.state == "open" else "none") for one in doc.contrasts]
     conclusions += [colours.get(entry.conclusion, "") for entry in doc.factors.values()]
     conclusions = conclusions or [""]
@@ -115,6 +119,39 @@ def _verdicts(doc: Verdict) -> str:
         for conclusion, said in zip(conclusions, doc.sentences, strict=True)
     ]
     return f'<ul class="verdicts">{"".join(items)}</ul>'
+
+
+def _claims(doc: Verdict) -> str:
+    """The table of the contrasts that were asked."""
+    rows = []
+    for one in doc.contrasts:
+        effect = doc.smallest_effect
+        ends = "–" if one.low is None else f"[{number(one.low, effect, True)}, {number(one.high, effect, True)}]"
+        cells = {
+            "claim": escape(one.claim or one.sentence),
+            "outcome": escape(one.outcome or one.state),
+            "n": str(one.n),
+            "difference": number(one.difference, effect, sign=True),
+            "95 % interval": ends,
+            "margin": number(one.margin, effect),
+            "adjusted p": "–" if one.p_adjusted is None else f"{one.p_adjusted:.2g}",
+        }
+        rows.append(("", list(cells.values())))
+    return f"<h2>Claims</h2>{html.table(list(cells), rows, words=2)}" if rows else ""
+
+
+def _rates(doc: Verdict) -> str:
+    """The learning rate that each arm got, and what each rate of the grid came to on validation data."""
+    if not doc.tuned:
+        return ""
+    grid = list(doc.tuned[0].scores)
+    rows = []
+    for one in doc.tuned:
+        scores = [f"{one.scores[rate]:.3f}" if rate in one.scores else "–" for rate in grid]
+        rows.append(("", [escape(arm(one.levels) or "all"), f"{one.lr:g}", *scores]))
+    head = ["arm", "learning rate", *(f"val/acc at {escape(rate)}" for rate in grid)]
+    said = "Tuned before the comparison, on validation data, at seeds of their own."
+    return f"<h2>Learning rates</h2><p>{said}</p>{html.table(head, rows, words=1)}"
 
 
 def _levels(doc: Verdict, entry: FactorVerdict) -> str:

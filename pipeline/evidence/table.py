@@ -38,6 +38,8 @@ def print_table(doc: Verdict, console: "Console") -> None:
     console.print(head, highlight=False)
     if doc.question:
         console.print(Text(doc.question, style="italic"), highlight=False)
+    if doc.about:
+        console.print(Text(doc.about, style="dim"), highlight=False)
     if doc.contrasts:
         console.print()
     for one in doc.contrasts:

@@ -263,6 +263,19 @@ class _Family:
         )
 
 
+def family_of(
+    runs: Sequence[Run], factors: Sequence[str], contrasts: Sequence[Contrast], looks: Sequence[int]
+) -> tuple[rule.Boundary, int] | None:
+    """The boundary that a design will be judged by, and how many contrasts it has; None where that is none.
+
+    runs: one or more of each arm, with whatever result under the metric "".
+    """
+    order = {factor: levels_of(runs, factor, ()) for factor in factors}
+    asked, _ = _possible(contrasts, order)
+    family = _Family(Results.of(runs, runs, factors, ""), order, asked, 1.0, "max", None, looks, 0.0)
+    return (family.bounds, len(family.differences)) if family.bounds else None
+
+
 @dataclass(frozen=True)
 class _Judged:
     """A difference, as the document has it; without an interval where there is one seed."""

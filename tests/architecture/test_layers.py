@@ -97,3 +97,49 @@ def test_even_pads_take_torch_s_own_layers():
     """A copy of the maps for padding would cost what the convolution of a thin layer does."""
     options = {"filters": 2, "kernel_size": 3, "padding": "same"}
     assert type(build([{"conv": options}], (1, 8, 8), None).conv1) is nn.Conv2d
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (7, 5), (3, 9), (1, 1)])
+def test_a_grid_is_adaptive_average_pooling(height: int, width: int):
+    x = torch.randn(2, 3, height, width, dtype=torch.float64, requires_grad=True)
+    squares = (min(4, height), min(4, width))
+    network = build([{"grid": {}}], (3, height, width), None).double()
+    expected = F.adaptive_avg_pool2d(x, squares).flatten(1)
+    assert torch.allclose(network(x), expected)
+    weights = torch.randn_like(expected)
+    [ours] = torch.autograd.grad((network(x) * weights).sum(), x)
+    [theirs] = torch.autograd.grad((expected * weights).sum(), x)
+    assert torch.allclose(ours, theirs)
+
+
+@pytest.mark.parametrize("pool", [{}, {"size": 3, "stride": 2}, {"size": 3, "stride": 2, "padding": "same"}])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_max_pool_may_go_before_its_relu(pool: dict, dtype: torch.dtype):
+    """In training it does, which is as good to the last bit; in evaluation each layer is where it was planned."""
+    torch.manual_seed(0)
+    layers = [
+        {"conv": {"filters": 4}},
+        {"activation": "relu"},
+        {"pool": pool},
+        {"flatten": {}},
+        {"dense": {"units": 5}},
+    ]
+    network = build(layers, (1, 9, 9), None).to(dtype)
+    x = torch.randn(6, 1, 9, 9, dtype=dtype)
+    x[0], x[1, 0, 2, 3] = 0, float("nan")  # ties at 0, and what is no number
+    found = []
+    for in_order in (True, False):
+        network.zero_grad()
+        network.train()
+        y = x
+        for layer in network if in_order else [network]:
+            y = layer(y)
+        y.nan_to_num().square().sum().backward()
+        found.append([y.detach(), *(p.grad.clone() for p in network.parameters())])
+    assert all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in zip(*found, strict=True))
+    seen = []
+    network.eval()
+    for name in ("activation1", "pool1"):
+        network.get_submodule(name).register_forward_hook(lambda m, i, o: seen.append(tuple(o.shape)))
+    network(x)
+    assert seen[0] == (6, 4, 9, 9)

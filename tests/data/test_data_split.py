@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pipeline.data import Data, Prepared, class_counts, split
 from pipeline.data.leaks import find_leaks
-from pipeline.data.splitting import stratified_order
+from pipeline.data.splitting import redrawn, stratified_order
 from pipeline.errors import InputError
 
 
@@ -157,3 +157,14 @@ def test_duplicates_across_splits_are_found_and_those_within_one_are_not() -> No
     splits = {"train": np.array([0, 1, 2]), "val": np.array([3, 4]), "test": np.array([5])}
     (found,) = find_leaks(prepared, Data(), splits).duplicates
     assert (found.indices, found.splits, found.classes) == ([0, 5], ["train", "test"], ["c0", "c1"])
+
+
+def test_seeds_that_draw_their_own_test_examples_share_them():
+    labels = np.repeat(np.arange(2), 50)
+    own = np.repeat([0, 2], 50).astype(np.int8)  # train and test
+    anew, given = prepared_of(labels), prepared_of(labels, own)
+    assert redrawn(anew, Data(test_fraction=0.2), "test") == pytest.approx(0.25)
+    assert redrawn(anew, Data(test_fraction=0.2, split_seed=0), "test") == 0  # one split for all seeds
+    assert redrawn(given, Data(), "test") == 0
+    assert redrawn(given, Data(val_fraction=0.1), "val") == pytest.approx(1 / 9)
+    assert redrawn(anew, Data(), "train") == 0

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from pipeline.config import Contrast
 from pipeline.evidence import Run, figures, print_table, verdict, write_page
 from pipeline.evidence.document import Verdict
 from pipeline.evidence.sentence import count, join, number, text
+from pipeline.records import Tuned
 
 Sweep = Callable[..., list[Run]]
 Example = tuple[Verdict, list[Run]]
@@ -263,3 +265,23 @@ def test_numbers_in_words():
         "[1, [2.0]]",
         "{a: 1}",
     ]
+
+
+def test_claims_and_learning_rates_have_their_tables(example: Example, tmp_path: Path):
+    _, runs = example
+    claim = Contrast({"kernel": [5, 3]}, claim="Larger is <better>", expects="better")
+    doc = verdict(runs, ["kernel", "padding"], "test/acc", smallest_effect=0.005, contrasts=[claim])
+    doc.about = "digits (1,258 training images), 20 epochs, adam at 0.0003 to 0.01"
+    doc.tuned = [
+        Tuned({"kernel": 3}, 0.01, {"0.0003": 0.91, "0.01": 0.95}), Tuned({"kernel": 5}, 0.0003, {"0.0003": 0.9})
+    ]  # fmt: skip
+    write_page(doc, runs, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "Larger is &lt;better&gt;: supported" in page
+    assert "<h2>Claims</h2>" in page
+    assert "<h2>Learning rates</h2>" in page
+    assert "0.0003 to 0.01" in page
+    assert page.index("Larger is") < page.index("<h2>Claims")
+    shown = printed(doc, 100)
+    assert "Larger is <better>: supported" in shown
+    assert doc.about in shown

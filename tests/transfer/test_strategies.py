@@ -58,10 +58,26 @@ def test_early_layers_drops_the_later_ones(train, source, command):
     after = state(run)
     assert of_layers(after, "block2") == {}
     assert same(of_layers(after, "block1"), state(source, "best")) == sorted(of_layers(after, "block1"))
-    assert after["network.head_classes.weight"].shape == (10, 4)  # the mean of each of four maps
-    assert document["parameters"] == {"total": 48 + 50, "trainable": 50}
+    assert after["network.head_classes.weight"].shape == (10, 64)  # sixteen means of each of four maps
+    assert document["parameters"] == {"total": 48 + 650, "trainable": 650}
     evaluated = command("evaluate", f"run={run} invariance=false output=json")
     assert evaluated.document["metrics"] == document["metrics"]
+
+
+@pytest.mark.parametrize(("head", "values"), [("gap", 4), ("flatten", 64)])
+def test_what_follows_the_kept_maps_can_be_chosen(train, command, head, values):
+    run, document = train("early_layers", f"transfer.depth=1 transfer.head={head}")
+    assert state(run)["network.head_classes.weight"].shape == (10, values)
+    assert rundir.read_json(run / "run.json")["transfer"]["network"] == {"channels": 1, "depth": 1, "head": head}
+    evaluated = command("evaluate", f"run={run} invariance=false output=json")
+    assert evaluated.document["metrics"] == document["metrics"]
+
+
+def test_a_head_for_another_strategy_is_refused(command, source):
+    refused(
+        command("train", f"transfer=head_only transfer.source={source} {TARGET} transfer.head=gap"),
+        "transfer.head=gap: has no effect with transfer=head_only, only with early_layers, auto",
+    )
 
 
 def test_what_was_cut_can_be_started_from(train, command, workdir, source):
@@ -70,7 +86,7 @@ def test_what_was_cut_can_be_started_from(train, command, workdir, source):
     assert done.code == 0, done.err
     after = state(workdir / "second")
     assert same(of_layers(after, "block1"), state(source, "best")) == sorted(of_layers(after, "block1"))
-    assert done.document["parameters"] == {"total": 98, "trainable": 50}
+    assert done.document["parameters"] == {"total": 698, "trainable": 650}
 
 
 def test_fine_tune_trains_everything_at_rates_by_stage(train, source):
@@ -139,9 +155,9 @@ def test_the_plan_shows_what_is_frozen(command, source):
 def test_the_plan_of_a_sweep_counts_by_arm(command, source):
     line = f"-m transfer=head_only,early_layers,fine_tune,retrain transfer.source={source} {TARGET} output=json"
     found = command("plan", line).document
-    # early_layers keeps one of two stages: 48 frozen, 10*(4+1) new
+    # early_layers keeps one of two stages: 48 frozen, 10*(64+1) new
     counts = {arm["levels"]["transfer"]: (arm["total"]["trained"], arm["total"]["frozen"]) for arm in found["arms"]}
-    assert counts == {"head_only": (330, 360), "early_layers": (50, 48), "fine_tune": (690, 0), "retrain": (690, 0)}
+    assert counts == {"head_only": (330, 360), "early_layers": (650, 48), "fine_tune": (690, 0), "retrain": (690, 0)}
     assert found["duplicates"] == []
 
 

@@ -116,3 +116,13 @@ def test_quadrants_on_the_page_and_in_the_figure(tmp_path):
     assert "Which strategy in which quadrant" in page
     assert "Regret of each advice" in page
     drawn["quadrants"].savefig(tmp_path / "quadrants.png", dpi=120)
+
+
+def test_the_regret_among_equals_is_none():
+    """The best is picked for each seed by the others. Picked by all, 18 to 32 % leave out zero; here 12 %."""
+    rng, outside = np.random.default_rng(0), 0
+    for _ in range(120):
+        found = judged(sweep(lambda *_: 0.9 + 0.01 * rng.normal(), seeds=range(6))).analyses["quadrants"]
+        regret = found["regret"]["table"]
+        outside += not regret.low <= 0 <= regret.high
+    assert outside / 120 <= 0.15
