@@ -167,6 +167,7 @@ class SweepRecord:
     judged: list[int] = field(default_factory=list)  # the seeds of the verdict that was read before others were added
     tuned: list[Tuned] = field(default_factory=list)  # of optimizer.lr=tuned
     tuned_in: str = ""  # the sweep that did that
+    design: str = ""  # digest of what was to be judged, and how, before the first run: see evidence.design_of
     looks: list[int] = field(default_factory=list)  # of a sequential design: how many seeds there are at each
 
     def __post_init__(self) -> None:

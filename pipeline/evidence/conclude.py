@@ -11,11 +11,13 @@ from pipeline.evidence import gates
 from pipeline.evidence.analyses import ANALYSES
 from pipeline.evidence.document import Verdict
 from pipeline.evidence.page import write_page
+from pipeline.evidence.paired import ALPHA
 from pipeline.evidence.plots import figures
-from pipeline.evidence.run import Run
+from pipeline.evidence.rule import SPEND
+from pipeline.evidence.run import Run, arm_key
 from pipeline.evidence.verdict import verdict
 from pipeline.names import shortened
-from pipeline.records import JobRecord
+from pipeline.records import JobRecord, SweepRecord
 
 LONGEST = 120  # characters of a level in the name of its number
 
@@ -73,6 +75,14 @@ def conclude(sweep: Path) -> Verdict:
     return found
 
 
+def design_of(record: SweepRecord) -> str:
+    """A digest of what a sweep is to judge, and how: metric, margins, claims, arms, looks or seeds, and the rule."""
+    asked = {name: record.experiment.get(name) for name in ("metric", "mode", "smallest_effect", "contrasts")}
+    arms = sorted({arm_key(job.levels, record.factors) for job in record.jobs})
+    seeds = record.looks or record.judged or sorted({job.seed for job in record.jobs})
+    return rundir.digest([asked, record.factors, arms, seeds, ALPHA, SPEND])[:16]
+
+
 def judge(sweep: Path) -> Verdict:
     """The verdict of a sweep as it is now, of which nothing is written."""
     return _judge(sweep)[0]
@@ -104,6 +114,12 @@ def _judge(sweep: Path) -> tuple[Verdict, list[Run]]:
     )
     found.about = _about([sweep / run.dir for run in runs if run.status == "finished"])
     found.tuned = record.tuned
+    found.design = record.design
+    if record.design and record.design != design_of(record):
+        found.warnings.append(
+            f"What was to be judged is not what was planned before the first run (design {record.design}): arms, or "
+            "the question, were changed since."
+        )
     if late:
         found.warnings.append(
             f"Not judged: {late} runs of seeds that were added after the verdict of the fixed list "

@@ -161,6 +161,7 @@ class Verdict:
     warnings: list[str]
     rule: Rule
     about: str = ""  # the data, how long and at which rates it was trained: what the verdict is about
+    design: str = ""  # digest of what was to be judged, written down before the first run
     tuned: list[Tuned] = field(default_factory=list)  # the learning rates of arms that were tuned
     contrasts: list[ContrastVerdict] = field(default_factory=list)
     sentences: list[str] = field(default_factory=list)

@@ -98,6 +98,7 @@ def _facts(doc: Verdict) -> str:
         f"{len(doc.seeds)} seed{'' if len(doc.seeds) == 1 else 's'}",
         f"{counted.total} runs, {counted.compared} compared",
         *([f"a share of {doc.n_test} examples"] if doc.n_test else []),
+        *([f"planned before the first run as <code>{escape(doc.design)}</code>"] if doc.design else []),
     ]
     return f'<p class="facts">{" · ".join(facts)}</p>'
 

@@ -203,6 +203,8 @@ def _begin(
         tuned=list(multirun.tuned),
         tuned_in=multirun.tuned_in,
     )
+    planned = rundir.read_sweep(path).design if (path / "sweep.json").exists() else ""
+    record = dataclasses.replace(record, design=planned or evidence.design_of(record))
     rundir.write_record(path / "sweep.json", record)
     rundir.set_status(path, "running", pid=os.getpid(), host=socket.gethostname(), started=time.time())
     live.begin_sweep(path, first.tracking, Path(first.runs_dir))

@@ -106,3 +106,20 @@ def test_a_sweep_of_other_looks_is_another(command, workdir):
     second = command("train", f"{line} experiment.max_seeds=6").document
     assert first["sweep"] != second["sweep"]
     assert json.loads((workdir / second["sweep"] / "sweep.json").read_text())["looks"] == [4, 6]
+
+
+def test_what_is_judged_is_written_down_before_the_first_run(command, workdir):
+    line = f"-m {TINY} architecture.kernel_size=3,5 seed=0,1 output=json"
+    first = command("train", line).document
+    design = first["verdict"]["design"]
+    assert design == rundir.read_sweep(workdir / first["sweep"]).design
+    assert (
+        f"planned before the first run as <code>{design}</code>"
+        in (workdir / first["sweep"] / "report.html").read_text()
+    )
+    other = command("train", f"{line} experiment.smallest_effect=0.03").document["verdict"]["design"]
+    assert other != design
+    grown = command("train", line.replace("3,5", "2,3,5")).document
+    assert grown["sweep"] == first["sweep"]
+    assert grown["verdict"]["design"] == design
+    assert any(one.startswith("What was to be judged is not what was planned") for one in grown["verdict"]["warnings"])
