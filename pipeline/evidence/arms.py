@@ -20,9 +20,12 @@ def arms(
 ) -> list[Arm]:
     """Every combination of levels with its own n, mean and sd over seeds: unpaired, described, not judged."""
     levels = {arm_key(run.levels, factors): {name: run.levels[name] for name in factors} for run in runs}
+    by_arm: dict[tuple[str, ...], list[Run]] = {}
+    for run in valid:
+        by_arm.setdefault(arm_key(run.levels, factors), []).append(run)
     found = []
     for key in sorted(levels, key=lambda key: [rank[f][k] for f, k in zip(factors, key, strict=True)]):
-        mine = [run for run in valid if arm_key(run.levels, factors) == key]
+        mine = by_arm.get(key, [])
         by_seed: dict[int, list[float]] = {}
         for run in mine:
             by_seed.setdefault(run.seed, []).append(run.metrics[metric])

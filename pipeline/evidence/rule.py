@@ -30,7 +30,7 @@ SPEND = 1.0  # of 0.5 to 3, what ends earliest over effects of 0 to 2 sd without
 SIMULATED = 20_000  # paths: a share of 5 % is known to 0.15 %
 AIM = 0.9 * ALPHA  # of what is simulated, which leaves room for that, and for arms of unequal spread
 WORK = 4e9  # multiplications at most; of very many contrasts fewer paths
-LONGEST = 60  # seeds of a path; the level hardly changes with more
+LONGEST = 40  # seeds of a path; the level hardly changes with more
 
 
 @dataclass(frozen=True, eq=False)
