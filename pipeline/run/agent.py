@@ -27,7 +27,7 @@ SETTLED_S = 30
 # How a process fails when another one is gone: what gloo, NCCL and torch's store say.
 GONE = re.compile(
     r"closed by peer|reset by peer|Connection refused|Broken pipe|Timed out waiting|remote process exited|"
-    r"ncclRemoteError|collective operation timeout|DistNetworkError|DistStoreError|connectFullMesh",
+    r"ncclRemoteError|collective operation timeout|pair closure|DistNetworkError|DistStoreError|connectFullMesh",
     re.I,
 )
 
