@@ -116,7 +116,7 @@ def test_without_tracking_mlflow_is_not_even_imported(process, workdir, tmp_path
 
 @pytest.mark.slow
 def test_wherever_mlflow_is_imported_it_reports_to_nobody(process, workdir, tmp_path):
-    """It reads that when it is imported, in the sweep's process and before its workers are forked."""
+    """It reads that when it is imported, by the sweep's own process alone."""
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(
         "import os, sys\n"
@@ -129,7 +129,7 @@ def test_wherever_mlflow_is_imported_it_reports_to_nobody(process, workdir, tmp_
     )
     done = process("train", f"-m {LINE} seed=0,1", PYTHONPATH=f"{tmp_path / 'site'}:{REPOSITORY}")
     assert done.code == 0, done.err
-    assert (tmp_path / "imports").read_text().split() == ["true", "true"]
+    assert (tmp_path / "imports").read_text().split() == ["true"]  # the workers never do
 
 
 @pytest.mark.slow
