@@ -17,7 +17,7 @@ from pipeline.config.tracking import Tracking
 from pipeline.tracking import unsent
 from pipeline.tracking.connect import is_away, is_busy, reason, set_up
 from pipeline.tracking.send import send
-from pipeline.tracking.state import Findings, find_end, is_behind, load_state, lock, read_state, tracking_of
+from pipeline.tracking.state import End, Findings, find_end, is_behind, load_state, lock, read_state, tracking_of
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ def show_runs(runs: Sequence[Path], tracking: Tracking) -> Iterator[None]:
         return
     set_up(tracking)
     over = threading.Event()
-    thread = threading.Thread(target=_show_until, args=(over, list(runs), tracking), daemon=True)
+    thread = threading.Thread(target=_show_until, args=(over, runs, tracking), daemon=True)
     thread.start()
     try:
         yield
@@ -110,19 +110,22 @@ def show_runs(runs: Sequence[Path], tracking: Tracking) -> Iterator[None]:
         thread.join(STOP_WAIT_S)
 
 
-def _show_until(over: threading.Event, runs: list[Path], tracking: Tracking) -> None:
+def _show_until(over: threading.Event, runs: Sequence[Path], tracking: Tracking) -> None:
     sent: dict[Path, float] = {}  # when, on the monotonic clock
+    shown: dict[Path, End] = {}  # the ends that are there: what failed is looked at as often, and sent no more
     while not over.wait(LOOK_S):
         for run in [one for one in runs if (one / "run.json").exists()]:
             if over.is_set():
                 return
             try:
                 ended = find_end(run)
+                if ended and shown.get(run) == ended:
+                    continue
                 if ended or time.monotonic() - sent.get(run, -math.inf) > tracking.push_every_s:
                     sent[run] = time.monotonic()
                     send(run, tracking, still_wanted=lambda: not over.is_set())
-                if ended and rundir.get_status(run).status == "finished":
-                    runs.remove(run)
+                if ended:
+                    shown[run] = ended
             except Exception:  # the next round tries again
                 over.wait(tracking.push_every_s)
                 break
