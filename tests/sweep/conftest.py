@@ -1,6 +1,8 @@
 """Jobs of a multirun, composed as the sweeper does."""
 
+import os
 import shlex
+import signal
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +13,7 @@ from hydra.types import RunMode
 from hydra_plugins.controlled_sweep import ControlledSweeper
 from pipeline import cli, config
 from pipeline.sweep import design
+from pipeline.training import guard
 
 
 @pytest.fixture
@@ -46,3 +49,21 @@ def sweep(loader, monkeypatch):
 def jobs(sweep):
     """Factors and jobs of a sweep of 1x8x8 scans: jobs("architecture.kernel_size=3,5")."""
     return lambda line: design.expand(sweep(line))
+
+
+@pytest.fixture
+def stopped_once(monkeypatch):
+    """Send this process SIGTERM in a run whose directory's name holds a text: stopped_once("seed-5", step=3)."""
+
+    def at(name, step=0):
+        original, ran = guard.Guard.on_before_backward, []
+
+        def before(self, trainer, pl_module, loss):
+            if name in self.path.name and trainer.global_step >= step and not ran:
+                ran.append(1)
+                os.kill(os.getpid(), signal.SIGTERM)
+            original(self, trainer, pl_module, loss)
+
+        monkeypatch.setattr(guard.Guard, "on_before_backward", before)
+
+    return at

@@ -1,8 +1,6 @@
 """A sweep that goes on: what finished is kept, what is new is run."""
 
 import json
-import os
-import signal
 
 import pytest
 from running import TINY, refused
@@ -19,17 +17,9 @@ def numbers(document):
     return {run["run"].rpartition("/")[2]: (run["status"], run["metrics"]) for run in document["runs"]}
 
 
-def test_the_same_sweep_goes_on_in_its_directory(command, workdir, monkeypatch):
+def test_the_same_sweep_goes_on_in_its_directory(command, workdir, stopped_once):
     expected = numbers(command("train", f"{SWEEP} dir=undisturbed output=json").document)
-    original, ran = guard.Guard.on_before_backward, []
-
-    def before(self, trainer, pl_module, loss):
-        if trainer.global_step == 5 and self.path.name.startswith("001") and not ran:
-            ran.append(1)
-            os.kill(os.getpid(), signal.SIGTERM)
-        original(self, trainer, pl_module, loss)
-
-    monkeypatch.setattr(guard.Guard, "on_before_backward", before)
+    stopped_once("001_", step=5)
     done = command("train", f"{SWEEP} output=json")
     assert done.code == 75
     assert [run["status"] for run in done.document["runs"]] == ["finished", "interrupted", "missing", "missing"]

@@ -1,14 +1,11 @@
 """seeds=auto: seeds are added to what is open, until all is settled or there are no more to be had."""
 
 import json
-import os
-import signal
 
 import pytest
 from running import TINY, refused
 
 from pipeline import rundir
-from pipeline.training import guard
 
 SWEEP = f"-m {TINY} architecture.kernel_size=3,5 seeds=auto output=json"
 
@@ -42,18 +39,10 @@ def test_it_goes_on_to_the_cap_with_what_is_open(command, workdir):
     assert again.err.count("finished before") == 12
 
 
-def test_interrupted_between_its_looks_it_goes_on(command, workdir, monkeypatch):
+def test_interrupted_between_its_looks_it_goes_on(command, workdir, stopped_once):
     line = f"{SWEEP} experiment.smallest_effect=0.000001 experiment.max_seeds=6"
     undisturbed = command("train", f"{line} dir=undisturbed").document["verdict"]
-    original, ran = guard.Guard.on_before_backward, []
-
-    def before(self, trainer, pl_module, loss):
-        if "seed-5" in self.path.name and not ran:
-            ran.append(1)
-            os.kill(os.getpid(), signal.SIGTERM)
-        original(self, trainer, pl_module, loss)
-
-    monkeypatch.setattr(guard.Guard, "on_before_backward", before)
+    stopped_once("seed-5")
     assert command("train", f"{line} resume=true runs_dir=other").code == 75
     done = command("train", f"{line} runs_dir=other")
     assert done.code == 0, done.err

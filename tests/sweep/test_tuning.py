@@ -1,14 +1,11 @@
 """optimizer.lr=tuned: each arm's own rate, chosen on validation data at seeds of its own."""
 
 import json
-import os
-import signal
 
 import pytest
 from running import TINY, refused
 
 from pipeline import rundir
-from pipeline.training import guard
 
 GRID = "optimizer.lr=tuned optimizer.lr_grid=[0.00001,0.01] optimizer.tuning_seeds=1 trainer.max_epochs=3"
 SWEEP = f"-m {TINY} {GRID} architecture.kernel_size=3,5 output=json"
@@ -40,16 +37,8 @@ def test_the_same_command_tunes_once(command, workdir):
     assert len(list((workdir / "runs").glob("*/*/sweep.json"))) == 2
 
 
-def test_stopped_while_it_tunes_it_goes_on(command, workdir, monkeypatch):
-    original, ran = guard.Guard.on_before_backward, []
-
-    def before(self, trainer, pl_module, loss):
-        if self.path.name.startswith("002") and not ran:
-            ran.append(1)
-            os.kill(os.getpid(), signal.SIGTERM)
-        original(self, trainer, pl_module, loss)
-
-    monkeypatch.setattr(guard.Guard, "on_before_backward", before)
+def test_stopped_while_it_tunes_it_goes_on(command, workdir, stopped_once):
+    stopped_once("002_")
     assert command("train", f"{SWEEP} seed=0,1").code == 75
     done = command("train", f"{SWEEP} seed=0,1")
     assert done.code == 0, done.err
