@@ -77,8 +77,7 @@ def redrawn(prepared: Prepared, config: Data, split: str) -> float:
     own = prepared.own_split
     if split not in SPLITS:  # of a metric of something else
         return 0.0
-    code = {name: i for i, name in enumerate(SPLITS)}[split]
-    fixed = own is not None and not split_anew(prepared, config) and (own == code).any()
+    fixed = own is not None and not split_anew(prepared, config) and (own == SPLITS.index(split)).any()
     if split == "train" or fixed or config.split_seed is not None:
         return 0.0
     share = {"val": config.val_fraction, "test": config.test_fraction}[split]

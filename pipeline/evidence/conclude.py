@@ -17,7 +17,7 @@ from pipeline.evidence.rule import SPEND
 from pipeline.evidence.run import Run, arm_key
 from pipeline.evidence.verdict import verdict
 from pipeline.names import shortened
-from pipeline.records import JobRecord, SweepRecord
+from pipeline.records import JobRecord, RunRecord, SweepRecord
 
 LONGEST = 120  # characters of a level in the name of its number
 
@@ -98,6 +98,9 @@ def _judge(sweep: Path) -> tuple[Verdict, list[Run]]:
     runs = collect(sweep)
     late = sum(run.seed not in record.judged for run in runs) if record.judged else 0
     runs = [run for run in runs if run.seed in record.judged] if record.judged else runs
+    finished = [run for run in runs if run.status == "finished"]
+    described = [rundir.read_run(sweep / run.dir) for run in finished]
+    split = question.metric.partition("/")[0]
     found = verdict(
         runs,
         record.factors,
@@ -106,13 +109,13 @@ def _judge(sweep: Path) -> tuple[Verdict, list[Run]]:
         mode=mode,
         experiment=question.name,
         question=question.question,
-        n_test=_examples(sweep, runs, question.metric),
+        n_test=_examples(described, question.metric),
         levels={key: [job.levels[key] for job in record.jobs] for key in record.factors},
         contrasts=question.contrasts,
         looks=record.looks or None,
-        overlap=_overlap(sweep, runs, question.metric),
+        overlap=max((one.dataset.overlap.get(split, 0.0) for one in described), default=0.0),
     )
-    found.about = _about([sweep / run.dir for run in runs if run.status == "finished"])
+    found.about = _about(described)
     found.tuned = record.tuned
     found.design = record.design
     if record.design and record.design != design_of(record):
@@ -130,32 +133,22 @@ def _judge(sweep: Path) -> tuple[Verdict, list[Run]]:
     found.warnings += contradiction(question.metric, mode)
     found.warnings += record.accepted  # runs of other code
     found.warnings += record.doubts
-    finished = [run for run in runs if run.status == "finished"]
     found.warnings += transfer.seen_sentences([run.seen for run in finished], [run.seen_untold for run in finished])
     for name, analysis in ANALYSES.items():
         found.analyses[name] = analysis.find(found, runs, question)
     return found, runs
 
 
-def _examples(sweep: Path, runs: list[Run], metric: str) -> int | None:
+def _examples(runs: Sequence[RunRecord], metric: str) -> int | None:
     """How many examples an accuracy is a share of, the least over the runs; None for what is no accuracy."""
     if (split := METRICS[metric].share_of) is None:
         return None
-    finished = [sweep / run.dir for run in runs if run.status == "finished"]
-    counts = [getattr(rundir.read_run(run).dataset.counts, split) for run in finished]
+    counts = [getattr(one.dataset.counts, split) for one in runs]
     return min([*counts, *([MOST_TRAIN] if split == "train" and counts else [])], default=None)
 
 
-def _overlap(sweep: Path, runs: list[Run], metric: str) -> float:
-    """The most that the seeds of a run share of what they are measured on."""
-    split = metric.partition("/")[0]
-    finished = [sweep / run.dir for run in runs if run.status == "finished"]
-    return max((rundir.read_run(run).dataset.overlap.get(split, 0.0) for run in finished), default=0.0)
-
-
-def _about(runs: list[Path]) -> str:
+def _about(records: Sequence[RunRecord]) -> str:
     """The data of finished runs, how long they were trained and at which rates: a verdict is about no other."""
-    records = [rundir.read_run(run) for run in runs]
     if not records:
         return ""
     names = ", ".join(dict.fromkeys(one.dataset.name for one in records))

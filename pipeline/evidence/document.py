@@ -73,7 +73,7 @@ class FactorVerdict:
 
 @dataclass
 class ContrastVerdict:
-    """A difference that a claim is about: see `config.Contrast`, whose first six fields are these."""
+    """A difference that a claim is about: see `config.Contrast`, whose fields are the first six."""
 
     claim: str
     compare: dict[str, list[Any]]
@@ -88,7 +88,7 @@ class ContrastVerdict:
     p: float | None
     p_adjusted: float | None
     state: str  # different, equivalent, open, or what `expects` ends by
-    outcome: str  # of the claim: supported, refuted, open; of none: as the state
+    outcome: str  # of the claim: supported, refuted, open; empty where there is none
     seeds_needed: int | None
     values: list[float]  # by seed
     sentence: str = ""

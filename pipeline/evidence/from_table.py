@@ -31,7 +31,6 @@ class TableVerdict:
 
     verdict: Verdict
     looks: list[Look] = field(default_factory=list)  # of a sequential design, until all was settled
-    part: str = ""
 
     @property
     def stopped_at(self) -> int | None:
@@ -95,12 +94,14 @@ def judge_table(
             until = set(seeds[:look])
             then = verdict([run for run in runs if run.seed in until], factors, metric, **asked)
             history.append(Look(look, then.rule.open, then.sentences))
-        found[value] = TableVerdict(verdict(runs, factors, metric, **asked), history, value)
+        found[value] = TableVerdict(verdict(runs, factors, metric, **asked), history)
     return found
 
 
 def read_table(path: Path, metric: str, by: str | None = None) -> tuple[list[str], dict[str, list[Run]]]:
     """The factors of a CSV file and its runs, by the value of the column `by`; all under "" without one."""
+    if path.exists() and not path.is_file():
+        raise InputError(f"table={path}: is no file.")
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -16,21 +17,39 @@ Floats = NDArray[np.float64]
 Spread = TypeVar("Spread", float, Floats)
 
 
-def plain_p(values_CS: Floats, overlap: float = 0.0) -> Floats:
-    """Two-sided p of each row's mean by the t test over its seeds (Student 1908); 1 where nothing can be told.
+@dataclass(frozen=True)
+class Paired:
+    """Differences over seeds, by the t test of their mean (Student 1908); arrays over what comes before the seeds."""
 
-    NaN is left out. `overlap` as in `rule.decide`.
-    """
+    n: NDArray[np.intp]  # seeds that have one
+    mean: Floats
+    sd: Floats
+    error: Floats  # standard error of the mean
+    p: Floats  # two-sided; 1 where nothing can be told
+
+
+def paired_t(values: Floats, floor: Floats | float = 0.0, overlap: float = 0.0, tiny: Floats | float = 0.0) -> Paired:
+    """Of values [..., S]; NaN is left out. `floor`, `overlap` and `tiny` as in `rule.decide`."""
     from scipy.special import stdtr  # scipy.stats.t is the same, and costs half a second to import
 
-    n_C = (~np.isnan(values_CS)).sum(axis=1)
-    p_C = np.ones(len(values_CS))
-    for i, n in enumerate(n_C):
-        row = values_CS[i][~np.isnan(values_CS[i])]
-        sd = float(row.std(ddof=1)) if n > 1 else 0.0
-        if sd > ROUNDING * float(np.abs(row).max(initial=0.0)):
-            p_C[i] = 2 * stdtr(n - 1, -abs(float(row.mean())) / (sd * math.sqrt(1 / n + overlap)))
-    return p_C
+    there = ~np.isnan(values)
+    n = there.sum(axis=-1)
+    n_safe = np.maximum(n, 2)
+    mean = np.where(there, values, 0.0).sum(axis=-1) / np.maximum(n, 1)
+    mean = np.where(np.abs(mean) <= tiny, 0.0, mean)
+    away = np.where(there, values - mean[..., None], 0.0)
+    sd = np.sqrt(np.square(away).sum(axis=-1) / (n_safe - 1))
+    sd = np.maximum(np.where(sd <= tiny, 0.0, sd), floor)
+    error = sd * np.sqrt(1 / n_safe + overlap)
+    told = (sd > 0) & (n >= 2)
+    t = np.abs(mean) / np.where(told, error, 1.0)
+    return Paired(n, mean, sd, error, np.where(told, 2 * stdtr(n_safe - 1, -t), 1.0))
+
+
+def plain_p(values_CS: Floats, overlap: float = 0.0, floor: Floats | float = 0.0) -> Floats:
+    """Two-sided p of each row's mean by itself; 1 where nothing can be told."""
+    largest_C = np.abs(np.nan_to_num(values_CS)).max(axis=1, initial=0.0)
+    return paired_t(values_CS, floor, overlap, ROUNDING * largest_C).p
 
 
 def quantisation(n_test: int | None, cells_S: NDArray[np.intp], sides: int = 2) -> float:

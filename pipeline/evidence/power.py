@@ -13,11 +13,11 @@ import numpy as np
 
 from pipeline.config.experiment import Contrast
 from pipeline.evidence import rule
+from pipeline.evidence.rule import CHANCE
 from pipeline.evidence.run import Run
 from pipeline.evidence.verdict import family_of
 
 SWEEPS = 2000  # simulated: a share of 0.8 is known to 0.01
-CHANCE = 0.8
 WIDEST = 50.0  # standard deviations of a paired difference
 
 

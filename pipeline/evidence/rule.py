@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.evidence.paired import ALPHA, ROUNDING, Floats
+from pipeline.evidence.paired import ALPHA, ROUNDING, Floats, paired_t
 
 OPEN, DIFFERENT, EQUIVALENT, NOT_WORSE = "open", "different", "equivalent", "not worse"
 SUPPORTED, REFUTED = "supported", "refuted"
@@ -30,6 +30,8 @@ SPEND = 1.0  # of 0.5 to 3, what ends earliest over effects of 0 to 2 sd without
 SIMULATED = 20_000  # paths: a share of 5 % is known to 0.15 %
 AIM = 0.9 * ALPHA  # of what is simulated, which leaves room for that, and for arms of unequal spread
 WORK = 4e9  # multiplications at most; of very many contrasts fewer paths
+CHANCE = 0.8  # of a plan
+MOST = 1001  # seeds of one; shown as more than 1000
 LONGEST = 40  # seeds of a path; the level hardly changes with more
 
 
@@ -117,7 +119,7 @@ class Decided:
     high: Floats
     p: Floats  # two-sided, of this contrast and look alone
     p_adjusted: Floats
-    state: NDArray[np.str_]  # open | different | equivalent
+    state: NDArray[np.str_]  # open | different | equivalent | not worse
     look: NDArray[np.intp]  # the index of that look
 
 
@@ -138,7 +140,7 @@ def decide(
     Bengio 2003, Machine Learning 52:239-281). tiny: what is no more than rounding. expects: what a claim says of each,
     where more is better; it ends when that is supported or refuted (`outcome`).
     """
-    from scipy.special import stdtr, stdtrit
+    from scipy.special import stdtrit
 
     shape = values.shape[:-1]
     found = Decided(
@@ -154,25 +156,12 @@ def decide(
     not_worse, equal = (np.array([one == kind for one in claims]) for kind in ("not_worse", "equal"))
     due = [look for look, most in enumerate(bounds.looks) if most <= values.shape[-1]] or [0]
     for look in due:
-        most = bounds.looks[look]
-        part = values[..., :most]
-        there = ~np.isnan(part)
-        n = there.sum(axis=-1)
-        enough = n >= 2
-        n_safe = np.maximum(n, 2)
-        mean = np.where(there, part, 0.0).sum(axis=-1) / np.maximum(n, 1)
-        mean = np.where(np.abs(mean) <= tiny, 0.0, mean)
-        away = np.where(there, part - mean[..., None], 0.0)
-        sd = np.sqrt(np.square(away).sum(axis=-1) / (n_safe - 1))
-        sd = np.maximum(np.where(sd <= tiny, 0.0, sd), floor)
-        error = sd * np.sqrt(1 / n_safe + overlap)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            t = np.where(sd > 0, np.abs(mean) / error, 0.0)
-        p = np.where(sd > 0, 2 * stdtr(n_safe - 1, -t), 1.0)
-        half = stdtrit(n_safe - 1, 1 - bounds.plain(look) / 2) * error
+        part = paired_t(values[..., : bounds.looks[look]], floor, overlap, tiny)
+        n, mean, sd, p = part.n, part.mean, part.sd, part.p
+        half = stdtrit(np.maximum(n, 2) - 1, 1 - bounds.plain(look) / 2) * part.error
         low, high = mean - half, mean + half
         is_open = found.state == OPEN
-        new = is_open & enough
+        new = is_open & (n >= 2)
         for name, value in (("difference", mean), ("sd", sd), ("low", low), ("high", high), ("p", p)):
             setattr(found, name, np.where(new, value, getattr(found, name)))
         one = is_open & (n == 1)
@@ -194,8 +183,8 @@ def decide(
 def outcome(expects: str | None, low: float | None, high: float | None, margin: float) -> str:
     """What an interval says of a claim, where more is better: supported, refuted or open; "" where there is no claim.
 
-    Better and worse are refuted by a difference the other way, and by one that is
-    smaller than what matters; equal and not worse by one the wrong way that surely matters.
+    Better and worse are refuted by a difference the other way, and by one that is smaller than what matters; equal and
+    not worse by one the wrong way that surely matters.
     """
     if expects is None:
         return ""
@@ -244,10 +233,6 @@ def seeds_needed(n: int, difference: float, sd: float, margin: float, level: flo
         settled = chance_settled(n, middle, difference, sd, margin, level, overlap) >= CHANCE
         low, high = (low, middle) if settled else (middle, high)
     return high
-
-
-CHANCE = 0.8
-MOST = 1001  # shown as more than 1000
 
 
 def chance_settled(

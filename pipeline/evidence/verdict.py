@@ -203,6 +203,11 @@ class _Family:
         rows = [row for key, row in self.results.index.items() if key[place] == level]
         return not bool(np.isnan(self.results.values[rows]).all())
 
+    def plain_p(self, differences: Sequence[Difference]) -> Floats:
+        """Of differences outside of the family, each by itself."""
+        floors = np.array([self._floor(one) for one in differences])
+        return plain_p(np.array([one.values for one in differences]), self.overlap, floors)
+
     def _floor(self, one: Difference) -> float:
         cells_S = one.cells
         return quantisation(self.n_test, cells_S[cells_S > 0], len(one.sides))
@@ -498,10 +503,10 @@ def _reversals(
         for key, entry in used.items():
             if key == leader:
                 continue
-            sides = [{**at, factor: key}, {**at, factor: leader}]
-            values_S = family.sign * family.results.difference(sides).values
+            found = family.results.difference([{**at, factor: key}, {**at, factor: leader}])
+            values_S = family.sign * found.values
             ahead = float(np.nanmean(values_S)) if not np.isnan(values_S).all() else 0.0
-            if ahead > 0 and float(plain_p(values_S[None], family.overlap)[0]) * tests < ALPHA:
+            if ahead > 0 and float(family.plain_p([found])[0]) * tests < ALPHA:
                 here = ", ".join(f"{other}={sentence.text(level)}" for other, level in levels.items())
                 notes.append(
                     f"The order is reversed under {here}: there {sentence.text(entry.level)} beats "
@@ -525,7 +530,7 @@ def _note_interactions(doc: Verdict, family: _Family) -> None:
             for a, b, here, there in quads
         ]
         differences = [family.results.difference(one) for one in sides]
-        p_Q = plain_p(np.array([one.values for one in differences]), family.overlap) * len(quads)
+        p_Q = family.plain_p(differences) * len(quads)
         surest = int(p_Q.argmin())
         if p_Q[surest] >= ALPHA:
             continue
