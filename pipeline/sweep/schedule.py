@@ -225,7 +225,7 @@ def _begin(
 
 def _judged_before(path: Path, jobs: list[Job]) -> list[int]:
     """The seeds of the verdict that was read before others were added; none where this is the first to be read."""
-    if not (path / "verdict.json").exists():
+    if not all((path / name).exists() for name in ("verdict.json", "sweep.json")):
         return []
     before = rundir.read_sweep(path)
     seeds = {job.seed for job in before.jobs}
