@@ -21,6 +21,7 @@ from omegaconf import DictConfig
 from pipeline import architecture, cli, config, data, terminal, transfer
 from pipeline.architecture import Plan
 from pipeline.config import Config
+from pipeline.config.metrics import METRICS
 from pipeline.errors import InputError
 from pipeline.names import arm
 from pipeline.run.resolve import describe_transfer, plan_run
@@ -91,7 +92,7 @@ def _power(factors: list[str], jobs: Sequence[design.Job], looks: tuple[int, ...
     asked, overlap = settings.experiment, 0.0
     with contextlib.suppress(InputError):  # the data is not here
         prepared = data.prepare(settings.data, settings.seed)
-        overlap = data.redrawn(prepared, settings.data, asked.metric.partition("/")[0])
+        overlap = data.redrawn(prepared, settings.data, METRICS[asked.metric].split)
     levels = [one.levels for one in design.arms(jobs)]
     seeds = len({one.seed for one in jobs})
     found = power.power_of(levels, factors, asked.contrasts, seeds, looks or None, overlap)

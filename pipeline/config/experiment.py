@@ -7,6 +7,8 @@ from pipeline.config.metrics import METRICS
 from pipeline.errors import InputError, one_of
 from pipeline.key import aside
 
+# What arms can differ in besides their factors, see sweep/fairness.py.
+QUANTITIES = ("params", "macs", "layers", "field", "map", "steps")
 EXPECTATIONS = ("better", "worse", "equal", "not_worse")
 
 
@@ -24,6 +26,7 @@ class Contrast:
     claim: str = ""
     expects: str | None = None  # what the claim says of the first: better, worse, equal, not_worse; null: nothing
     margin: float | None = None  # the smallest effect of interest; null: the experiment's
+    metric: str | None = None  # a key of metrics.METRICS; null: the experiment's
 
     def __post_init__(self) -> None:
         name = f"experiment.contrasts ({self.claim or self.compare})"
@@ -37,6 +40,8 @@ class Contrast:
             raise InputError(f"{name}: against={self.against} must name the factors of at={self.at}.")
         if self.expects is not None:
             one_of("experiment.contrasts.expects", self.expects, EXPECTATIONS)
+        if self.metric is not None:
+            one_of("experiment.contrasts.metric", self.metric, METRICS)
         if self.margin is not None and not self.margin > 0:
             raise InputError(f"experiment.contrasts.margin={self.margin}: must be greater than 0.")
 
@@ -63,7 +68,7 @@ class Experiment:
     smallest_effect: float = aside(0.01)  # differences below it do not matter to the asker
     max_seeds: int = aside(30)  # of seeds=auto: what is open then stays so
     invariance: bool = False  # every run ends with its accuracy against rotation, scale and shift
-    meant_to_differ: list[str] = aside([])  # of params, macs, layers: part of the question
+    meant_to_differ: list[str] = aside([])  # of QUANTITIES: part of the question
     contrasts: list[Contrast] = aside([])  # what the question asks beyond which level of a factor is best
     quadrants: list[str] = aside([])  # factors whose first level is small, similar: see quadrants.py
 
@@ -73,7 +78,7 @@ class Experiment:
         if self.mode is not None:
             one_of("experiment.mode", self.mode, ("max", "min"))
         for quantity in self.meant_to_differ:
-            one_of("experiment.meant_to_differ", quantity, ("params", "macs", "layers"))
+            one_of("experiment.meant_to_differ", quantity, QUANTITIES)
         if not isinstance(self.max_seeds, int) or not 2 <= self.max_seeds <= 1000:
             raise InputError(f"experiment.max_seeds={self.max_seeds}: must be a whole number from 2 to 1000.")
         if not self.smallest_effect > 0:

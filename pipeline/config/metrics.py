@@ -12,20 +12,21 @@ class Metric:
     """One number that stands in the status.json of a finished run."""
 
     better: str  # max | min: which end of it is better
-    share_of: str | None = None  # the split of whose examples it is a share, or the smaller of two
+    split: str  # whose examples it is about; of two the smaller
+    share: bool = False  # whether it is a share of them
     invariance: bool = False  # a run has it with experiment.invariance=true alone
 
 
 # A new metric of a run is an entry here, and a number among those that `predict.evaluate` returns.
 METRICS = {
-    "test/acc": Metric("max", share_of="test"),
-    "test/loss": Metric("min"),
-    "val/acc": Metric("max", share_of="val"),
-    "val/loss": Metric("min"),
-    "train/acc": Metric("max", share_of="train"),
-    "gap/acc": Metric("min", share_of="val"),
+    "test/acc": Metric("max", "test", share=True),
+    "test/loss": Metric("min", "test"),
+    "val/acc": Metric("max", "val", share=True),
+    "val/loss": Metric("min", "val"),
+    "train/acc": Metric("max", "train", share=True),
+    "gap/acc": Metric("min", "val", share=True),
     **{
-        f"{name}/{kind}": Metric("max", invariance=True)
+        f"{name}/{kind}": Metric("max", "test", invariance=True)
         for name in ("invariance", "agreement")
         for kind in PERTURBATIONS
     },

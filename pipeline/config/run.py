@@ -101,11 +101,12 @@ def from_hydra(cfg: DictConfig) -> Config:
     """The composed configuration, typed and checked. Raises InputError on what cannot be."""
     settings = typed(cfg, Config)
     # Not of the section by itself: a source has the experiment of its runs, and is not measured as they are.
-    if METRICS[settings.experiment.metric].invariance and not settings.experiment.invariance:
-        raise InputError(
-            f"experiment.metric={settings.experiment.metric}: runs have it with experiment.invariance=true, "
-            "which measures it."
-        )
+    asked = settings.experiment
+    named = [("experiment.metric", asked.metric)]
+    named += [("experiment.contrasts.metric", one.metric) for one in asked.contrasts if one.metric]
+    lacking = [f"{key}={metric}" for key, metric in named if METRICS[metric].invariance and not asked.invariance]
+    if lacking:
+        raise InputError(f"{lacking[0]}: runs have it with experiment.invariance=true, which measures it.")
     return settings
 
 

@@ -100,7 +100,8 @@ def _judge(sweep: Path) -> tuple[Verdict, list[Run]]:
     runs = [run for run in runs if run.seed in record.judged] if record.judged else runs
     finished = [run for run in runs if run.status == "finished"]
     described = [rundir.read_run(sweep / run.dir) for run in finished]
-    split = question.metric.partition("/")[0]
+    others = {one.metric for one in question.contrasts if one.metric}
+    splits = {METRICS[metric].split for metric in (question.metric, *others)}
     found = verdict(
         runs,
         record.factors,
@@ -113,7 +114,8 @@ def _judge(sweep: Path) -> tuple[Verdict, list[Run]]:
         levels={key: [job.levels[key] for job in record.jobs] for key in record.factors},
         contrasts=question.contrasts,
         looks=record.looks or None,
-        overlap=max((one.dataset.overlap.get(split, 0.0) for one in described), default=0.0),
+        overlap=max((one.dataset.overlap.get(split, 0.0) for one in described for split in splits), default=0.0),
+        n_of={metric: _examples(described, metric) for metric in others},
     )
     found.about = _about(described)
     found.tuned = record.tuned
@@ -141,8 +143,9 @@ def _judge(sweep: Path) -> tuple[Verdict, list[Run]]:
 
 def _examples(runs: Sequence[RunRecord], metric: str) -> int | None:
     """How many examples an accuracy is a share of, the least over the runs; None for what is no accuracy."""
-    if (split := METRICS[metric].share_of) is None:
+    if not METRICS[metric].share:
         return None
+    split = METRICS[metric].split
     counts = [getattr(one.dataset.counts, split) for one in runs]
     return min([*counts, *([MOST_TRAIN] if split == "train" and counts else [])], default=None)
 

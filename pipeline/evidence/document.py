@@ -73,7 +73,7 @@ class FactorVerdict:
 
 @dataclass
 class ContrastVerdict:
-    """A difference that a claim is about: see `config.Contrast`, whose fields are the first six."""
+    """A difference that a claim is about: see `config.Contrast`, whose fields are the first seven."""
 
     claim: str
     compare: dict[str, list[Any]]
@@ -81,6 +81,7 @@ class ContrastVerdict:
     against: dict[str, Any]
     expects: str | None
     margin: float
+    metric: str | None  # null: the verdict's
     n: int  # seeds
     difference: float | None  # the first level less the second; with `against`, at less against
     low: float | None

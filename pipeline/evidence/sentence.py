@@ -95,7 +95,7 @@ def of_contrast(doc: Verdict, found: ContrastVerdict) -> str:
     """The sentence of a contrast: the claim, what became of it, and the difference that says so."""
     effect = doc.smallest_effect
     first, second = (" with ".join(text(pair[i]) for pair in found.compare.values()) for i in (0, 1))
-    what = f"{first} less {second}{_where(found)}"
+    what = f"{first} less {second}{f' in {found.metric}' if found.metric else ''}{_where(found)}"
     if found.difference is None:
         said = f"{what}: no result"
     else:

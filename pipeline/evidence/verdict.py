@@ -1,6 +1,7 @@
 """From the runs of a sweep to its verdict: which levels lead, by how much, how surely; what becomes of its claims."""
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.config.experiment import Contrast
+from pipeline.config.metrics import METRICS
 from pipeline.errors import InputError, at_least, nearest, one_of
 from pipeline.evidence import arms, gates, rule, sentence
 from pipeline.evidence.arms import COSTS, finite, mean, value
@@ -41,6 +43,7 @@ def verdict(
     contrasts: Sequence[Contrast] = (),
     looks: Sequence[int] | None = None,
     overlap: float = 0.0,
+    n_of: Mapping[str, int | None] | None = None,
 ) -> Verdict:
     """What `runs` say about `factors` and `contrasts`; `to_json()` of it is the document of `compare`.
 
@@ -50,7 +53,7 @@ def verdict(
     them, None for a loss. levels: per factor the order to show; else as the levels first occur in `runs`.
     contrasts: differences that claims are about; one that needs a level that no run has is left out, with a warning.
     looks: how many seeds there were, or will be, each time that a verdict is read, for a design that may end early;
-    None: once, at all seeds. overlap: see `rule.decide`.
+    None: once, at all seeds. overlap: see `rule.decide`. n_of: as n_test, for other metrics that contrasts name.
 
     The replicate is the seed. A level is compared with another by the paired differences at each seed, each the mean
     over the combinations of the other factors' levels in which both have a result. All pairs of levels of all factors
@@ -77,7 +80,8 @@ def verdict(
     valid = [run for run in runs if rejection(run, metric) is None]
     results = Results.of(runs, valid, factors, metric) if failed else everything
     asked, left_out = _possible(contrasts, order)
-    family = _Family(results, order, asked, smallest_effect, mode, n_test, looks, overlap)
+    of_metric = {one.metric: _of_metric(runs, valid, factors, one.metric) for one in asked if one.metric}
+    family = _Family(results, order, asked, smallest_effect, mode, n_test, looks, overlap, of_metric, n_of or {})
     doc = Verdict(
         experiment=experiment,
         question=question,
@@ -148,6 +152,12 @@ def _possible(contrasts: Sequence[Contrast], order: Mapping[str, list[Any]]) -> 
     return asked, left_out
 
 
+def _of_metric(runs: Sequence[Run], valid: Sequence[Run], factors: Sequence[str], metric: str) -> Results:
+    """By another metric than the verdict's, of those of the `valid` runs that have it."""
+    having = [run for run in valid if math.isfinite(run.metrics.get(metric, math.nan))]
+    return Results.of(runs, having, factors, metric)
+
+
 class _Family:
     """All that is judged at once: every pair of levels of each factor, and the contrasts that were asked."""
 
@@ -161,6 +171,8 @@ class _Family:
         n_test: int | None,
         looks: Sequence[int] | None,
         overlap: float,
+        of_metric: Mapping[str, Results],
+        n_of: Mapping[str, int | None],
     ) -> None:
         self.results, self.n_test, self.overlap = results, n_test, overlap
         self.sign = 1 if mode == "max" else -1
@@ -175,10 +187,14 @@ class _Family:
         self.first_contrast = len(differences)
         for one in contrasts:
             sides = [{factor: level_key(level) for factor, level in side.items()} for side in one.sides]
-            differences.append(results.difference(sides))
+            differences.append(of_metric.get(one.metric or "", results).difference(sides))
         self.differences = differences
         # Where less is better, turned round: here more always is.
-        self.values_CS = self.sign * np.array([one.values for one in differences]).reshape(-1, len(results.seeds))
+        self.signs_C = [self.sign] * self.first_contrast + [
+            (1 if METRICS[one.metric].better == "max" else -1) if one.metric else self.sign for one in contrasts
+        ]
+        values_CS = np.array([one.values for one in differences]).reshape(-1, len(results.seeds))
+        self.values_CS = np.array(self.signs_C).reshape(-1, 1) * values_CS
         self.margins_C = np.array(
             [smallest_effect] * self.first_contrast + [one.margin or smallest_effect for one in contrasts]
         )
@@ -187,16 +203,28 @@ class _Family:
         self.bounds: rule.Boundary | None = None
         if self.looks[0] >= 2 and differences:
             expects = [None] * self.first_contrast + [one.expects for one in contrasts]
-            self.bounds = rule.boundary(np.array([one.weights for one in differences]), self.looks)
+            self.bounds = rule.boundary(self._weights(), self.looks)
+            shares = [n_test] * self.first_contrast + [
+                n_of.get(one.metric) if one.metric else n_test for one in contrasts
+            ]
+            every = [results, *of_metric.values()]
             self.decided = rule.decide(
                 self.values_CS,
                 self.bounds,
                 self.margins_C,
-                floor=np.array([self._floor(one) for one in differences]),
+                floor=np.array([_floor(one, n) for one, n in zip(differences, shares, strict=True)]),
                 overlap=overlap,
-                tiny=rule.tiny(results.values),
+                tiny=max(rule.tiny(one.values) for one in every),
                 expects=expects,
             )
+
+    def _weights(self) -> Floats:
+        """How each member weighs the arms, [members, arms of each metric]: metrics are taken as independent."""
+        metrics = list({id(one.results): one.results for one in self.differences}.values())
+        rows = [
+            [one.weights if one.results is m else np.zeros(len(m.arms)) for m in metrics] for one in self.differences
+        ]
+        return np.array([np.concatenate(row) for row in rows])
 
     def _has_any(self, factor: str, level: str) -> bool:
         place = self.results.factors.index(factor)
@@ -205,12 +233,8 @@ class _Family:
 
     def plain_p(self, differences: Sequence[Difference]) -> Floats:
         """Of differences outside of the family, each by itself."""
-        floors = np.array([self._floor(one) for one in differences])
+        floors = np.array([_floor(one, self.n_test) for one in differences])
         return plain_p(np.array([one.values for one in differences]), self.overlap, floors)
-
-    def _floor(self, one: Difference) -> float:
-        cells_S = one.cells
-        return quantisation(self.n_test, cells_S[cells_S > 0], len(one.sides))
 
     def pair(self, factor: str, level: str, other: str) -> "_Judged":
         """What is known of level - other."""
@@ -219,8 +243,8 @@ class _Family:
         return self.judged(self.places[factor, other, level], -1)
 
     def judged(self, place: int, sign: int = 1) -> "_Judged":
-        """A member of the family, or its negative, in terms of the metric."""
-        sign *= self.sign
+        """A member of the family, or its negative, in terms of its metric."""
+        sign *= self.signs_C[place]
         values_S = sign * self.values_CS[place]
         there = values_S[~np.isnan(values_S)]
         if self.bounds is None or len(there) < 2:
@@ -268,6 +292,12 @@ class _Family:
         )
 
 
+def _floor(one: Difference, n_test: int | None) -> float:
+    """The least standard deviation that is credited to a difference of shares of so many examples."""
+    cells_S = one.cells
+    return quantisation(n_test, cells_S[cells_S > 0], len(one.sides))
+
+
 def family_of(
     runs: Sequence[Run], factors: Sequence[str], contrasts: Sequence[Contrast], looks: Sequence[int]
 ) -> tuple[rule.Boundary, int] | None:
@@ -277,7 +307,8 @@ def family_of(
     """
     order = {factor: levels_of(runs, factor, ()) for factor in factors}
     asked, _ = _possible(contrasts, order)
-    family = _Family(Results.of(runs, runs, factors, ""), order, asked, 1.0, "max", None, looks, 0.0)
+    of_metric = {one.metric: _of_metric(runs, [], factors, one.metric) for one in asked if one.metric}
+    family = _Family(Results.of(runs, runs, factors, ""), order, asked, 1.0, "max", None, looks, 0.0, of_metric, {})
     return (family.bounds, len(family.differences)) if family.bounds else None
 
 
@@ -312,6 +343,7 @@ def _contrast(doc: Verdict, family: _Family, one: Contrast, number: int) -> Cont
         against=dict(one.against),
         expects=one.expects,
         margin=one.margin or doc.smallest_effect,
+        metric=one.metric,
         n=judged.n,
         difference=judged.difference,
         low=judged.low,
@@ -319,7 +351,11 @@ def _contrast(doc: Verdict, family: _Family, one: Contrast, number: int) -> Cont
         p=judged.p,
         p_adjusted=judged.p_adjusted,
         state=judged.state,
-        outcome=rule.outcome(one.expects, *judged.oriented(family.sign), one.margin or doc.smallest_effect),
+        outcome=rule.outcome(
+            one.expects,
+            *judged.oriented(family.signs_C[family.first_contrast + number]),
+            one.margin or doc.smallest_effect,
+        ),
         seeds_needed=judged.needed,
         values=[float(x) for x in judged.by_seed[~np.isnan(judged.by_seed)]],
     )

@@ -3,22 +3,56 @@
 import json
 import statistics
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 from pipeline import config
 from pipeline.config import Config, metrics
+from pipeline.config.experiment import QUANTITIES
 from pipeline.names import LONGEST, shortened
 from pipeline.sweep.design import Job, arms
 
 TOLERANCE = 0.05  # costs that differ by less are called the same
 
-# What arms can differ in besides their factors.
-QUANTITIES = {
-    "params": lambda planned: planned.params,
-    "macs": lambda planned: planned.macs,
-    "layers": lambda planned: sum(layer.params > 0 for layer in planned.layers),
+WORDS = {
+    "params": "parameters",
+    "macs": "MACs",
+    "layers": "layers with weights",
+    "field": "receptive field (as a share of the image)",
+    "map": "positions before the head",
+    "steps": "training steps",
 }
-WORDS = {"params": "parameters", "macs": "MACs", "layers": "layers with weights"}
+
+
+def _measure(quantity: str, job: Job) -> float | None:
+    """How much of a quantity a job has; None where that is not known."""
+    planned = job.planned
+    last = next((layer for layer in reversed(planned.layers) if len(layer.output_shape) == 3), None)
+    if quantity == "params":
+        return planned.params
+    if quantity == "macs":
+        return planned.macs
+    if quantity == "layers":
+        return sum(layer.params > 0 for layer in planned.layers)
+    if quantity == "steps":
+        return _steps(job)
+    if last is None or last.receptive_field is None:
+        return None
+    return (
+        min(1.0, last.receptive_field / planned.input_shape[1]) if quantity == "field" else prod(last.output_shape[1:])
+    )
+
+
+def _steps(job: Job) -> float:
+    """How many there are at most, in epochs of all of the set where its size is not known yet."""
+    settings = job.settings
+    images = 1.0 if settings.data.limit_train is None else settings.data.limit_train
+    return float(settings.trainer.max_epochs * images / settings.data.batch_size)
+
+
+def _unlike(jobs: Sequence[Job]) -> bool:
+    """Whether some are limited to a number of images, and others to a share of them."""
+    return len({isinstance(job.settings.data.limit_train, int) for job in jobs}) > 1
 
 
 def duplicates(jobs: Sequence[Job]) -> list[dict[str, Any]]:
@@ -55,8 +89,11 @@ def confounds(factors: Sequence[str], jobs: Sequence[Job]) -> list[dict[str, Any
         for job in all_arms:
             levels.setdefault(json.dumps(job.levels[factor], default=str), []).append(job)
         groups = list(levels.values())
-        for quantity, measure in QUANTITIES.items():
-            means = [statistics.mean(measure(job.planned) for job in group) for group in groups]
+        for quantity in QUANTITIES:
+            measured = [[_measure(quantity, job) for job in group] for group in groups]
+            if (quantity == "steps" and _unlike(all_arms)) or any(None in values for values in measured):
+                continue
+            means = [statistics.mean(value for value in values if value is not None) for values in measured]
             for group, mean in zip(groups[1:], means[1:], strict=True):
                 ratio = mean / means[0] if means[0] else float("inf")
                 if abs(ratio - 1) <= TOLERANCE:
