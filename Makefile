@@ -6,7 +6,7 @@ READY := .venv/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow endurance lint format bench bench-loader dashboard repro lock clean
+.PHONY: help install demo test test-slow endurance lint format bench bench-loader dashboard repro evidence lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -50,8 +50,11 @@ bench-loader: $(READY) ## images/s of the augmenting loader next to the CNN that
 dashboard: $(READY) ## MLflow on http://127.0.0.1:5000
 	$(BIN)/mlflow server --backend-store-uri sqlite:///mlruns/mlflow.db --host 127.0.0.1 --port 5000 --workers 1
 
-repro: $(READY) ## dvc repro
-	$(BIN)/dvc repro
+repro: $(READY) ## by DVC, what changed of the demo and the transfer
+	$(BIN)/dvc repro compare report
+
+evidence: $(READY) ## by DVC, the claims of the notes on the embedded digits (within an hour, goes on where it was stopped)
+	$(BIN)/dvc repro evidence
 
 lock: $(READY) ## resolve pyproject.toml anew into requirements.lock, for all platforms, with hashes
 	$(BIN)/python -m pip install --quiet uv

@@ -99,7 +99,7 @@ def _power(factors: list[str], jobs: Sequence[design.Job], looks: tuple[int, ...
     if found is None:
         return None
     spread = power.spread_before(Path(settings.runs_dir) / asked.name, factors, asked.metric)
-    said = power.sentences(found, asked.smallest_effect, spread)
+    said = power.sentences(found, asked.smallest_effect, spread, overlap)
     return {**dataclasses.asdict(found), "overlap": overlap, "spread": spread, "sentences": said}
 
 

@@ -1,5 +1,6 @@
 """The repository itself: what `make` lists, what CI calls, what its texts name."""
 
+import json
 import re
 import subprocess
 
@@ -54,16 +55,35 @@ def test_every_file_of_a_group_that_a_text_names_exists():
     assert missing == []
 
 
+def dvc_stages():
+    """All stages of dvc.yaml, those of a `foreach` one by one."""
+    stages = {}
+    for name, stage in yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"].items():
+        for item in stage.get("foreach", [None]):
+            one = json.loads(json.dumps(stage["do"]).replace("${item}", item)) if item else stage
+            stages[f"{name}@{item}" if item else name] = one
+    return stages
+
+
 def test_dvcs_stages_depend_on_files_that_are_there():
-    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+    stages = dvc_stages()
     outs = {str(next(iter(out)) if isinstance(out, dict) else out) for s in stages.values() for out in s["outs"]}
     for name, stage in stages.items():
         missing = [dep for dep in stage["deps"] if dep not in outs and not (REPOSITORY / dep).exists()]
         assert missing == [], name
 
 
+def test_dvc_answers_every_claim():
+    shipped = {file.stem for file in (REPOSITORY / "conf/experiment").glob("*.yaml")} - {"demo"}
+    stages = dvc_stages()
+    assert {name.partition("@")[2] for name in stages if name.startswith("claim@")} == shipped
+    assert {f"reports/evidence/{name}.json" for name in shipped} <= set(stages["evidence"]["deps"])
+    asked = yaml.safe_load((REPOSITORY / "docs/evidence/params.yaml").read_text())["claims"]
+    assert {one["experiment"] for one in asked.values()} == shipped
+
+
 def test_dvcs_stages_that_train_depend_on_each_file_of_the_defaults():
-    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+    stages = dvc_stages()
     defaults = yaml.safe_load((REPOSITORY / "conf/config.yaml").read_text())["defaults"]
     chosen = [next(iter(entry.items())) for entry in defaults if isinstance(entry, dict)]
     files = [f"conf/{group}/{name}.yaml" for group, name in chosen if name and " " not in group and "@" not in group]

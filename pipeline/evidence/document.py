@@ -41,7 +41,7 @@ class LevelVerdict:
     parameters: float | None = None  # the costs are means over the same runs as the metric
     macs: float | None = None
     seconds: float | None = None
-    values: list[float] = field(default_factory=list)  # by seed, the mean over the cells
+    values: list[float | None] = field(default_factory=list)  # by seed, the mean over the cells; null: it had ended
 
     @property
     def distance(self) -> float:
@@ -63,7 +63,7 @@ class FactorVerdict:
 
     best: Any  # the level with the best mean, whatever its word; None without results
     levels: list[LevelVerdict]
-    seeds: list[int]  # at which all levels met
+    seeds: list[int]  # at which all levels met; of a sequential design, all
     cells: int  # combinations of the other factors' levels
     missing: list[dict[str, Any]]  # {"seed", "cell", "levels"} of what lacks a partner
     notes: list[str]

@@ -76,10 +76,10 @@ def _rows(axes: "Axes", levels: Sequence[LevelVerdict], factor: str) -> None:
 def _seeds(doc: Verdict, factor: str, entry: FactorVerdict, levels: list[LevelVerdict]) -> "Figure":
     """Each seed's value at each level, joined across levels: parallel lines mean that levels differ alike."""
     figure, axes = new_axes(1.35 + 0.42 * max(len(levels), 2))
-    values_LS = np.array([level.values for level in levels])
+    values_LS = np.array([level.values for level in levels], float)  # NaN where a level had ended
     rows = np.arange(len(levels))
     axes.plot(values_LS, rows, "-", color=FAINT, lw=1.1, label=["one seed", *[None] * (len(values_LS[0]) - 1)])
-    axes.plot(values_LS.mean(axis=1), rows, "|", color=INK, ms=20, mew=2.6, ls="", label="mean")
+    axes.plot(np.nanmean(values_LS, axis=1), rows, "|", color=INK, ms=20, mew=2.6, ls="", label="mean")
     for row, values_S in enumerate(values_LS):
         axes.plot(values_S, np.full(len(values_S), row), "o", color=COLOURS[row % len(COLOURS)], ms=6, alpha=0.9)
     _rows(axes, levels, factor)
@@ -106,7 +106,7 @@ def _difference(doc: Verdict, factor: str, entry: FactorVerdict, levels: list[Le
         if level is best:
             axes.plot(0, row, "D", color=colour, ms=8)
             continue
-        each = np.array(level.values) - np.array(best.values)
+        each = np.array(level.values, float) - np.array(best.values, float)
         axes.plot(each, np.full(len(each), row + 0.24), "o", color=FAINT, ms=4)
         assert level.difference is not None
         difference, (low, high) = level.difference, level.interval

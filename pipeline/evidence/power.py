@@ -82,15 +82,19 @@ def spread_before(parent: Path, factors: Sequence[str], metric: str) -> float | 
                 continue
             rows = [[one["values"] for one in entry["levels"]] for entry in found["factors"].values()]
             pairs = [pair for levels in rows for pair in itertools.combinations(levels, 2)]
-            spreads = [float(np.std(np.subtract(a, b), ddof=1)) for a, b in pairs if len(a) == len(b) > 2]
+            apart = [np.subtract(np.array(a, float), np.array(b, float)) for a, b in pairs if len(a) == len(b)]
+            shared = [one[~np.isnan(one)] for one in apart]
+            spreads = [float(np.std(one, ddof=1)) for one in shared if len(one) > 2]
             if spreads and median(spreads) > 0:
                 return median(spreads)
     return None
 
 
-def sentences(power: Power, smallest_effect: float, spread: float | None) -> list[str]:
+def sentences(power: Power, smallest_effect: float, spread: float | None, overlap: float = 0.0) -> list[str]:
     """What `plan -m` says of it."""
     if power.found is None or power.equal is None:
+        if not overlap:
+            return [f"too few seeds to find any of {power.contrasts} differences with a chance of {CHANCE:g}"]
         return ["seeds share so much of their examples that no number of them shows a difference: see data.split_seed"]
     said = [
         f"of {power.contrasts} differences, one of {power.found:.2g} standard deviations (of a paired difference) is "

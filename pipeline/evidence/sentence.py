@@ -84,7 +84,7 @@ def write(doc: Verdict, factor: str, entry: FactorVerdict) -> str:
             "which cannot show what is chance; run at least 3." + tail
         )
     parts = [
-        *_worse_part(best, [level for level in rest if level.verdict == "worse"], n, effect),
+        *_worse_part(best, [level for level in rest if level.verdict == "worse"], effect),
         *_equal_part(best, [level for level in rest if level.verdict == "no difference shown"], effect),
         *_open_part(best, [level for level in rest if level.verdict == "too few seeds"], effect),
     ]
@@ -160,7 +160,7 @@ def _range(level: LevelVerdict, effect: float) -> str:
     return f"{number(low, effect)} to {number(high, effect)}"
 
 
-def _worse_part(best: LevelVerdict, worse: list[LevelVerdict], n: int, effect: float) -> list[str]:
+def _worse_part(best: LevelVerdict, worse: list[LevelVerdict], effect: float) -> list[str]:
     """As in "5 beats 3 by 0.012 (95 % interval 0.004 to 0.020, 3 seeds), at 2.6 times the parameters"."""
     if not worse:
         return []
@@ -171,12 +171,12 @@ def _worse_part(best: LevelVerdict, worse: list[LevelVerdict], n: int, effect: f
         return [
             f"{name} beats {join([text(level.level) for level in worse])}, "
             f"by {number(close.distance, effect)} ({text(close.level)}) to "
-            f"{number(far.distance, effect)} ({text(far.level)}, {n} seeds)"
+            f"{number(far.distance, effect)} ({text(far.level)}, {far.n} seeds)"
         ]
     said = []
     for i, level in enumerate(worse):
         lead = f"{text(level.level)} by {number(level.distance, effect)}"
-        about = f"95 % interval {_range(level, effect)}, {n} seeds" if i == 0 else _range(level, effect)
+        about = f"95 % interval {_range(level, effect)}, {level.n} seeds" if i == 0 else _range(level, effect)
         small = ", less than the smallest effect of interest" if max(map(abs, level.interval)) < effect else ""
         said.append(f"{lead} ({about}){small}")
     price = cost(best, worse[0]) if len(worse) == 1 else ""

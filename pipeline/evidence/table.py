@@ -82,7 +82,9 @@ def print_verdict(sweep: Path, doc: Verdict) -> None:
 def _fitting_table(doc: Verdict, entry: FactorVerdict, console: "Console") -> "Table":
     """The fullest table that fits the console without wrapping; the page and the JSON have every column."""
     endless = console.options.update(max_width=10_000)
-    narrower = (("n",), ("n", "MACs"), ("n", "MACs", "s/run"), ("n", "MACs", "s/run", "params"))
+    alike = len({level.n for level in entry.levels}) == 1  # else the last to go
+    order = ("n", "MACs", "s/run", "params") if alike else ("MACs", "s/run", "params", "n")
+    narrower = [order[: i + 1] for i in range(len(order))]
     for left_out, most in [*((one, LONGEST) for one in ((), *narrower)), *((narrower[-1], n) for n in (24, 16))]:
         for tight in (False, True):
             table = _factor_table(doc, entry, left_out, tight, most)
@@ -145,13 +147,14 @@ def seconds(value: float | None) -> str:
 def basis(entry: FactorVerdict) -> str:
     """What the numbers of a factor's table are means of."""
     n = len(entry.seeds)
+    least = min((sum(one is not None for one in level.values) for level in entry.levels if level.values), default=n)
     lacking = Counter(one["seed"] for one in entry.missing)
     found = sorted({entry.cells - lacking[seed] for seed in entry.seeds}) or [entry.cells]
     in_all = str(entry.cells)
     if found != [entry.cells]:
         in_all = f"{f'{found[0]} to ' if len(found) > 1 else ''}{found[-1]} of {entry.cells}"
     cells = f", each the mean of {in_all} combinations" if entry.cells > 1 else ""
-    return f"{n} seed{_s(n)}{cells}"
+    return f"{f'{least} to ' if least < n else ''}{n} seed{_s(n)}{cells}"
 
 
 def word(level: LevelVerdict, short: bool = False) -> str:

@@ -14,7 +14,7 @@ from pipeline.errors import InputError, at_least, nearest, one_of
 from pipeline.evidence import arms, gates, rule, sentence
 from pipeline.evidence.arms import COSTS, finite, mean, value
 from pipeline.evidence.document import ContrastVerdict, FactorVerdict, LevelVerdict, Rule, Verdict
-from pipeline.evidence.paired import ALPHA, CONFIDENCE, ROUNDING, Floats, plain_p, quantisation
+from pipeline.evidence.paired import ALPHA, CONFIDENCE, Floats, plain_p, quantisation
 from pipeline.evidence.results import Difference, Results, levels_of
 from pipeline.evidence.run import Run, arm_key, level_key, rejection
 
@@ -373,9 +373,9 @@ def _factor(
     levels: list[Any],
 ) -> FactorVerdict:
     """The document's entry for one factor."""
-    grid = _Grid.of(doc, valid, runs, factor, others, levels)
+    grid = _Grid.of(doc, valid, runs, factor, others, levels, family.sequential)
     keys = [level_key(level) for level in levels]
-    seeds = list(grid.complete)
+    seeds = grid.seeds
     values_LS = np.array([[grid.mean(key, seed, "metric") for seed in seeds] for key in grid.present])
     entries = [_level_entry(level, key, grid) for key, level in zip(keys, levels, strict=True)]
     used = {key: entry for entry, key in zip(entries, keys, strict=True) if key in grid.present}
@@ -383,9 +383,10 @@ def _factor(
     best = None
     if seeds:
         for entry, values_S in zip(used.values(), values_LS, strict=True):
-            entry.values = [float(value) for value in values_S]
-            entry.mean = float(values_S.mean())
-            entry.sd = float(values_S.std(ddof=1)) if len(seeds) > 1 else None
+            known_S = values_S[~np.isnan(values_S)]
+            entry.values = [finite(float(value)) for value in values_S]
+            entry.mean = float(known_S.mean()) if len(known_S) else None
+            entry.sd = float(known_S.std(ddof=1)) if len(known_S) > 1 else None
         leader = _leader(family, factor, values_LS, used)
         best = used[leader]
         _judge(family, factor, used, leader)
@@ -424,7 +425,8 @@ class _Grid:
     present: list[str]  # keys of the levels that have any result
     cells: dict[Cell, dict[str, Any]]  # the levels of the other factors
     complete: dict[int, list[Cell]]  # per seed that has any: the cells where all of `present` have a result
-    missing: list[dict[str, Any]]  # the others, as the document has them
+    missing: list[dict[str, Any]]  # the others, as the document has them, but for arms that had ended
+    sequential: bool  # arms may end at different looks
 
     @classmethod
     def of(
@@ -435,6 +437,7 @@ class _Grid:
         factor: str,
         others: list[str],
         levels: list[Any],
+        sequential: bool,
     ) -> "_Grid":
         keys = [level_key(level) for level in levels]
         results: dict[tuple[str, Cell, int], list[Run]] = {}
@@ -443,6 +446,7 @@ class _Grid:
             results.setdefault(where, []).append(run)
         present = [key for key in keys if any(where[0] == key for where in results)]
         cells = {arm_key(run.levels, others): {other: run.levels[other] for other in others} for run in runs}
+        planned = {(level_key(run.levels[factor]), arm_key(run.levels, others), run.seed) for run in runs}
         complete: dict[int, list[Cell]] = {}
         missing = []
         for seed in doc.seeds:
@@ -450,14 +454,28 @@ class _Grid:
                 absent = [key for key in present if (key, cell, seed) not in results]
                 if not absent and present:
                     complete.setdefault(seed, []).append(cell)
-                elif absent:
+                elif absent := [key for key in absent if (key, cell, seed) in planned or not sequential]:
                     gone = [levels[keys.index(key)] for key in absent]
                     missing.append({"seed": seed, "cell": cells[cell], "levels": gone})
-        return cls(doc.metric, results, present, cells, complete, missing)
+        return cls(doc.metric, results, present, cells, complete, missing, sequential)
+
+    @property
+    def seeds(self) -> list[int]:
+        """Those that describe a level: in a sequential design each has its own, as it ended at a look of its own."""
+        if not self.sequential:
+            return list(self.complete)
+        every = sorted({seed for _, _, seed in self.results})
+        return [seed for seed in every if any(self.cells_of(key, seed) for key in self.present)]
+
+    def cells_of(self, key: str, seed: int) -> list[Cell]:
+        """The cells that a level's mean at a seed is over: those that all levels have; all, in a sequential design."""
+        if not self.sequential:
+            return self.complete[seed]
+        return list(self.cells) if all((key, cell, seed) in self.results for cell in self.cells) else []
 
     def mean(self, key: str, seed: int, what: str) -> float:
-        """Mean of the metric or a cost at one seed, over the cells that all levels have."""
-        return mean([self.mean_in(cell, key, seed, what) for cell in self.complete[seed]])
+        """Mean of the metric or a cost at one seed, over its cells; NaN where it has none."""
+        return mean([self.mean_in(cell, key, seed, what) for cell in self.cells_of(key, seed)])
 
     def mean_in(self, cell: Cell, key: str, seed: int, what: str = "metric") -> float:
         """The metric or a cost in one cell at one seed."""
@@ -468,7 +486,7 @@ def _level_entry(level: Any, key: str, grid: _Grid) -> LevelVerdict:
     """A level before it is judged, with its costs."""
     if key not in grid.present:
         return LevelVerdict(level, n=0, verdict=NO_RESULT)
-    seeds = list(grid.complete)
+    seeds = [seed for seed in grid.seeds if grid.cells_of(key, seed)]
     found = LevelVerdict(level, n=len(seeds), verdict=TOO_FEW)
     for what in COSTS:
         setattr(found, what, finite(mean([grid.mean(key, seed, what) for seed in seeds])))
@@ -499,8 +517,10 @@ def _leader(family: _Family, factor: str, values_LS: Floats, used: dict[str, Lev
     Where levels were not all compared at the same seeds, the one that no other is ahead of where the two were.
     """
     keys = list(used)
-    means = family.sign * values_LS.mean(axis=1)
-    tiny = ROUNDING * float(np.abs(values_LS).max())
+    means = family.sign * np.array(
+        [row[~np.isnan(row)].mean() if not np.isnan(row).all() else -np.inf for row in values_LS]
+    )
+    tiny = rule.tiny(values_LS)
     equals = [i for i, mean in enumerate(means) if mean >= means.max() - tiny]
     leader = keys[min(equals, key=lambda i: (used[keys[i]].parameters or 0, used[keys[i]].macs or 0, i))]
     for _ in keys:

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 STAGES = ["prepare", "sweep", "compare"]
 TRANSFER = ["pretrain", "transfer", "report"]
+SHORT = ["compare", "report"]  # what `make repro` asks for
 LEVELS = ["block=CACAP", "block=CAP", "kernel_size=3", "kernel_size=5", "padding=same", "padding=valid"]
 
 
@@ -41,7 +43,7 @@ def checkout(tmp_path_factory):
     )
     change(params, "trainer.max_epochs=200", "trainer.max_epochs=1")
     subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
-    done = dvc(folder, "repro")
+    done = dvc(folder, "repro", *SHORT)
     assert done.code == 0, done.err + done.out
     return folder
 
@@ -62,7 +64,7 @@ def change(path, old, new):
 
 def pending(folder):
     """The stages whose own dependencies changed; those that follow are known once these have run."""
-    done = dvc(folder, "repro", "--dry")
+    done = dvc(folder, "repro", "--dry", *SHORT)
     assert done.code == 0, done.err
     return ran(done)
 
@@ -121,7 +123,7 @@ def test_repro_leaves_the_verdict_and_its_numbers(checkout):
 
 def test_second_repro_does_nothing(checkout):
     before = (checkout / "dvc.lock").read_text()
-    done = dvc(checkout, "repro")
+    done = dvc(checkout, "repro", *SHORT)
     assert done.code == 0, done.err
     assert ran(done) == []
     assert "Data and pipelines are up to date." in done.out
@@ -172,24 +174,24 @@ def test_data_file_that_decides_training_reruns_prepare_and_sweep(checkout, edit
 
 def test_changed_trainer_reruns_sweep_and_compare(checkout, edited):
     """For real: another number of epochs gives other curves, and the data is not prepared again."""
-    dvc(checkout, "repro")
+    dvc(checkout, "repro", *SHORT)
     data = (checkout / "reports/demo/data.json").stat().st_mtime_ns
     edited("conf/trainer/cpu.yaml", "\nprecision: 32-true\n")
-    done = dvc(checkout, "repro")
+    done = dvc(checkout, "repro", *SHORT)
     assert done.code == 0, done.err
     assert ran(done) == ["sweep", "compare"]
     assert (checkout / "reports/demo/data.json").stat().st_mtime_ns == data
     sweep = json.loads((checkout / "reports/demo/sweep.json").read_text())
     run = json.loads((checkout / sweep["runs"][0]["run"] / "run.json").read_text())
     assert run["config"]["trainer"]["precision"] == "32-true"
-    assert ran(dvc(checkout, "repro")) == []
+    assert ran(dvc(checkout, "repro", *SHORT)) == []
 
 
 def test_changed_compare_reruns_compare_alone(checkout, edited):
-    dvc(checkout, "repro")
+    dvc(checkout, "repro", *SHORT)
     sweep = (checkout / "reports/demo/sweep.json").read_text()
     edited("conf/compare.yaml", "\n# changed\n")
-    done = dvc(checkout, "repro")
+    done = dvc(checkout, "repro", *SHORT)
     assert done.code == 0, done.err
     assert ran(done) == ["compare"]
     assert (checkout / "reports/demo/sweep.json").read_text() == sweep
@@ -249,3 +251,30 @@ def test_another_target_is_no_other_source(checkout, edited):
     done = dvc(checkout, "repro", "report", "--dry")
     assert done.code == 0, done.err
     assert ran(done, TRANSFER) == ["transfer"]
+
+
+def test_claims_are_answered_one_by_one_and_once(checkout):
+    """Of the claims two, quickly: their stages, the index behind them, and nothing at a second call."""
+    names = ["padding", "stride"]
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copy2(checkout / name, checkout / f"{name}.before")
+    text = (checkout / "dvc.yaml").read_text()
+    text = re.sub(r"foreach: \[[^\]]*\]", f"foreach: [{', '.join(names)}]", text)
+    text = re.sub(rf"      - reports/evidence/(?!{'|'.join(names)})\w+\.json\n(?!          cache)", "", text)
+    (checkout / "dvc.yaml").write_text(text)
+    quickly = "data.limit_train=64 trainer.max_epochs=1 optimizer.lr=0.001 seeds=null seed=0,1 tracking=none"
+    params = checkout / "params.yaml"
+    params.write_text(re.sub(r"(?m)^evidence: .*$", f"evidence: {quickly}", params.read_text()))
+    try:
+        first = dvc(checkout, "repro", "evidence", "claim@padding")
+        assert first.code == 0, first.err + first.out
+        stages = [*(f"claim@{name}" for name in names), "evidence"]
+        assert sorted(ran(first, stages)) == sorted(stages)
+        found = json.loads((checkout / "reports/evidence/claims.json").read_text())
+        assert names == sorted(one["experiment"] for one in found["experiments"])
+        page = (checkout / "reports/evidence/index.html").read_text()
+        assert "Same padding is better than valid" in page
+        assert ran(dvc(checkout, "repro", "evidence"), stages) == []
+    finally:
+        for name in ("dvc.yaml", "params.yaml"):
+            (checkout / f"{name}.before").replace(checkout / name)

@@ -1,5 +1,6 @@
 """Claims about levels of one factor at levels of another: what averages over the other cannot answer."""
 
+import itertools
 import json
 from typing import Any
 
@@ -123,3 +124,89 @@ def test_a_contrast_that_the_sweep_cannot_answer_is_told():
 def test_a_contrast_that_says_nothing_is_refused(section: dict[str, Any], message: str):
     with pytest.raises(InputError, match=message):
         Contrast(**section)
+
+
+# a metric of its own
+
+PAIR = {"augmentation": ["rotate", "none"]}
+TURNED = Contrast(PAIR, claim="Turned images buy it", metric="invariance/rotation", expects="better")
+GAP = Contrast(PAIR, claim="It overfits less", metric="gap/acc", expects="better")
+
+
+def augmented(seeds: int = 8) -> list[Run]:
+    """Turned training images cost 0.02 on clean ones, buy 0.3 on turned ones, and take 0.05 off the gap."""
+    rng = np.random.default_rng(5)
+    runs = []
+    for kind, seed in itertools.product(("none", "rotate"), range(seeds)):
+        more = kind == "rotate"
+        true = {"test/acc": 0.9 - 0.02 * more, "invariance/rotation": 0.4 + 0.3 * more, "gap/acc": 0.1 - 0.05 * more}
+        measured = {name: value + float(rng.normal()) * 0.002 for name, value in true.items()}
+        runs.append(Run({"augmentation": kind}, seed, measured, 100, 100, 1.0))
+    return runs
+
+
+def of_two_metrics(runs: list[Run]) -> dict[str, Any]:
+    found = verdict(runs, ["augmentation"], "test/acc", smallest_effect=0.01, contrasts=[TURNED, GAP])
+    return found.to_json()
+
+
+def test_a_claim_is_judged_by_its_own_metric_and_that_ones_better_end():
+    doc = of_two_metrics(augmented())
+    turned, gap = doc["contrasts"]
+    assert (turned["outcome"], turned["difference"]) == ("supported", pytest.approx(0.3, abs=0.005))
+    assert (gap["outcome"], gap["difference"]) == ("supported", pytest.approx(-0.05, abs=0.005))
+    assert doc["factors"]["augmentation"]["best"] == "none"
+    assert turned["sentence"].startswith(
+        "Turned images buy it: supported: rotate less none in invariance/rotation is +0.300"
+    )
+    assert doc["rule"]["contrasts"] == 3
+
+
+def test_metrics_are_one_family():
+    """Three differences of three metrics are judged more strictly than one."""
+    alone = verdict(augmented(), ["augmentation"], "test/acc", smallest_effect=0.01).to_json()
+    assert of_two_metrics(augmented())["rule"]["levels"][0] < 0.6 * alone["rule"]["levels"][0]
+
+
+def test_a_run_that_lacks_a_claims_metric_is_missing_from_that_claim_alone():
+    runs = augmented()
+    del runs[0].metrics["invariance/rotation"]
+    runs[1].metrics["invariance/rotation"] = float("nan")
+    doc = of_two_metrics(runs)
+    assert [one["n"] for one in doc["contrasts"]] == [6, 8]
+    assert doc["runs"]["compared"] == 16
+
+
+def test_a_metric_that_no_run_can_have_is_refused():
+    with pytest.raises(InputError, match="experiment.contrasts.metric=invariance/rotations"):
+        Contrast({"a": [1, 2]}, metric="invariance/rotations")
+
+
+# arms that ended early
+
+
+def test_levels_of_a_sequential_design_are_described_by_the_seeds_they_have():
+    """Level c was out at 4 seeds; a and b, which nobody can tell apart yet, went on to 6."""
+    values = {
+        "a": [0.90, 0.92, 0.88, 0.90, 0.94, 0.92],
+        "b": [0.91, 0.90, 0.90, 0.89, 0.92, 0.94],
+        "c": [0.5, 0.51, 0.49, 0.5],
+    }
+    runs = [
+        Run({"x": level}, seed, {"test/acc": value}, 1, 1, 1.0)
+        for level, row in values.items()
+        for seed, value in enumerate(row)
+    ]
+    doc = verdict(runs, ["x"], "test/acc", smallest_effect=0.01, looks=[4, 6, 8]).to_json()
+    entry = doc["factors"]["x"]
+    assert entry["seeds"] == [0, 1, 2, 3, 4, 5]
+    assert {one["level"]: one["mean"] for one in entry["levels"]} == pytest.approx({"a": 0.91, "b": 0.91, "c": 0.5})
+    assert entry["levels"][2]["values"] == [0.5, 0.51, 0.49, 0.5, None, None]
+    assert [one["n"] for one in entry["levels"]] == [6, 6, 4]
+    assert entry["levels"][2]["verdict"] == "worse"
+    assert (entry["missing"], entry["notes"]) == ([], [])
+    assert "4 seeds" in entry["sentence"]
+    # a run that was begun and failed is missing still
+    failed = [*runs[:-1], Run({"x": "c"}, 3, {}, 1, 1, 1.0, "failed")]
+    (gone,) = verdict(failed, ["x"], "test/acc", smallest_effect=0.01, looks=[4, 6, 8]).factors["x"].missing
+    assert (gone["seed"], gone["levels"]) == (3, ["c"])

@@ -25,6 +25,8 @@ def test_confounds_against_the_first_level(jobs):
         (1, "params"): pytest.approx(130 / 210),
         (5, "macs"): pytest.approx(16100 / 5860),
         (1, "macs"): pytest.approx(740 / 5860),
+        (5, "field"): pytest.approx(5 / 3),
+        (1, "field"): pytest.approx(1 / 3),
     }
     assert {one["reference"] for one in named} == {3}
     assert [one["text"] for one in named] == [
@@ -32,6 +34,8 @@ def test_confounds_against_the_first_level(jobs):
         "kernel_size 1 has 0.62 times the parameters of 3",
         "kernel_size 5 has 2.7 times the MACs of 3",
         "kernel_size 1 has 0.13 times the MACs of 3",
+        "kernel_size 5 has 1.7 times the receptive field (as a share of the image) of 3",
+        "kernel_size 1 has 0.33 times the receptive field (as a share of the image) of 3",
     ]
 
 
@@ -43,6 +47,10 @@ def test_confounds_are_means_over_the_other_factors(jobs):
         ("architecture.kernel_size", "params"): pytest.approx(370 / 210),
         ("architecture.kernel_size", "macs"): pytest.approx((16100 + 4100) / (5860 + 3340)),
         ("architecture.padding", "macs"): pytest.approx((3340 + 4100) / (5860 + 16100)),
+        ("architecture.kernel_size", "field"): pytest.approx(5 / 3),
+        # maps of 8x8, and without padding of 6x6 and 4x4
+        ("architecture.kernel_size", "map"): pytest.approx((64 + 16) / (64 + 36)),
+        ("architecture.padding", "map"): pytest.approx((36 + 16) / (64 + 64)),
     }
 
 
@@ -69,16 +77,32 @@ def test_costs_within_five_percent_are_the_same(jobs, filters, reported):
 
 
 def test_confound_that_is_meant(jobs):
-    factors, found = jobs(f"{TEN} architecture.kernel_size=3,5 experiment.meant_to_differ=[macs]")
+    factors, found = jobs(f"{TEN} architecture.kernel_size=3,5 experiment.meant_to_differ=[macs,field]")
     named = fairness.confounds(factors, found)
-    assert {one["quantity"]: one["meant"] for one in named} == {"params": False, "macs": True}
+    assert {one["quantity"]: one["meant"] for one in named} == {"params": False, "macs": True, "field": True}
     assert fairness.warnings(factors, found) == ["kernel_size 5 has 1.8 times the parameters of 3"]
-    factors, found = jobs(f"{TEN} architecture.kernel_size=3,5 experiment.meant_to_differ=[macs,params]")
+    factors, found = jobs(f"{TEN} architecture.kernel_size=3,5 experiment.meant_to_differ=[macs,params,field]")
     assert fairness.warnings(factors, found) == []
 
 
 def test_nothing_is_confounded_where_nothing_but_the_factor_differs(jobs):
     factors, found = jobs("architecture.activation=relu,tanh optimizer.lr=0.1,0.01 seed=0,1")
+    assert fairness.confounds(factors, found) == []
+
+
+def test_what_is_seen_at_once_ends_at_the_edge_of_the_image(jobs):
+    # 3x3 kernels of three and of five layers see 7 and 11 pixels, of which the image has 8
+    line = "architecture.filters=[10] architecture.block=CACACA,CACACACACA architecture.head=gap"
+    factors, found = jobs(line)
+    (ratio,) = (one["ratio"] for one in fairness.confounds(factors, found) if one["quantity"] == "field")
+    assert ratio == pytest.approx(8 / 7)
+
+
+def test_steps_go_with_epochs_batches_and_images(jobs):
+    factors, found = jobs(f"{TEN} data.limit_train=0.5,1.0 data.batch_size=32,16 trainer.max_epochs=2,3")
+    named = {one["factor"]: one["ratio"] for one in fairness.confounds(factors, found) if one["quantity"] == "steps"}
+    assert named == pytest.approx({"data.limit_train": 2, "data.batch_size": 2, "trainer.max_epochs": 1.5})
+    factors, found = jobs(f"{TEN} data.limit_train=0.5,100")  # how many images the half is, is not known yet
     assert fairness.confounds(factors, found) == []
 
 
@@ -134,13 +158,15 @@ def test_matched_arms_cost_the_same(jobs):
     assert [job.planned.match.widths for job in found] == [(50,), (30,), (17,)]
     assert [job.planned.params for job in found] == [610, 610, 622]
     assert fairness.unmatched(found) == []
-    assert {one["quantity"] for one in fairness.confounds(factors, found)} == {"macs"}
+    assert {one["quantity"] for one in fairness.confounds(factors, found)} == {"macs", "field"}
 
 
 def test_unmatched_arm_is_a_warning(jobs):
     # The reference is 3x3 of 1 filter: 30. With 1x1 kernels 1 filter has 22 and 2 have 34: 13 % off at best.
     line = f"{ONE} architecture.filters=[1] architecture.match_reference={{kernel_size:3}}"
-    factors, found = jobs(f"{line} architecture.kernel_size=3,1 seed=0,1 experiment.meant_to_differ=[params,macs]")
+    factors, found = jobs(
+        f"{line} architecture.kernel_size=3,1 seed=0,1 experiment.meant_to_differ=[params,macs,field]"
+    )
     (text,) = fairness.unmatched(found)
     assert text.startswith("kernel_size=1: not matched within 5 %: the nearest widths are [2] in place of [1]")
     assert "params 34 against 30 of the reference (+13.3%)" in text
@@ -156,6 +182,7 @@ def test_warnings_are_all_three_kinds(jobs):
         "kernel_size 1 has 1.1 times the parameters of 3",
         # 64 positions * 2 filters * 1 + 20, against 64 * 9 + 10
         "kernel_size 1 has 0.25 times the MACs of 3",
+        "kernel_size 1 has 0.33 times the receptive field (as a share of the image) of 3",
         *fairness.unmatched(found),
     ]
     assert len(fairness.unmatched(found)) == 2

@@ -41,7 +41,8 @@ def find(doc: Verdict, runs: Sequence[Run], question: Experiment) -> dict[str, d
         for factor, levels in order.items()
     }
     for column in columns:
-        judged = verdict(runs, list(order), column, smallest_effect=0, levels=order)
+        looks = doc.rule.looks if doc.rule.sequential else None
+        judged = verdict(runs, list(order), column, smallest_effect=0, levels=order, looks=looks)
         for factor, entry in found.items():
             values = [level.values for level in judged.factors[factor].levels]
             reference = values[order[factor].index(entry["reference"])]
@@ -63,10 +64,13 @@ class Cell:
     difference_high: float | None
 
     @classmethod
-    def of(cls, values: Sequence[float], reference: Sequence[float]) -> "Cell":
-        """The cell of one value by seed, and those of the reference."""
-        paired = [a - b for a, b in zip(values, reference, strict=True)] if len(values) == len(reference) else []
-        return cls(len(values), *interval(values), *interval(paired))
+    def of(cls, values: Sequence[float | None], reference: Sequence[float | None]) -> "Cell":
+        """The cell of one value by seed, and those of the reference; None where it had ended."""
+        known = [value for value in values if value is not None]
+        pairs = zip(values, reference, strict=True) if len(values) == len(reference) else ()
+        return cls(
+            len(known), *interval(known), *interval([a - b for a, b in pairs if a is not None and b is not None])
+        )
 
 
 def factor_section(matrices: Mapping[str, Any], doc: Verdict, factor: str) -> list[str]:
