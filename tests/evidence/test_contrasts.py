@@ -178,7 +178,7 @@ def test_a_run_that_lacks_a_claims_metric_is_missing_from_that_claim_alone():
 
 
 def test_a_metric_that_no_run_can_have_is_refused():
-    with pytest.raises(InputError, match="experiment.contrasts.metric=invariance/rotations"):
+    with pytest.raises(InputError, match=r"experiment\.contrasts\.metric=invariance/rotations"):
         Contrast({"a": [1, 2]}, metric="invariance/rotations")
 
 
