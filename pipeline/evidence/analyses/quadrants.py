@@ -53,8 +53,8 @@ def find(doc: Verdict, runs: Sequence[Run], question: Experiment) -> dict[str, A
         entry = _compare_strategies(doc, runs, levels)
         if entry is None:
             continue
-        best, named = _best_and_regrets(doc, entry, advised)
-        regrets.append({name: dict(zip(entry.seeds, d, strict=True)) for name, d in named.items()})
+        seeds, best, named = _best_and_regrets(doc, entry, advised)
+        regrets.append({name: dict(zip(seeds, d, strict=True)) for name, d in named.items()})
         regret = {name: Point.of(list(d)) for name, d in named.items()}
         where = ", ".join(f"{f.rpartition('.')[2]}={text(level)}" for f, level in levels.items())
         cells.append(
@@ -89,22 +89,30 @@ def _compare_strategies(doc: Verdict, runs: Sequence[Run], levels: Mapping[str, 
     if not mine:
         return None
     judged = verdict(mine, [STRATEGY], doc.metric, smallest_effect=doc.smallest_effect, mode=doc.mode,
-                     n_test=doc.n_test, levels={STRATEGY: known})  # fmt: skip
+                     n_test=doc.n_test, levels={STRATEGY: known},
+                     looks=doc.rule.looks if doc.rule.sequential else None)  # fmt: skip
     entry: FactorVerdict = judged.factors[STRATEGY]
-    return entry if entry.seeds else None
+    return entry if _shared(entry) else None
 
 
-def _best_and_regrets(doc: Verdict, entry: FactorVerdict, advised: str) -> tuple[str, dict[str, Floats]]:
-    """The quadrant's best strategy, and by how much each advice falls behind it at each seed."""
+def _shared(entry: FactorVerdict) -> list[int]:
+    """The places of the seeds that every strategy has: of a sequential design some ended before others."""
+    values = [one.values for one in entry.levels if one.n]
+    return [i for i in range(len(entry.seeds)) if all(row[i] is not None for row in values)]
+
+
+def _best_and_regrets(doc: Verdict, entry: FactorVerdict, advised: str) -> tuple[list[int], str, dict[str, Floats]]:
+    """The seeds that all have, the quadrant's best strategy, and by how much each advice falls behind it at each."""
     sign = 1 if doc.mode == "max" else -1
-    values = {one.level: np.array(one.values) for one in entry.levels if one.n}
+    shared = _shared(entry)
+    values = {one.level: np.array(one.values, float)[shared] for one in entry.levels if one.n}
     # `auto` is one of the others again: it cannot be the best by itself.
     candidates = [level for level in values if level != ADVICE] or list(values)
 
     def best_of(seeds: NDArray[np.intp]) -> str:
         return max(candidates, key=lambda level: (sign * values[level][seeds].mean(), level == entry.best))
 
-    every = np.arange(len(entry.seeds))
+    every = np.arange(len(shared))
     best = best_of(every)
     by_others = [best_of(np.delete(every, seed)) if len(every) > 1 else best for seed in every]
     least = np.array([values[level][seed] for seed, level in enumerate(by_others)])
@@ -114,7 +122,7 @@ def _best_and_regrets(doc: Verdict, entry: FactorVerdict, advised: str) -> tuple
         named["table"] = behind[advised]
     if ADVICE in behind:
         named[ADVICE] = behind[ADVICE]
-    return best, named
+    return [entry.seeds[i] for i in shared], best, named
 
 
 def _over_all(regrets: Sequence[Mapping[str, Mapping[int, float]]]) -> dict[str, Point]:
@@ -179,8 +187,9 @@ def figures(found: Mapping[str, Any], doc: Verdict) -> dict[str, "Figure"]:
                 if not one.n:
                     continue
                 colour = COLOURS[row % len(COLOURS)]
-                mean, low, high = interval(one.values)
-                axes.plot(one.values, [row] * len(one.values), "o", color=colour, ms=4.5, alpha=0.55)
+                values = [value for value in one.values if value is not None]
+                mean, low, high = interval(values)
+                axes.plot(values, [row] * len(values), "o", color=colour, ms=4.5, alpha=0.55)
                 if low is not None:
                     axes.hlines(row, low, high, color=colour, lw=2)
                 axes.plot(mean, row, "|", color=INK, ms=15, mew=2.4)
