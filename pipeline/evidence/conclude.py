@@ -1,25 +1,32 @@
-"""From a sweep directory to its verdict: verdict.json, report.html and the plots, all inside it."""
+"""From a sweep directory to its verdict: verdict.json, report.html, tables and the plots, all inside it."""
 
 import itertools
+import math
+import re
+import shlex
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
+from pipeline import artifacts as kept
 from pipeline import config, folders, records, rundir, transfer
 from pipeline.config.metrics import METRICS, MOST_TRAIN, contradiction
 from pipeline.errors import InputError
-from pipeline.evidence import gates
+from pipeline.evidence import gates, tables
 from pipeline.evidence.analyses import ANALYSES
-from pipeline.evidence.document import Verdict
+from pipeline.evidence.document import Origin, Verdict
 from pipeline.evidence.page import write_page
 from pipeline.evidence.paired import ALPHA
 from pipeline.evidence.plots import figures
 from pipeline.evidence.rule import SPEND
 from pipeline.evidence.run import Run, arm_key
+from pipeline.evidence.sentence import ranges
 from pipeline.evidence.verdict import verdict
 from pipeline.names import shortened
 from pipeline.records import JobRecord, RunRecord, SweepRecord
 
 LONGEST = 120  # characters of a level in the name of its number
+TABLES = {"verdict.md": "markdown", "verdict.tex": "latex", "verdict.csv": "csv"}
 
 
 def collect(sweep: Path) -> list[Run]:
@@ -62,6 +69,9 @@ def conclude(sweep: Path) -> Verdict:
     """Compute the verdict of a sweep and write it into its directory."""
     found, runs = _judge(sweep)
     rundir.write_json(sweep / "verdict.json", found.to_json())
+    for name, kind in TABLES.items():
+        with folders.replacing(sweep / name) as file:
+            file.write(tables.written(kind, {"": found}).encode())
     drawn = figures(found, runs)
     write_page(found, runs, sweep / "report.html", drawn=drawn)
     folder = sweep / "plots"
@@ -116,6 +126,7 @@ def _judge(sweep: Path) -> tuple[Verdict, list[Run]]:
         overlap=max((one.dataset.overlap.get(split, 0.0) for one in described), default=0.0),
     )
     found.about = _about(described)
+    found.origin = _origin(sweep, record, described)
     found.tuned = record.tuned
     found.design = record.design
     if record.design and record.design != design_of(record):
@@ -126,7 +137,7 @@ def _judge(sweep: Path) -> tuple[Verdict, list[Run]]:
     if late:
         found.warnings.append(
             f"Not judged: {late} runs of seeds that were added after the verdict of the fixed list "
-            f"{_ranges(record.judged)} had been read. Looking again until a verdict pleases raises the rate of false "
+            f"{ranges(record.judged)} had been read. Looking again until a verdict pleases raises the rate of false "
             "alarms: ask anew with other seeds, or with seeds=auto, which allows for its looks."
         )
     found.warnings += gates.still_improving(runs, record.factors)
@@ -169,17 +180,32 @@ def _span(values: Sequence[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _ranges(seeds: list[int]) -> str:
-    """0 to 4, where they follow each other; else all of them."""
-    seeds = sorted(seeds)
-    if len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1)):
-        return f"{seeds[0]} to {seeds[-1]}"
-    return ", ".join(map(str, seeds))
+def _origin(sweep: Path, record: SweepRecord, described: Sequence[RunRecord]) -> Origin:
+    """What made the runs of a sweep, of which the finished ones are `described`."""
+    states = [rundir.get_status(sweep / job.dir) for job in record.jobs]
+    began = min((one.started for one in states if one.started), default=None)
+    made = [one.environment for one in described]
+    command = shlex.join(["python", "-m", "pipeline.train", *record.command])
+    return Origin(
+        command=re.sub(r"://[^/@\s]*@", "://USER:PASSWORD@", command),  # it is shown to others
+        git_sha=list(dict.fromkeys(one.git_sha for one in described if one.git_sha)),
+        began="" if began is None else datetime.fromtimestamp(began, UTC).isoformat(sep=" ", timespec="seconds"),
+        machine=list(dict.fromkeys(f"{one['processor']}, {one['cores']} cores" for one in made if "cores" in one)),
+        versions=list(
+            dict.fromkeys(
+                f"{name} {version}"
+                for one in made
+                for name, version in ({"python": one["python"]} | one["packages"]).items()
+            )
+        ),
+        runs=len(states),
+        seconds=math.fsum(one.seconds for one in states if one.seconds is not None),
+    )
 
 
 def artifacts(sweep: Path) -> list[Path]:
     """The files that say what a sweep found, and on what data."""
-    names = ("sweep.json", "verdict.json", "report.html")
+    names = ("sweep.json", *kept.VERDICT)
     found = [sweep / n for n in names if (sweep / n).exists()] + sorted((sweep / "plots").glob("*.png"))
     cards = (card for run in sorted(sweep.glob("*/run.json")) if (card := config.card_of_run(run.parent)))
     return found + list(itertools.islice(cards, 1))

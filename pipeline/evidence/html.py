@@ -44,6 +44,9 @@ td.l, th.l { text-align: left; }
 tr.failed td { color: #b34700; }
 tr.best td { font-weight: 600; background: #eef8f4; }
 tr.leads td { font-weight: 600; }
+.wrap { display: block; white-space: normal; min-width: 15rem; max-width: 34rem; }
+.v-fails { color: #b34700; font-weight: 600; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f6f7f8; padding: .65rem .9rem; margin: .4rem 0; }
 dd { margin: 0 0 .6rem 1rem; overflow-wrap: anywhere; }
 .v-worse { color: #b34700; } .v-best { color: #00734f; } .v-none { color: #005f96; }
 .v-few { color: #8a5d00; }
