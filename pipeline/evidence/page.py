@@ -202,18 +202,19 @@ def _wrapped(said: str) -> str:
 def _winning(doc: Verdict) -> str:
     """What the best level of each factor costs beside the others."""
     effect = doc.smallest_effect
-    words = {True: "not worse", False: "not shown to be no worse", None: "–"}
+    words = {True: "yes", False: "not shown", None: "–"}
+    names = dict(zip(doc.factors, html.short_names(list(doc.factors)), strict=True))
     rows = []
     for one in doc.guardrails:
         gap = number(one.gap.mean, effect, sign=True)
         if one.gap.low is not None:
             gap += f" [{number(one.gap.low, effect, sign=True)}, {number(one.gap.high, effect, sign=True)}]"
         cells = {
-            "factor": escape(one.factor),
+            "factor": names[one.factor],
             "best": escape(text(one.best)),
             "beside": escape(text(one.level)),
             "gap/acc [95 %]": gap,
-            "overfits": words[one.not_worse],
+            "no worse": words[one.not_worse],
             "params": _times(one.parameters),
             "MACs": _times(one.macs),
             "s/run": _times(one.seconds),
@@ -222,8 +223,8 @@ def _winning(doc: Verdict) -> str:
     said = (
         "The best level less the other one, and how many times the other's cost it has. gap/acc is the lead of "
         "training over validation accuracy: above zero, the best one overfits more. Its intervals are plain 95 % ones, "
-        "in pairs, outside of what the verdict judges at once; “not worse” is one that ends below the smallest effect "
-        "of interest."
+        "in pairs, outside of what the verdict judges at once; it is no worse where that ends below the smallest "
+        "effect of interest."
     )
     return (
         f"<h2>What winning costs</h2><p>{html.prose(said)}</p>{html.table(list(cells), rows, words=3)}" if rows else ""
@@ -270,8 +271,8 @@ def _duration(spent: float | None) -> str:
 def _gates(doc: Verdict) -> str:
     """What must hold before the verdict means what it says."""
     words = {True: "holds", False: '<span class="v-fails">fails</span>', None: "–"}
-    rows = [("", [escape(one.name), words[one.holds], _wrapped(one.result), _wrapped(one.means)]) for one in doc.gates]
-    table = html.table(["gate", "", "result", "what it means"], rows, words=4)
+    rows = [("", [_wrapped(one.name), words[one.holds], _wrapped(f"{one.result}: {one.means}")]) for one in doc.gates]
+    table = html.table(["gate", "", "result"], rows, words=3)
     return f"<h2>What must hold</h2>{table}" if rows else ""
 
 
