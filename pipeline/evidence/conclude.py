@@ -1,12 +1,13 @@
 """From a sweep directory to its verdict: verdict.json, report.html, tables and the plots, all inside it."""
 
+import contextlib
 import itertools
 import math
-import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pipeline import artifacts as kept
 from pipeline import config, folders, records, rundir, transfer
@@ -183,24 +184,33 @@ def _span(values: Sequence[float]) -> str:
 def _origin(sweep: Path, record: SweepRecord, described: Sequence[RunRecord]) -> Origin:
     """What made the runs of a sweep, of which the finished ones are `described`."""
     states = [rundir.get_status(sweep / job.dir) for job in record.jobs]
-    began = min((one.started for one in states if one.started), default=None)
-    made = [one.environment for one in described]
-    command = shlex.join(["python", "-m", "pipeline.train", *record.command])
+    machines, versions = zip(*(_made_by(one.environment) for one in described), strict=True) if described else ((), ())
     return Origin(
-        command=re.sub(r"://[^/@\s]*@", "://USER:PASSWORD@", command),  # it is shown to others
+        command=shlex.join(["python", "-m", "pipeline.train", *record.command]),
         git_sha=list(dict.fromkeys(one.git_sha for one in described if one.git_sha)),
-        began="" if began is None else datetime.fromtimestamp(began, UTC).isoformat(sep=" ", timespec="seconds"),
-        machine=list(dict.fromkeys(f"{one['processor']}, {one['cores']} cores" for one in made if "cores" in one)),
-        versions=list(
-            dict.fromkeys(
-                f"{name} {version}"
-                for one in made
-                for name, version in ({"python": one["python"]} | one["packages"]).items()
-            )
-        ),
+        began=_utc(min((one.started for one in states if one.started), default=None)),
+        machine=list(dict.fromkeys(filter(None, machines))),
+        versions=list(dict.fromkeys(itertools.chain(*versions))),
         runs=len(states),
         seconds=math.fsum(one.seconds for one in states if one.seconds is not None),
     )
+
+
+def _made_by(environment: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """The machine and the versions, as far as a run.json has them: nothing else reads them."""
+    processor, cores = environment.get("processor"), environment.get("cores")
+    machine = ", ".join(filter(None, [str(processor or ""), f"{cores} cores" if cores else ""]))
+    packages = environment.get("packages")
+    known = {"python": environment.get("python"), **(packages if isinstance(packages, dict) else {})}
+    return machine, [f"{name} {version}" for name, version in known.items() if version]
+
+
+def _utc(seconds: float | None) -> str:
+    """A time to the second; nothing for what is none."""
+    if seconds is not None:
+        with contextlib.suppress(OverflowError, OSError, ValueError):
+            return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}"
+    return ""
 
 
 def artifacts(sweep: Path) -> list[Path]:

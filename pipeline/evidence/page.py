@@ -282,7 +282,7 @@ def _again(doc: Verdict) -> str:
         return ""
     facts = {
         "code": ", ".join(origin.git_sha),
-        "began": origin.began and f"{origin.began[:19]} UTC",
+        "began": origin.began and f"{origin.began} UTC",
         "machine": "; ".join(origin.machine),
         "versions": ", ".join(origin.versions),
         "cost": f"{origin.runs} runs, {_duration(origin.seconds)} of training in all",

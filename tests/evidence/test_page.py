@@ -339,7 +339,7 @@ def test_how_to_run_it_again(example: Example, tmp_path: Path):
     doc.origin = Origin(
         "python -m pipeline.train -m 'a=<b>' seed=0,1",
         ["0123abc"],
-        "2026-01-02 03:04:05+00:00",
+        "2026-01-02 03:04:05",
         ["a <processor>, 2 cores"],
         ["python 3.11.7", "torch 2.9"],
         12,
