@@ -24,6 +24,7 @@ LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
+    "`": r"\textasciigrave{}",
     "–": "--",
     "…": r"\ldots{}",
     "±": r"$\pm$",

@@ -117,7 +117,7 @@ def test_hostile_levels_stay_one_cell_of_latex(hostile):
     firsts = [row.strip().partition(" & ")[0] for row in rows]
     assert firsts[1:4] == [r"a \& b", r"100\,\%", r"\$x\_1\$"]
     assert not [one for one in firsts if one.startswith(("[", "*"))]  # an option of the line before
-    assert r"\textasciitilde{}\textasciicircum{}\textbackslash{}" in firsts
+    assert {r"\textasciitilde{}\textasciicircum{}\textbackslash{}", r"{[}b{]}", r"a\textbar{}b"} <= set(firsts)
 
 
 def test_each_value_of_a_column_has_its_table(doc):
