@@ -223,8 +223,8 @@ def _winning(doc: Verdict) -> str:
     said = (
         "The best level less the other one, and how many times the other's cost it has. gap/acc is the lead of "
         "training over validation accuracy: above zero, the best one overfits more. Its intervals are plain 95 % ones, "
-        "in pairs, outside of what the verdict judges at once; it is no worse where that ends below the smallest "
-        "effect of interest."
+        "in pairs, outside of what the verdict judges at once; “no worse” is one that ends below the smallest effect "
+        "of interest."
     )
     return (
         f"<h2>What winning costs</h2><p>{html.prose(said)}</p>{html.table(list(cells), rows, words=3)}" if rows else ""
