@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline import artifacts as kept
 from pipeline import config, folders, records, rundir, transfer
+from pipeline.artifacts import VERDICT
 from pipeline.config.metrics import METRICS, MOST_TRAIN, contradiction
 from pipeline.errors import InputError
 from pipeline.evidence import gates, tables
@@ -215,7 +215,7 @@ def _utc(seconds: float | None) -> str:
 
 def artifacts(sweep: Path) -> list[Path]:
     """The files that say what a sweep found, and on what data."""
-    names = ("sweep.json", *kept.VERDICT)
+    names = ("sweep.json", *VERDICT)
     found = [sweep / n for n in names if (sweep / n).exists()] + sorted((sweep / "plots").glob("*.png"))
     cards = (card for run in sorted(sweep.glob("*/run.json")) if (card := config.card_of_run(run.parent)))
     return found + list(itertools.islice(cards, 1))
