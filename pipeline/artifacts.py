@@ -11,6 +11,9 @@ from typing import Literal
 
 When = Literal["first", "last"]
 
+# What a sweep's directory says of its verdict, beside plots/: for programs, for people, and as tables for a paper.
+VERDICT = ("verdict.json", "report.html", "verdict.md", "verdict.tex", "verdict.csv")
+
 
 @dataclass(frozen=True)
 class Artifact:
@@ -76,7 +79,7 @@ def sent(when: When) -> Iterator[Artifact]:
 
 def written_names() -> list[str]:
     """The names in the directory of a run or a sweep that people may have files of as well."""
-    names = [Path(artifact.path).parts[0] for artifact in ARTIFACTS] + ["sweep.json", "verdict.json", "report.html"]
+    names = [Path(artifact.path).parts[0] for artifact in ARTIFACTS] + ["sweep.json", *VERDICT]
     return [name for name in dict.fromkeys(names) if "." in name]  # a folder is added to, and `lock` holds nothing
 
 

@@ -2,6 +2,7 @@
 
 python -m pipeline.compare sweep=latest
 python -m pipeline.compare sweep=runs/kernel_size/... out=reports/kernel_size
+python -m pipeline.compare sweep=latest output=latex > table.tex
 python -m pipeline.compare table=results.csv metric=accuracy
 python -m pipeline.compare table=results.csv metric=accuracy by=dataset looks=[3,5,8,12]
 """
@@ -14,6 +15,7 @@ if __name__ == "__main__":
 
 import csv
 import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from statistics import mean
@@ -21,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from pipeline import cli, config, rundir, terminal
+from pipeline import artifacts, cli, config, rundir, terminal
 from pipeline.errors import InputError, at_least, one_of
 from pipeline.names import short_names
 
@@ -36,7 +38,7 @@ class Compare:
     sweep: str = "latest"  # a sweep directory, or latest: the one begun last under runs_dir
     runs_dir: str = "runs"
     out: str | None = None  # also put verdict, report, metrics and plot data into this folder
-    output: str = "table"  # table | json
+    output: str = "table"  # table | json | markdown | latex | csv
     table: str | None = None  # instead of a sweep: a CSV file with a column seed, the metric, and factors
     metric: str | None = None  # of the table: the column that is compared
     mode: str = "max"  # of the table, max | min: which end of the metric is better
@@ -48,7 +50,7 @@ class Compare:
     contrasts: list[config.Contrast] = field(default_factory=list)  # of the table: as experiment.contrasts
 
     def __post_init__(self) -> None:
-        one_of("output", self.output, ("table", "json"))
+        one_of("output", self.output, ("table", "json", *PAPERS))
         if self.table is None:
             for one in fields(self):
                 default = one.default_factory() if one.default_factory is not MISSING else one.default
@@ -65,6 +67,7 @@ class Compare:
         at_least("overlap", self.overlap, 0)
 
 
+PAPERS = ("markdown", "latex", "csv")
 ONLY_TABLES = ("metric", "mode", "smallest_effect", "by", "looks", "n_test", "overlap", "contrasts")
 
 
@@ -89,7 +92,7 @@ def job(cfg: DictConfig) -> int:
         terminal.say(f"not shown on MLflow: {error}")
     if options.out:
         publish(sweep, found, Path(options.out))
-    cli.emit(options.output, found.to_json(), lambda: print_verdict(sweep, found))
+    cli.emit(options.output, found.to_json(), _paper(options, {"": found}) or (lambda: print_verdict(sweep, found)))
     return cli.DONE
 
 
@@ -118,8 +121,18 @@ def _of_table(options: Compare) -> int:
             console.print("\n".join(one.lines()), highlight=False)
 
     document = documents[""] if options.by is None else {"by": options.by, "verdicts": documents}
-    cli.emit(options.output, document, show)
+    verdicts = {value: one.verdict for value, one in found.items()}
+    cli.emit(options.output, document, _paper(options, verdicts) or show)
     return cli.DONE
+
+
+def _paper(options: Compare, found: "Mapping[str, Verdict]") -> Callable[[], None] | None:
+    """What prints the tables for a paper, where one of these is asked for."""
+    from pipeline.evidence import tables
+
+    if options.output not in PAPERS:
+        return None
+    return lambda: print(tables.written(options.output, found, options.by), end="")
 
 
 def publish(sweep: Path, found: "Verdict", out: Path) -> None:
@@ -132,7 +145,7 @@ def publish(sweep: Path, found: "Verdict", out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         raise InputError(f"out={out}: is a file; it must be a folder.") from None
-    for name in ("verdict.json", "report.html"):
+    for name in artifacts.VERDICT:
         shutil.copyfile(sweep / name, out / name)
     rundir.write_json(out / "metrics.json", evidence.headline(found))
     names = dict(zip(found.factors, short_names(list(found.factors)), strict=True))

@@ -1,5 +1,6 @@
 """`python -m pipeline.compare table=FILE`: any table of results, by the rule of sweeps."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,31 @@ def test_a_claim_of_a_table(command, workdir):
     assert found["sentences"][0].startswith("Larger is better: supported: 5 less 3 is +0.0")
 
 
+def test_tables_for_a_paper(command, workdir):
+    write(workdir / "t.csv")
+    line = "table=t.csv metric=accuracy output="
+    said = {kind: command("compare", f"{line}{kind}").out for kind in ("markdown", "latex", "csv")}
+    assert said["markdown"].startswith("t: accuracy; more is better. Mean and standard deviation")
+    assert said["markdown"].endswith(" best |\n")
+    assert said["latex"].startswith("% needs")
+    assert said["latex"].endswith("\\end{table}\n")
+    rows = list(csv.DictReader(said["csv"].splitlines()))
+    found = command("compare", f"{line}json").document["factors"]["kernel"]["levels"]
+    assert [(row["level"], float(row["mean"]), row["verdict"]) for row in rows] == [
+        (str(one["level"]), one["mean"], one["verdict"]) for one in found
+    ]
+
+
+def test_each_value_of_a_column_gets_its_own_table_for_a_paper(command, workdir):
+    write(workdir / "t.csv", sets=("mnist", "cifar"))
+    line = "table=t.csv metric=accuracy by=set output="
+    rows = list(csv.DictReader(command("compare", f"{line}csv").out.splitlines()))
+    assert [(row["set"], row["level"]) for row in rows] == [(s, k) for s in ("mnist", "cifar") for k in ("3", "5")]
+    said = command("compare", f"{line}latex").out
+    assert said.count("\\begin{table}") == 2
+    assert "t, set=cifar: accuracy" in said
+
+
 @pytest.mark.parametrize(
     ("table", "line", "message"),
     [
@@ -91,6 +117,7 @@ def test_a_claim_of_a_table(command, workdir):
         ("kernel,seed,acc\n3,0,0.5\n", "", "say by metric=COLUMN"),
         ("kernel,seed,acc\n3,0,0.5\n", "metric=acc looks=[5,3]", "ascending from 2"),
         ("kernel,seed,acc\n3,0,0.5\n", "metric=acc looks=often", "must be numbers of seeds"),
+        ("kernel,seed,acc\n3,0,0.5\n", "metric=acc output=word", "must be one of table, json, markdown, latex, csv"),
         ("kernel,seed,acc\n3,0,0.5\n", "metric=acc out=here", "out=here: is for a sweep"),
     ],
 )

@@ -1,25 +1,33 @@
-"""From a sweep directory to its verdict: verdict.json, report.html and the plots, all inside it."""
+"""From a sweep directory to its verdict: verdict.json, report.html, tables and the plots, all inside it."""
 
+import contextlib
 import itertools
-from collections.abc import Sequence
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pipeline import config, folders, records, rundir, transfer
+from pipeline.artifacts import VERDICT
 from pipeline.config.metrics import METRICS, MOST_TRAIN, contradiction
 from pipeline.errors import InputError
-from pipeline.evidence import gates
+from pipeline.evidence import gates, tables
 from pipeline.evidence.analyses import ANALYSES
-from pipeline.evidence.document import Verdict
+from pipeline.evidence.document import Origin, Verdict
 from pipeline.evidence.page import write_page
 from pipeline.evidence.paired import ALPHA
 from pipeline.evidence.plots import figures
 from pipeline.evidence.rule import SPEND
 from pipeline.evidence.run import Run, arm_key
+from pipeline.evidence.sentence import ranges
 from pipeline.evidence.verdict import verdict
 from pipeline.names import shortened
 from pipeline.records import JobRecord, RunRecord, SweepRecord
 
 LONGEST = 120  # characters of a level in the name of its number
+TABLES = {"verdict.md": "markdown", "verdict.tex": "latex", "verdict.csv": "csv"}
 
 
 def collect(sweep: Path) -> list[Run]:
@@ -62,6 +70,9 @@ def conclude(sweep: Path) -> Verdict:
     """Compute the verdict of a sweep and write it into its directory."""
     found, runs = _judge(sweep)
     rundir.write_json(sweep / "verdict.json", found.to_json())
+    for name, kind in TABLES.items():
+        with folders.replacing(sweep / name) as file:
+            file.write(tables.written(kind, {"": found}).encode())
     drawn = figures(found, runs)
     write_page(found, runs, sweep / "report.html", drawn=drawn)
     folder = sweep / "plots"
@@ -118,6 +129,7 @@ def _judge(sweep: Path) -> tuple[Verdict, list[Run]]:
         n_of={metric: _examples(described, metric) for metric in others},
     )
     found.about = _about(described)
+    found.origin = _origin(sweep, record, described)
     found.tuned = record.tuned
     found.design = record.design
     if record.design and record.design != design_of(record):
@@ -128,7 +140,7 @@ def _judge(sweep: Path) -> tuple[Verdict, list[Run]]:
     if late:
         found.warnings.append(
             f"Not judged: {late} runs of seeds that were added after the verdict of the fixed list "
-            f"{_ranges(record.judged)} had been read. Looking again until a verdict pleases raises the rate of false "
+            f"{ranges(record.judged)} had been read. Looking again until a verdict pleases raises the rate of false "
             "alarms: ask anew with other seeds, or with seeds=auto, which allows for its looks."
         )
     found.warnings += gates.still_improving(runs, record.factors)
@@ -172,17 +184,41 @@ def _span(values: Sequence[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _ranges(seeds: list[int]) -> str:
-    """0 to 4, where they follow each other; else all of them."""
-    seeds = sorted(seeds)
-    if len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1)):
-        return f"{seeds[0]} to {seeds[-1]}"
-    return ", ".join(map(str, seeds))
+def _origin(sweep: Path, record: SweepRecord, described: Sequence[RunRecord]) -> Origin:
+    """What made the runs of a sweep, of which the finished ones are `described`."""
+    states = [rundir.get_status(sweep / job.dir) for job in record.jobs]
+    machines, versions = zip(*(_made_by(one.environment) for one in described), strict=True) if described else ((), ())
+    return Origin(
+        command=shlex.join(["python", "-m", "pipeline.train", *record.command]),
+        git_sha=list(dict.fromkeys(one.git_sha for one in described if one.git_sha)),
+        began=_utc(min((one.started for one in states if one.started), default=None)),
+        machine=list(dict.fromkeys(filter(None, machines))),
+        versions=list(dict.fromkeys(itertools.chain(*versions))),
+        runs=len(states),
+        seconds=math.fsum(one.seconds for one in states if one.seconds is not None),
+    )
+
+
+def _made_by(environment: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """The machine and the versions, as far as a run.json has them: nothing else reads them."""
+    processor, cores = environment.get("processor"), environment.get("cores")
+    machine = ", ".join(filter(None, [str(processor or ""), f"{cores} cores" if cores else ""]))
+    packages = environment.get("packages")
+    known = {"python": environment.get("python"), **(packages if isinstance(packages, dict) else {})}
+    return machine, [f"{name} {version}" for name, version in known.items() if version]
+
+
+def _utc(seconds: float | None) -> str:
+    """A time to the second; nothing for what is none."""
+    if seconds is not None:
+        with contextlib.suppress(OverflowError, OSError, ValueError):
+            return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}"
+    return ""
 
 
 def artifacts(sweep: Path) -> list[Path]:
     """The files that say what a sweep found, and on what data."""
-    names = ("sweep.json", "verdict.json", "report.html")
+    names = ("sweep.json", *VERDICT)
     found = [sweep / n for n in names if (sweep / n).exists()] + sorted((sweep / "plots").glob("*.png"))
     cards = (card for run in sorted(sweep.glob("*/run.json")) if (card := config.card_of_run(run.parent)))
     return found + list(itertools.islice(cards, 1))

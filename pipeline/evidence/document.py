@@ -144,6 +144,44 @@ class RunCounts:
     excluded: list[Exclusion]
 
 
+@dataclass(frozen=True)
+class Gate:
+    """Something that must hold before a verdict means what it says, and what was found of it."""
+
+    name: str
+    holds: bool | None  # None: it is described, or cannot be told
+    value: float | None  # the number that `result` puts in words
+    result: str
+    means: str
+
+
+@dataclass(frozen=True)
+class Guardrail:
+    """What the level with the best mean costs beside another one of its factor."""
+
+    factor: str
+    best: Any
+    level: Any
+    gap: Point  # of gap/acc, the best's less the other's: above zero, the best overfits more
+    not_worse: bool | None  # whether the interval of `gap` ends below the smallest effect of interest
+    parameters: float | None  # the best's are so many times the other's, as all that follow
+    macs: float | None
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the numbers come from: what a reader needs to make them again, and what that took."""
+
+    command: str  # as it is typed
+    git_sha: list[str]  # of the code that trained; several where runs are of several times
+    began: str  # the first run, in UTC
+    machine: list[str]  # processor and cores
+    versions: list[str]
+    runs: int
+    seconds: float  # of all runs together
+
+
 @dataclass
 class Verdict:
     """What a sweep says about its question. `analyses` are what ANALYSES found, by name."""
@@ -166,6 +204,9 @@ class Verdict:
     tuned: list[Tuned] = field(default_factory=list)  # the learning rates of arms that were tuned
     contrasts: list[ContrastVerdict] = field(default_factory=list)
     sentences: list[str] = field(default_factory=list)
+    gates: list[Gate] = field(default_factory=list)
+    guardrails: list[Guardrail] = field(default_factory=list)
+    origin: Origin | None = None  # of a sweep
     analyses: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:

@@ -5,9 +5,11 @@ from itertools import product
 
 import numpy as np
 
-from pipeline.evidence.paired import ALPHA, Floats
+from pipeline.evidence.document import Gate, Verdict
+from pipeline.evidence.paired import ALPHA, ROUNDING, Floats
 from pipeline.evidence.results import Results
 from pipeline.evidence.run import Run, arm_key
+from pipeline.evidence.sentence import text, what
 from pipeline.names import arm
 
 FAR = 8.0  # standard deviations, by the median absolute deviation, from the arm's median
@@ -17,6 +19,121 @@ LAST = 0.1  # of the epochs
 SKEW = 1.5
 LEAST_FLIPPED = 6  # seeds
 MOST_EXACT = 12  # seeds: 4,096 ways to flip their signs
+CEILING = 0.98  # of an accuracy
+FEWEST_PAIRS = 3  # seeds that tell a correlation
+
+
+def found(doc: Verdict, results: Results, runs: Sequence[Run]) -> list[Gate]:
+    """All gates that have something to say of a verdict, whose words and differences are there."""
+    gates = (_finished(doc), _paired(doc), _learned(doc, runs), _ended(runs, results.factors), _skew(doc))
+    return [gate for gate in (*gates, _pairing(results), _ceiling(doc)) if gate]
+
+
+def _finished(doc: Verdict) -> Gate:
+    done, total = doc.runs.finished, doc.runs.total
+    means = "none is missing" if done == total else "runs may fail for what their arm is; retry=true trains them again"
+    return Gate("runs finished", done == total, done / total, f"{done} of {total}", means)
+
+
+def _paired(doc: Verdict) -> Gate | None:
+    wanted = sum(len(doc.seeds) * entry.cells for entry in doc.factors.values())
+    alone = sum(len(entry.missing) for entry in doc.factors.values())
+    if not wanted:
+        return None
+    if not alone:
+        means = "all levels meet at every seed, in every combination of the other factors"
+    elif doc.rule.sequential:
+        means = "arms that were settled were not trained on; what lacks a partner is left out"
+    else:
+        means = "what lacks a partner is left out, so levels were compared at fewer seeds or combinations"
+    holds = None if alone and doc.rule.sequential else not alone
+    return Gate("comparisons without a pair", holds, float(alone), f"{alone} of {wanted}", means)
+
+
+def _learned(doc: Verdict, runs: Sequence[Run]) -> Gate:
+    failed = sum(run.collapsed for run in runs)
+    result = f"{failed} of {doc.runs.finished}"
+    if not failed and not any(arm.n >= FEWEST for arm in doc.arms):
+        means = f"with fewer than {FEWEST} runs of an arm it cannot be told which are not like the others"
+        return Gate("runs that failed to learn", None, 0.0, result, means)
+    means = "counted apart, and not in the means" if failed else "the means are of runs of one kind"
+    return Gate("runs that failed to learn", not failed, float(failed), result, means)
+
+
+def _ended(runs: Sequence[Run], factors: Sequence[str]) -> Gate | None:
+    names, total = unfinished(runs, factors)
+    if not total:
+        return None
+    means = "with more epochs the order may be another" if names else "the best epoch came before the last ones"
+    return Gate("arms still improving", not names, float(len(names)), f"{len(names)} of {total}", means)
+
+
+def _skew(doc: Verdict) -> Gate | None:
+    """Of the differences to the best levels and of the claims, the one that is skewed most."""
+    differences = [(what(one), np.array(one.values), one.state == "different") for one in doc.contrasts]
+    for entry in doc.factors.values():
+        best = next((level for level in entry.levels if level.values and level.level == entry.best), None)
+        for level in entry.levels:
+            if best and level is not best and level.values:
+                away = np.subtract(level.values, best.values)
+                differences.append((f"{text(level.level)} less {text(best.level)}", away, level.verdict == "worse"))
+    known = [one for one in differences if len(one[1]) >= LEAST_FLIPPED]
+    if not known:
+        return None
+    name, values, _ = max(known, key=lambda one: abs(skewness(one[1])))
+    doubtful = any(shown and skewed(name, values) for name, values, shown in known)
+    means = (
+        "an interval is too sure: see the note at its factor"
+        if doubtful
+        else "intervals take differences to scatter as a normal distribution does; none that is shown hangs on it"
+    )
+    most = skewness(values)
+    return Gate("skew of the differences", not doubtful, most, f"{most:+.1f} at most ({name})", means)
+
+
+def _pairing(results: Results) -> Gate | None:
+    known = pairing(results.values)
+    if known is None:
+        return None
+    correlation, ratio = known
+    means = f"a difference in pairs has {ratio:.2f} times the variance that it would have unpaired, so " + (
+        f"the same seeds tell as much as {1 / ratio:.1f} times as many unpaired ones would"
+        if 0 < ratio < 1
+        else "pairs save nothing here"
+    )
+    return Gate("agreement of pairs", None, correlation, f"{correlation:+.2f}, mean correlation over seeds", means)
+
+
+def pairing(values_AS: Floats) -> tuple[float, float] | None:
+    """The mean correlation of two arms over seeds, and the variance of their difference to that of unpaired ones.
+
+    Over all pairs of arms that share seeds enough and vary; None where there are none.
+    """
+    there_AS = ~np.isnan(values_AS)
+    means_A = np.where(there_AS, values_AS, 0.0).sum(axis=1) / np.maximum(there_AS.sum(axis=1), 1)
+    away_AS = np.where(there_AS, values_AS - means_A[:, None], 0.0)
+    there_SA = there_AS.T.astype(float)
+    n_AA = there_SA.T @ there_SA
+    many_AA = np.maximum(n_AA, 2)
+    sums_AA = away_AS @ there_SA  # of the row's arm, over the seeds that the column's has too
+    variance_AA = (away_AS**2 @ there_SA - sums_AA**2 / many_AA) / (many_AA - 1)
+    together_AA = (away_AS @ away_AS.T - sums_AA * sums_AA.T / many_AA) / (many_AA - 1)
+    varies_AA = variance_AA > (ROUNDING * np.nanmax(np.abs(values_AS), initial=0.0)) ** 2
+    kept = np.triu(varies_AA & varies_AA.T & (n_AA >= FEWEST_PAIRS), k=1)
+    if not kept.any():
+        return None
+    one, other, both = variance_AA[kept], variance_AA.T[kept], together_AA[kept]
+    return float((both / np.sqrt(one * other)).mean()), float(1 - 2 * both.sum() / (one + other).sum())
+
+
+def _ceiling(doc: Verdict) -> Gate | None:
+    means = [arm.mean for arm in doc.arms if arm.mean is not None]
+    if doc.n_test is None or doc.mode == "min" or not means:
+        return None
+    low, high = min(means), max(means)
+    at_top = low > CEILING
+    said = "all arms are near 1, where differences cannot show: ask harder data" if at_top else "there is room above"
+    return Gate("means below the ceiling", not at_top, low, f"{low:.3f} to {high:.3f}", said)
 
 
 def collapsed(results: Results, sign: int, smallest_effect: float) -> list[tuple[int, int]]:
@@ -65,8 +182,11 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def still_improving(runs: Sequence[Run], factors: Sequence[str]) -> list[str]:
-    """Arms most of whose runs were best on validation data in their last epochs: with more they might be better."""
+def unfinished(runs: Sequence[Run], factors: Sequence[str]) -> tuple[list[str], int]:
+    """Arms most of whose runs were best on validation data in their last epochs: with more they might be better.
+
+    And of how many arms that can be told.
+    """
     arms: dict[tuple[str, ...], list[bool]] = {}
     names: dict[tuple[str, ...], str] = {}
     for run in runs:
@@ -78,12 +198,17 @@ def still_improving(runs: Sequence[Run], factors: Sequence[str]) -> list[str]:
         key = arm_key(run.levels, factors)
         names[key] = arm({name: run.levels[name] for name in factors}) or "the arm"
         arms.setdefault(key, []).append(int(np.argmin(losses)) >= len(losses) - late and not run.stopped_early)
-    unfinished = [names[key] for key, ends in arms.items() if sum(ends) > len(ends) / 2]
-    if not unfinished:
+    return [names[key] for key, ends in arms.items() if sum(ends) > len(ends) / 2], len(arms)
+
+
+def still_improving(runs: Sequence[Run], factors: Sequence[str]) -> list[str]:
+    """A warning that names the arms which are `unfinished`."""
+    names, total = unfinished(runs, factors)
+    if not names:
         return []
-    shown = "; ".join(unfinished[:4]) + (f"; and {len(unfinished) - 4} more" if len(unfinished) > 4 else "")
+    shown = "; ".join(names[:4]) + (f"; and {len(names) - 4} more" if len(names) > 4 else "")
     return [
-        f"Still improving when training ended, {len(unfinished)} of {len(arms)} arms: {shown}. Their best val/loss "
+        f"Still improving when training ended, {len(names)} of {total} arms: {shown}. Their best val/loss "
         "came in the last epochs, so a verdict is about this number of epochs; raise trainer.max_epochs."
     ]
 

@@ -44,6 +44,9 @@ td.l, th.l { text-align: left; }
 tr.failed td { color: #b34700; }
 tr.best td { font-weight: 600; background: #eef8f4; }
 tr.leads td { font-weight: 600; }
+.wrap { display: block; white-space: normal; min-width: 10rem; max-width: 40rem; }
+.v-fails { color: #b34700; font-weight: 600; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f6f7f8; padding: .65rem .9rem; margin: .4rem 0; }
 dd { margin: 0 0 .6rem 1rem; overflow-wrap: anywhere; }
 .v-worse { color: #b34700; } .v-best { color: #00734f; } .v-none { color: #005f96; }
 .v-few { color: #8a5d00; }
@@ -53,6 +56,7 @@ dd { margin: 0 0 .6rem 1rem; overflow-wrap: anywhere; }
 details { margin: .6rem 0; } summary { cursor: pointer; color: #0b5cad; }
 a { color: #0b5cad; }
 code { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-size: .92em; }
+@media (max-width: 600px) { th, td { padding: .3rem .4rem; } .wrap { min-width: 6.5rem; } }
 @media print {
   body { max-width: none; padding: 0; font-size: 10.5pt; }
   h2, .plots figure, tr { break-inside: avoid; } h2 { break-after: avoid; }

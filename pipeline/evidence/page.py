@@ -10,8 +10,9 @@ from pipeline.evidence import html
 from pipeline.evidence.analyses import findings
 from pipeline.evidence.document import FactorVerdict, Verdict
 from pipeline.evidence.plots import figures
+from pipeline.evidence.remaining import all_at_once, still_open
 from pipeline.evidence.run import Run, level_key
-from pipeline.evidence.sentence import count, number, text, whole
+from pipeline.evidence.sentence import count, number, saved, seeds_in_words, text, whole
 from pipeline.evidence.style import name_of
 from pipeline.evidence.table import CLOCK, basis, difference, mean_sd, seconds, word
 from pipeline.names import arm
@@ -54,6 +55,7 @@ def _page(doc: Verdict, runs: Sequence[Run], base: Path, drawn: "Mapping[str, Fi
         f'<p class="question">{escape(doc.question)}</p>' if doc.question else "",
         _facts(doc),
         _verdicts(doc),
+        f'<p class="facts">{saved(doc)}</p>' if saved(doc) else "",
         *(f'<p class="note">{escape(warning)}</p>' for warning in doc.warnings),
         _claims(doc),
         _rates(doc),
@@ -82,9 +84,10 @@ def _page(doc: Verdict, runs: Sequence[Run], base: Path, drawn: "Mapping[str, Fi
     costs = [name for name in plots if name.startswith("cost.")]
     if costs:
         parts += ["<h2>What it costs</h2>", html.figures(plots, costs)]
+    parts += [_winning(doc), _open(doc), _gates(doc)]
     if doc.factors:
         parts += ["<h2>Every combination</h2>", _arms(doc)]
-    parts += ["<h2>Every run</h2>", _runs(doc, runs, base), "<h2>How this was made</h2>", _method(doc)]
+    parts += ["<h2>Every run</h2>", _runs(doc, runs, base), _again(doc), "<h2>How this was made</h2>", _method(doc)]
     return "\n".join(part for part in parts if part) + "\n</body></html>\n"
 
 
@@ -129,7 +132,7 @@ def _claims(doc: Verdict) -> str:
         effect = doc.smallest_effect
         ends = "–" if one.low is None else f"[{number(one.low, effect, True)}, {number(one.high, effect, True)}]"
         cells = {
-            "claim": escape(one.claim or one.sentence),
+            "claim": _wrapped(one.claim or one.sentence),
             "outcome": escape(one.outcome or one.state),
             "n": str(one.n),
             "difference": number(one.difference, effect, sign=True),
@@ -189,6 +192,103 @@ def _in_full(levels: Sequence[Any]) -> str:
     cut = [level for level in levels if text(level) != whole(level)]
     rows = [f"<dt>{escape(text(level))}</dt><dd><code>{escape(whole(level))}</code></dd>" for level in cut]
     return f"<details><summary>Long levels in full</summary><dl>{''.join(rows)}</dl></details>" if rows else ""
+
+
+def _wrapped(said: str) -> str:
+    """Prose in a table, whose cells are one line each."""
+    return f'<span class="wrap">{html.prose(said)}</span>'
+
+
+def _winning(doc: Verdict) -> str:
+    """What the best level of each factor costs beside the others."""
+    effect = doc.smallest_effect
+    words = {True: "yes", False: "not shown", None: "–"}
+    names = dict(zip(doc.factors, html.short_names(list(doc.factors)), strict=True))
+    rows = []
+    for one in doc.guardrails:
+        gap = number(one.gap.mean, effect, sign=True)
+        if one.gap.low is not None:
+            gap += f" [{number(one.gap.low, effect, sign=True)}, {number(one.gap.high, effect, sign=True)}]"
+        cells = {
+            "factor": names[one.factor],
+            "best": escape(text(one.best)),
+            "beside": escape(text(one.level)),
+            "gap/acc [95 %]": gap,
+            "no worse": words[one.not_worse],
+            "params": _times(one.parameters),
+            "MACs": _times(one.macs),
+            "s/run": _times(one.seconds),
+        }
+        rows.append(("", list(cells.values())))
+    said = (
+        "The best level less the other one, and how many times the other's cost it has. gap/acc is the lead of "
+        "training over validation accuracy: above zero, the best one overfits more. Its intervals are plain 95 % ones, "
+        "in pairs, outside of what the verdict judges at once; “no worse” is one that ends below the smallest effect "
+        "of interest."
+    )
+    return (
+        f"<h2>What winning costs</h2><p>{html.prose(said)}</p>{html.table(list(cells), rows, words=3)}" if rows else ""
+    )
+
+
+def _times(ratio: float | None) -> str:
+    return "–" if ratio is None else f"{ratio:.2f}×" if ratio < 9.95 else f"{ratio:.0f}×"
+
+
+def _open(doc: Verdict) -> str:
+    """What is not settled, and what as many seeds again would cost."""
+    rows = []
+    for one in still_open(doc):
+        cells = {
+            "difference": _wrapped(one.what),
+            "seeds": str(one.n),
+            "that would settle it": seeds_in_words(one.needed),
+            "chance with as many again": f"{one.chance:.0%}",
+            "runs of these": str(one.runs),
+            "their time": _duration(one.seconds),
+        }
+        rows.append(("", list(cells.values())))
+    if not rows:
+        return ""
+    runs, spent = all_at_once(doc)
+    said = (
+        "The chance is what the seeds so far predict of a verdict on twice as many, and the time is by the mean "
+        f"seconds of these arms. As many seeds again for all that is open are {runs} runs"
+        f"{f' ({_duration(spent)})' if spent else ''}, since differences share their runs. Seeds that are added to a "
+        "list that was judged are not judged with it: a new list of twice as many takes twice the runs."
+    )
+    return f"<h2>What is open</h2><p>{html.prose(said)}</p>{html.table(list(cells), rows, words=1)}"
+
+
+def _duration(spent: float | None) -> str:
+    if spent is None:
+        return "–"
+    if spent < 100:
+        return f"{spent:.1f} s"
+    return f"{spent / 60:.0f} min" if spent < 6000 else f"{spent / 3600:.1f} h"
+
+
+def _gates(doc: Verdict) -> str:
+    """What must hold before the verdict means what it says."""
+    words = {True: "holds", False: '<span class="v-fails">fails</span>', None: "–"}
+    rows = [("", [_wrapped(one.name), words[one.holds], _wrapped(f"{one.result}: {one.means}")]) for one in doc.gates]
+    table = html.table(["gate", "", "result"], rows, words=3)
+    return f"<h2>What must hold</h2>{table}" if rows else ""
+
+
+def _again(doc: Verdict) -> str:
+    """The command, the code and the machine."""
+    if (origin := doc.origin) is None:
+        return ""
+    facts = {
+        "code": ", ".join(origin.git_sha),
+        "began": origin.began and f"{origin.began} UTC",
+        "machine": "; ".join(origin.machine),
+        "versions": ", ".join(origin.versions),
+        "cost": f"{origin.runs} runs, {_duration(origin.seconds)} of training in all",
+    }
+    known = "".join(f"<dt>{name}</dt><dd>{escape(said)}</dd>" for name, said in facts.items() if said)
+    return f"<h2>How to run this again</h2><pre><code>{escape(origin.command)}</code></pre><dl>{known}</dl>"
 
 
 def _arms(doc: Verdict) -> str:

@@ -1,6 +1,7 @@
 """The verdict in words: one sentence per factor that someone can read aloud."""
 
 import math
+from collections.abc import Sequence
 
 from pipeline.evidence.document import Arm, ContrastVerdict, FactorVerdict, LevelVerdict, Verdict
 from pipeline.names import shortened
@@ -8,6 +9,7 @@ from pipeline.names import shortened
 # What the level with the best mean is called, with which the others are compared.
 FIRST = ("best", "leads", "only level")
 LONGEST = 40  # characters of a level in a table or a sentence
+NOT_SETTLED = "not settled"  # what an open claim is called
 
 
 def text(level: object, most: int = LONGEST) -> str:
@@ -61,6 +63,25 @@ def seeds_in_words(seeds: int | None) -> str:
     return "?" if seeds is None else ">1000" if seeds > 1000 else str(seeds)
 
 
+def ranges(seeds: Sequence[int]) -> str:
+    """0 to 4, where they follow each other; else all of them."""
+    seeds = sorted(seeds)
+    if len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1)):
+        return f"{seeds[0]} to {seeds[-1]}"
+    return ", ".join(map(str, seeds))
+
+
+def saved(doc: Verdict) -> str:
+    """What a sequential design saved against all arms at its last look; empty where that cannot be told, or nothing."""
+    most = len(doc.arms) * doc.rule.looks[-1]
+    if not (doc.rule.sequential and doc.rule.ended) or doc.runs.total >= most:
+        return ""
+    return (
+        f"{doc.runs.total} runs were trained, where all arms at {doc.rule.looks[-1]} seeds would be {most}: "
+        f"{1 - doc.runs.total / most:.0%} were saved."
+    )
+
+
 def write(doc: Verdict, factor: str, entry: FactorVerdict) -> str:
     """The sentence of one factor; `entry` is its part of the document but for the sentence."""
     effect = doc.smallest_effect
@@ -94,13 +115,11 @@ def write(doc: Verdict, factor: str, entry: FactorVerdict) -> str:
 def of_contrast(doc: Verdict, found: ContrastVerdict) -> str:
     """The sentence of a contrast: the claim, what became of it, and the difference that says so."""
     effect = doc.smallest_effect
-    first, second = (" with ".join(text(pair[i]) for pair in found.compare.values()) for i in (0, 1))
-    what = f"{first} less {second}{f' in {found.metric}' if found.metric else ''}{_where(found)}"
     if found.difference is None:
-        said = f"{what}: no result"
+        said = f"{what(found)}: no result"
     else:
         seeds = f"{found.n} seed{'' if found.n == 1 else 's'}"
-        said = f"{what} is {number(found.difference, effect, sign=True)}"
+        said = f"{what(found)} is {number(found.difference, effect, sign=True)}"
         if found.low is None:
             said += f" with {seeds}, which cannot show what is chance"
         else:
@@ -114,8 +133,14 @@ def of_contrast(doc: Verdict, found: ContrastVerdict) -> str:
                 "open": f": too few seeds to tell{_settled_by(found.seeds_needed)}",
             }[found.state]
     claim = found.claim.strip().rstrip(".")
-    word = {"open": "not settled"}.get(found.outcome, found.outcome)
+    word = NOT_SETTLED if found.outcome == "open" else found.outcome
     return f"{claim}: {word}: {said}." if claim and word else f"{claim}: {said}." if claim else f"{said}."
+
+
+def what(found: ContrastVerdict) -> str:
+    """The difference that a contrast is: "5 less 3 at padding=same"."""
+    first, second = (" with ".join(text(pair[i]) for pair in found.compare.values()) for i in (0, 1))
+    return f"{first} less {second}{f' in {found.metric}' if found.metric else ''}{_where(found)}"
 
 
 def _where(found: ContrastVerdict) -> str:

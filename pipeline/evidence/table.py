@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import terminal
 from pipeline.evidence.analyses import findings
 from pipeline.evidence.document import Arm, FactorVerdict, LevelVerdict, Verdict
-from pipeline.evidence.sentence import FIRST, LONGEST, count, number, seeds_in_words, text
+from pipeline.evidence.sentence import FIRST, LONGEST, count, number, saved, seeds_in_words, text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,6 +63,8 @@ def print_table(doc: Verdict, console: "Console") -> None:
             console.print(Text("\n".join(lines)), highlight=False)
     if doc.factors:
         console.print(Text(f"\ns/run: {CLOCK}", style="dim"), highlight=False)
+    if said := saved(doc):
+        console.print(Text(said, style="dim"), highlight=False)
     if doc.warnings:
         console.print()
     for warning in doc.warnings:

@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.config.experiment import Contrast
 from pipeline.config.metrics import METRICS
 from pipeline.errors import InputError, at_least, nearest, one_of
-from pipeline.evidence import arms, gates, rule, sentence
+from pipeline.evidence import arms, gates, guardrails, rule, sentence
 from pipeline.evidence.arms import COSTS, finite, mean, value
 from pipeline.evidence.document import ContrastVerdict, FactorVerdict, LevelVerdict, Rule, Verdict
 from pipeline.evidence.paired import ALPHA, CONFIDENCE, Floats, plain_p, quantisation
@@ -104,6 +104,8 @@ def verdict(
     _note_interactions(doc, family)
     doc.sentences = [one.sentence for one in doc.contrasts] + [entry.sentence for entry in doc.factors.values()]
     doc.sentences = doc.sentences or [sentence.describe(doc)]
+    doc.gates = gates.found(doc, results, runs)
+    doc.guardrails = guardrails.found(doc, valid)
     return doc
 
 

@@ -211,6 +211,9 @@ def test_compare_publishes_a_folder_for_dvc(road, documents):
     assert set(left_in(folder / "reports" / "road")) >= {
         "verdict.json",
         "report.html",
+        "verdict.md",
+        "verdict.tex",
+        "verdict.csv",
         "metrics.json",
         "levels.csv",
         "curves.csv",

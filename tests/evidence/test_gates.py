@@ -76,3 +76,84 @@ def test_skewed_differences_are_told():
     assert gates.skewed("a and b", np.array([1.0, 1.1, 0.9, 1.0, 1.2, 0.8])) == []
     [said] = gates.skewed("a and b", np.array([*skew[:4], *-skew[:4], 0.3]))
     assert "p is" in said
+
+
+def gate(doc, name):
+    return next((one for one in doc.gates if one.name == name), None)
+
+
+def test_pairs_that_agree_save_seeds():
+    # Variances 1 and 4, covariance 2: they agree wholly, and the difference varies by 1 in place of 1 + 4.
+    assert gates.pairing(np.array([[1.0, 2.0, 3.0], [2.0, 4.0, 6.0]])) == pytest.approx((1.0, 0.2))
+    assert gates.pairing(np.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]])) == pytest.approx((-1.0, 2.0))
+    # The third arm shares three seeds with each of the others: 1, 2, 3 beside 1, 3, 2, of covariance 0.5, twice.
+    missing = np.array([[1.0, 2.0, 3.0, np.nan], [1.0, 2.0, 3.0, 9.0], [1.0, 3.0, 2.0, np.nan]])
+    assert gates.pairing(missing) == pytest.approx(((1 + 0.5 + 0.5) / 3, (0 + 1 + 1) / 6))
+
+
+def test_pairing_says_nothing_of_few_seeds_or_no_spread():
+    assert gates.pairing(np.array([[1.0, 2.0], [2.0, 4.0]])) is None
+    assert gates.pairing(np.array([[0.9, 0.9, 0.9], [0.9, 0.8, 0.9]])) is None
+    assert gates.pairing(np.array([[np.nan] * 3] * 2)) is None
+
+
+def test_the_gates_of_a_sound_sweep_hold():
+    doc = judge({3: GOOD, 5: [0.962, 0.959, 0.964, 0.959, 0.960, 0.962]})
+    assert [(one.name, one.holds) for one in doc.gates] == [
+        ("runs finished", True),
+        ("comparisons without a pair", True),
+        ("runs that failed to learn", True),
+        ("skew of the differences", True),
+        ("agreement of pairs", None),
+    ]
+    assert (gate(doc, "runs finished").result, gate(doc, "comparisons without a pair").result) == ("12 of 12", "0 of 6")
+
+
+def test_the_gates_of_a_lacking_sweep_fail():
+    runs = sweep({3: [*GOOD[:2], 0.11, *GOOD[3:]], 5: GOOD})
+    runs[-1].status = "failed"
+    doc = verdict(runs, ["k"], "test/acc", smallest_effect=0.01)
+    assert (gate(doc, "runs finished").holds, gate(doc, "runs finished").result) == (False, "11 of 12")
+    # Without seed 2 of level 3 and seed 5 of level 5.
+    assert (gate(doc, "comparisons without a pair").holds, gate(doc, "comparisons without a pair").value) == (False, 2)
+    assert (gate(doc, "runs that failed to learn").holds, gate(doc, "runs that failed to learn").value) == (False, 1)
+
+
+def test_few_runs_leave_a_gate_untold():
+    assert gate(judge({3: [0.95, 0.96], 5: [0.95, 0.94]}), "runs that failed to learn").holds is None
+
+
+def test_what_a_sequential_design_did_not_train_is_no_failure():
+    runs = sweep({3: GOOD, 5: GOOD, 7: GOOD[:4]})
+    doc = verdict(runs, ["k"], "test/acc", smallest_effect=0.01, looks=[4, 6])
+    assert (gate(doc, "comparisons without a pair").holds, gate(doc, "comparisons without a pair").value) == (None, 2)
+
+
+def test_arms_at_the_ceiling_cannot_show_a_difference():
+    def ceiling(low, **asked):
+        runs = sweep({3: [low, low], 5: [0.99, 0.995]})
+        return gate(verdict(runs, ["k"], "test/acc", smallest_effect=0.01, **asked), "means below the ceiling")
+
+    assert ceiling(0.985, n_test=1000).holds is False
+    assert ceiling(0.975, n_test=1000).holds is True
+    assert ceiling(0.985) is None  # no accuracy
+    assert ceiling(0.985, n_test=1000, mode="min") is None
+
+
+def test_a_skewed_difference_fails_its_gate():
+    doc = judge({3: [0.9, 0.901, 0.9, 0.901, 0.9, 0.901], 5: [0.91, 0.911, 0.91, 0.911, 0.91, 0.951]})
+    told = gate(doc, "skew of the differences")
+    # Differences 0.01 five times and 0.05: skewness -(5 - 1) / sqrt(5), as of any one that stands out of six.
+    assert told.value == pytest.approx(-4 / np.sqrt(5))
+    assert "3 less 5" in told.result
+
+
+def test_arms_that_were_still_improving_fail_their_gate():
+    falling, risen = [1, 0.8, 0.6, 0.5, 0.4, 0.3], [1, 0.3, 0.2, 0.3, 0.4, 0.5]
+    runs = [
+        Run({"k": k}, s, {"test/acc": 0.9 + s / 100}, curves={"val/loss": list(enumerate(losses, start=1))})
+        for k, losses in ((3, falling), (5, risen))
+        for s in (0, 1)
+    ]
+    told = gate(verdict(runs, ["k"], "test/acc", smallest_effect=0.01), "arms still improving")
+    assert (told.holds, told.result) == (False, "1 of 2")

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from pipeline.config import Contrast
 from pipeline.evidence import Run, figures, print_table, verdict, write_page
-from pipeline.evidence.document import Verdict
+from pipeline.evidence.document import Origin, Verdict
 from pipeline.evidence.sentence import count, join, number, text
 from pipeline.records import Tuned
 
@@ -285,3 +285,69 @@ def test_claims_and_learning_rates_have_their_tables(example: Example, tmp_path:
     shown = printed(doc, 100)
     assert "Larger is <better>: supported" in shown
     assert doc.about in shown
+
+
+def test_what_must_hold_and_what_winning_costs_have_their_tables(crossed: Sweep, tmp_path: Path):
+    runs = crossed(lambda k, p, s: 0.9 + 0.001 * ((k * s + len(p)) % 3) + 0.02 * (k == 5))
+    for run in runs:
+        run.metrics["gap/acc"] = 0.01 * (run.levels["kernel"] == 5) + 0.001 * run.seed
+    doc = verdict(runs, ["kernel", "padding"], "test/acc", smallest_effect=0.005, n_test=360)
+    write_page(doc, runs, tmp_path / "v.html", {})
+    page = (tmp_path / "v.html").read_text()
+    assert page.index("<h2>What winning costs") < page.index("<h2>What must hold") < page.index("<h2>Every run")
+    # 5 less 3 is 0.01 at every seed; 25 parameters to 9 are 2.78 times as many, 50 MACs to 30 are 1.67.
+    row = re.search(r"<td class=l>kernel</td><td class=l>5</td><td class=l>3</td>(.*?)</tr>", page)
+    assert row
+    assert re.findall(r"<td>(.*?)</td>", row[1]) == [
+        "+0.010 [+0.010, +0.010]",
+        "not shown",
+        "2.78×",
+        "1.67×",
+        "1.00×",
+    ]
+    assert "12 of 12: none is missing" in page
+    assert "How to run this again" not in page  # nothing is known of it
+
+
+def test_what_is_open_has_its_chance_and_its_cost(crossed: Sweep, tmp_path: Path):
+    runs = crossed(lambda k, p, s: 0.9 + 0.004 * ((k * s + len(p)) % 3))
+    doc = verdict(runs, ["kernel", "padding"], "test/acc", smallest_effect=0.001)
+    write_page(doc, runs, tmp_path / "v.html", {})
+    page = (tmp_path / "v.html").read_text()
+    assert "<h2>What is open</h2>" in page
+    assert "As many seeds again for all that is open are 12 runs (12.0 s)" in page
+    settled = verdict(runs, ["kernel", "padding"], "test/acc", smallest_effect=0.5)
+    write_page(settled, runs, tmp_path / "s.html", {})
+    assert "What is open" not in (tmp_path / "s.html").read_text()
+
+
+def test_a_sequential_design_says_what_it_saved(one_factor: Sweep, tmp_path: Path):
+    runs = one_factor({3: [0.90, 0.91, 0.90, 0.91], 5: [0.95, 0.96, 0.96, 0.95]}, "k")
+    doc = verdict(runs, ["k"], "test/acc", smallest_effect=0.01, looks=[4, 6, 8, 10])
+    said = "8 runs were trained, where all arms at 10 seeds would be 20: 60% were saved."
+    assert said in printed(doc, 100)
+    write_page(doc, runs, tmp_path / "v.html", {})
+    assert said in (tmp_path / "v.html").read_text()
+    for looks in (None, [2, 4], [4, 200]):  # a fixed list; at the cap
+        doc = verdict(one_factor({3: [0.9, 0.95] * 2, 5: [0.95, 0.9] * 2}), ["architecture.kernel_size"], "test/acc",
+                      smallest_effect=0.001, looks=looks)  # fmt: skip
+        assert "were saved" not in printed(doc, 100)
+
+
+def test_how_to_run_it_again(example: Example, tmp_path: Path):
+    doc, runs = example
+    doc.origin = Origin(
+        "python -m pipeline.train -m 'a=<b>' seed=0,1",
+        ["0123abc"],
+        "2026-01-02 03:04:05",
+        ["a <processor>, 2 cores"],
+        ["python 3.11.7", "torch 2.9"],
+        12,
+        7200.0,
+    )
+    write_page(doc, runs, tmp_path / "v.html", {})
+    page = (tmp_path / "v.html").read_text()
+    assert "python -m pipeline.train -m &#x27;a=&lt;b&gt;&#x27; seed=0,1" in page
+    for said in ("0123abc", "2026-01-02 03:04:05 UTC", "python 3.11.7, torch 2.9", "12 runs, 2.0 h of training in all"):
+        assert said in page
+    assert "<processor>" not in page

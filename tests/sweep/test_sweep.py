@@ -185,6 +185,28 @@ def test_the_sweeps_own_file_says_what_was_asked(sweep):
     ]
 
 
+def test_a_verdict_says_how_to_run_it_again_and_lies_there_as_tables(sweep, command, workdir):
+    document, _ = sweep("architecture.kernel_size=3,5 seed=0,1 'experiment.question=Which one?'")
+    origin = document["verdict"]["origin"]
+    assert origin["command"].startswith("python -m pipeline.train -m data.limit_train=64")
+    assert "'experiment.question=Which one?'" in origin["command"]
+    assert [one for one in origin["versions"] if one.startswith("torch ")]
+    assert (origin["runs"], len(origin["git_sha"]), len(origin["machine"])) == (4, 1, 1)
+    assert origin["seconds"] == pytest.approx(
+        sum(rundir.get_status(Path(run["run"])).seconds for run in document["runs"])
+    )
+    assert "How to run this again" in Path("sweep/report.html").read_text()
+    for kind, name in (("markdown", "verdict.md"), ("latex", "verdict.tex"), ("csv", "verdict.csv")):
+        done = command("compare", f"sweep=sweep out=out output={kind}")
+        assert (
+            done.out.splitlines()
+            == Path(f"sweep/{name}").read_text().splitlines()
+            == (Path(f"out/{name}").read_text().splitlines())
+        )
+    assert [one["name"] for one in document["verdict"]["gates"]][:2] == ["runs finished", "comparisons without a pair"]
+    assert document["verdict"]["guardrails"][0]["gap"]["n"] == 2
+
+
 def test_data_is_prepared_once_for_all_jobs(command, monkeypatch):
     from pipeline.data import preparing
 

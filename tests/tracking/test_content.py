@@ -40,7 +40,7 @@ def test_the_parent_says_what_was_asked(client):
 def test_the_parent_holds_the_verdict(home, client):
     parent, _ = runs_of(client, "tracked")
     names = {file.path for file in client.list_artifacts(parent.info.run_id)}
-    assert {"sweep.json", "verdict.json", "report.html"} <= names
+    assert {"sweep.json", "verdict.json", "report.html", "verdict.md", "verdict.tex", "verdict.csv"} <= names
     local = client.download_artifacts(parent.info.run_id, "verdict.json")
     assert rundir.read_json(Path(local)) == rundir.read_json(home / "sweep" / "verdict.json")
     assert any(name.endswith(".png") for name in names)
