@@ -29,12 +29,11 @@ def collect(root: Path) -> Index:
     """The sweeps at and below `root` that have a verdict, the newest of each experiment on the same data."""
     found: dict[Path, SweepRecord] = {}
     left_out = []
-    for sweep in find_directories(root):
-        if os.path.lexists(sweep / "sweep.json") and not os.path.lexists(sweep / "run.json"):
-            try:
-                found[sweep] = rundir.read_sweep(sweep)
-            except InputError as error:
-                left_out.append(_line(error))
+    for sweep in _sweeps(root):
+        try:
+            found[sweep] = rundir.read_sweep(sweep)
+        except InputError as error:
+            left_out.append(_line(error))
     newest: dict[tuple[Any, ...], tuple[float, Entry]] = {}
     for sweep, record in found.items():
         if _name(record).endswith(TUNING):
@@ -48,7 +47,17 @@ def collect(root: Path) -> Index:
         key = entry.verdict.experiment, entry.data
         if key not in newest or newest[key][0] <= record.started:
             newest[key] = record.started, entry
-    return Index([newest[key][1] for key in sorted(newest)], left_out)
+    return Index(root, [newest[key][1] for key in sorted(newest)], left_out)
+
+
+def _sweeps(root: Path) -> list[Path]:
+    """Where sweeps lie, also those whose sweep.json is gone: there are runs, and their verdict."""
+    found = []
+    for path in find_directories(root):
+        is_run = os.path.lexists(path / "run.json")
+        if not is_run or (path != root and (path.parent / "verdict.json").is_file()):
+            found.append(path.parent if is_run else path)
+    return list(dict.fromkeys(found))
 
 
 def _line(said: object) -> str:

@@ -145,13 +145,14 @@ class Entry:
     def words(self) -> dict[str, int]:
         """How often each word was the end: of the claims; of the factors where nothing was claimed."""
         claims = [one.word for one in self.verdict.contrasts]
-        return dict(Counter(claims or [one.conclusion for one in self.verdict.factors.values() if one.conclusion]))
+        return _ordered(claims or [one.conclusion for one in self.verdict.factors.values() if one.conclusion])
 
 
 @dataclass(frozen=True)
 class Index:
     """All that was found below a folder, by experiment and data."""
 
+    root: Path
     entries: list[Entry]
     left_out: list[str]  # a line for each sweep that cannot be read, or has no verdict
 
@@ -172,8 +173,7 @@ class Index:
 
     def outcomes(self) -> dict[str, int]:
         """How many claims ended in which word."""
-        found = Counter(one.outcome for entry in self.entries for one in entry.verdict.contrasts if one.outcome)
-        return {word: found[word] for word in ("supported", "refuted", "open", *sorted(found)) if word in found}
+        return _ordered([one.outcome for entry in self.entries for one in entry.verdict.contrasts if one.outcome])
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
@@ -184,6 +184,12 @@ class Index:
             "experiments": [_document(entry) for entry in self.entries],
             "left_out": self.left_out,
         }
+
+
+def _ordered(words: list[str]) -> dict[str, int]:
+    """How often each word is there, in the order of KINDS."""
+    found = Counter(words)
+    return {word: found[word] for word in (*KINDS, *sorted(found)) if word in found}
 
 
 def _document(entry: Entry) -> dict[str, Any]:

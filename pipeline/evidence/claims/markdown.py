@@ -16,8 +16,9 @@ def markdown(index: Index, base: Path, figure: str | None = None) -> str:
         _overview(index),
         f"![Every claim: its difference and interval over the margin]({figure})" if figure else "",
         words.ABOUT_INTERVALS,
+        words.ABOUT_FIGURES if figure else "",
         words.ABOUT_COST,
-        "\n".join(f"- left out: {plain(line)}" for line in index.left_out),
+        "\n".join(f"- left out: {plain(line)}" for line in words.left_out(index)),
         *(part for entry in index.entries for part in _section(entry, base)),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -32,8 +32,9 @@ def page(index: Index, base: Path) -> str:
         f'<p class="question">{escape(words.headline(index))}.</p>',
         f'<p class="facts">{escape(words.runs(index.total))}</p>',
         _overview(index),
-        *(f'<p class="note">left out: {escape(line)}</p>' for line in index.left_out),
+        *(f'<p class="note">left out: {escape(line)}</p>' for line in words.left_out(index)),
         f'<p class="facts">{html.prose(words.ABOUT_INTERVALS)}</p>',
+        f'<p class="facts">{html.prose(words.ABOUT_FIGURES)}</p>' if any(map(metrics, index.entries)) else "",
         f'<p class="facts">{html.prose(words.ABOUT_COST)}</p>',
     ]
     figures = 0

@@ -31,7 +31,7 @@ def intervals(entry: Entry, metric: str) -> "Figure":
     from matplotlib.figure import Figure
 
     claims = [one for one in entry.verdict.contrasts if _metric(one, entry) == metric]
-    named = [textwrap.wrap(one.name, 62, max_lines=2, placeholder=" …") or [""] for one in claims]
+    named = [_lines(one.name, 58, most=2) for one in claims]
     tops, at = [], 0.0
     for lines in named:
         tops.append(at)
@@ -42,8 +42,8 @@ def intervals(entry: Entry, metric: str) -> "Figure":
         axes.set_ylim(at, 0)
         for one, lines, top in zip(claims, named, tops, strict=True):
             row = top + 0.19 * len(lines) + 0.14
-            axes.text(0, top + 0.01, "\n".join(lines), transform=axes.get_yaxis_transform(), va="top", fontsize=9,
-                      parse_math=False)  # fmt: skip
+            axes.text(0, top + 0.01, "\n".join(lines), transform=axes.get_yaxis_transform(), va="top", fontsize=9.5,
+                      parse_math=False, bbox={"fc": "white", "ec": "none", "pad": 1})  # fmt: skip
             _interval(axes, row, one, half=0.11)
         axes.set_yticks([])
         _scale(axes, claims)
@@ -107,7 +107,7 @@ def _panel(axes: "Axes", metric: str, rows: Sequence[tuple[str, Claim | None]]) 
     axes.set_ylim(len(rows) - 0.4, -0.6)
     for row, (name, claim) in enumerate(rows):
         look: dict[str, Any] = {"weight": "bold"} if claim is None else {}
-        said = textwrap.shorten(name, 74, placeholder=" …")
+        said = _lines(name, 80, most=1)[0]
         axes.text(left + (0.02 if claim else 0), row, said, transform=axes.get_yaxis_transform(), va="center",
                   fontsize=9, parse_math=False, **look)  # fmt: skip
         if claim:
@@ -140,8 +140,8 @@ def _scale(axes: "Axes", claims: Sequence[Claim]) -> None:
     most = 1.1 * max([1.2 * margin, *reach])
     if margin > 0 and most > SPREAD * margin:
         axes.set_xscale("symlog", linthresh=2 * margin, linscale=1.2)
-        ticks = [margin, *_decades(2 * margin, most)]
-        axes.set_xticks([-x for x in reversed(ticks)] + [0.0, *ticks], labels=None)
+        ticks = _ticks(margin, most)
+        axes.set_xticks([-x for x in reversed(ticks)] + [0.0, *ticks])
         axes.xaxis.set_major_formatter("{x:g}")
         axes.minorticks_off()
     else:
@@ -150,11 +150,18 @@ def _scale(axes: "Axes", claims: Sequence[Claim]) -> None:
     axes.grid(axis="y", visible=False)
 
 
-def _decades(low: float, high: float) -> list[float]:
-    """1, 2 and 5 times powers of ten, that lie between: as few of them as can be told apart."""
-    steps = [10.0**k * by for k in range(math.floor(math.log10(low)), math.ceil(math.log10(high))) for by in (1, 2, 5)]
-    inside = [round(x, 12) for x in steps if 1.2 * low <= x <= high]
-    return inside if len(inside) <= 3 else [x for x in inside if f"{x:e}".startswith("1")][-4:]
+def _ticks(margin: float, most: float) -> list[float]:
+    """The margin, and of 1, 2 and 5 times powers of ten beyond it those that have room beside each other."""
+    found = [margin]
+    for power in range(math.floor(math.log10(margin)), math.ceil(math.log10(most)) + 1):
+        found += [x for by in (1, 2, 5) if 4 * found[-1] <= (x := float(f"{by}e{power}")) <= most]
+    return found
+
+
+def _lines(name: str, width: int, most: int) -> list[str]:
+    """`name` in so many lines at most, as it can be drawn."""
+    shown = "".join(c if c.isprintable() else " " for c in name)
+    return textwrap.wrap(shown, width, max_lines=most, placeholder=" …") or [""]
 
 
 def _key(figure: "Figure", height_in: float) -> None:

@@ -9,6 +9,10 @@ ABOUT_INTERVALS = (
     "experiment hold at once with 95 % confidence; between experiments nothing is adjusted. Within the margin a "
     "difference does not matter."
 )
+ABOUT_FIGURES = (
+    "In the figures the band is the margin, a stroke is a seed, and a mark the mean with its interval. Where a "
+    "difference lies far beyond the margin, the scale is logarithmic from twice the margin on."
+)
 ABOUT_COST = "Time is that of training, by the clock: of all runs, those that tuned learning rates among them."
 
 
@@ -40,6 +44,12 @@ def headline(index: Index) -> str:
     ends = [f"{n} {word}" for word, n in index.outcomes().items()]
     about = f"{count(claims, 'claim')} of {count(len(index.experiments), 'experiment')} on {join(index.data)}"
     return f"{about}: {join(ends)}" if ends else about
+
+
+def left_out(index: Index) -> list[str]:
+    """What was left out, for a page that others read: it does not tell where this machine keeps its runs."""
+    here = f"{index.root}/" if index.root.is_absolute() else ""
+    return [line.replace(here, "") if here else line for line in index.left_out]
 
 
 def cost(entry: Entry) -> str:
