@@ -159,6 +159,7 @@ DAMAGE = {
     "other types": changed(lambda d: d["contrasts"][0].update(difference="much")),
     "no number of a metric": changed(lambda d: d["contrasts"][0].update(high=10**400)),
     "no effect": changed(lambda d: d.update(smallest_effect=5e-324)),
+    "no margin": changed(lambda d: d["contrasts"][0].update(margin=-1)),
     "no interval": changed(lambda d: d["contrasts"][0].update(low=None)),
     "analysis": changed(lambda d: d.update(layers={"sentences": [{"not": "said"}]})),
     "of another": changed(lambda d: d.update(experiment="other")),
@@ -286,6 +287,34 @@ def test_the_same_sweeps_give_the_same_bytes(command, workdir):
         assert command("claims", f"out={out}").code == 0
     for name in ("index.html", "evidence.md", "evidence.png"):
         assert (workdir / "one" / name).read_bytes() == (workdir / "two" / name).read_bytes()
+
+
+def test_claims_by_other_metrics_are_told_apart(command, workdir):
+    sweep = made("runs")
+    changed(lambda d: d["contrasts"].append(d["contrasts"][0] | {"metric": "gap/acc", "claim": "It fits less"}))(sweep)
+    assert command("claims", "out=shown").code == 0
+    assert "| It fits less (by gap/acc) | supported |" in (workdir / "shown/evidence.md").read_text()
+    page = (workdir / "shown/index.html").read_text()
+    assert [f'aria-label="padding on digits: difference in {name}"' in page for name in ("test/acc", "gap/acc")] == [
+        True, True
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {"difference": 0.0, "low": 0.0, "high": 0.0, "margin": 0.0, "values": [0.0, 0.0]},
+        {"difference": 0.1, "low": None, "high": None, "values": [0.1], "n": 1, "outcome": "", "state": "open"},
+        {"difference": None, "low": None, "high": None, "values": [], "n": 0, "outcome": "unheard of"},
+        {"difference": 700.0, "low": -2e6, "high": 3e6, "margin": 1e-6},
+        {"claim": "", "sentence": "x" * 3000},
+    ],
+)
+def test_whatever_the_numbers_are_they_are_drawn(numbers, command, workdir):
+    changed(lambda d: d["contrasts"][0].update(numbers))(made("runs"))
+    done = command("claims", "out=shown")
+    assert (done.code, done.err) == (0, "")
+    assert (workdir / "shown/evidence.png").stat().st_size > 1000
 
 
 def test_a_sweep_that_claims_nothing_is_told_by_its_factors(command, workdir):

@@ -110,7 +110,8 @@ def _check_numbers(verdict: Reading) -> None:
         sizes += [x for x in (one.margin, one.difference, one.low, one.high, *one.values) if x is not None]
         if (one.low is None) != (one.high is None) or (one.difference is None and one.low is not None):
             raise ValueError("an interval has one end")
-    if any(abs(float(x)) > 1e9 for x in sizes) or 0 < verdict.smallest_effect < 1e-9 or verdict.smallest_effect < 0:
+    margins = [verdict.smallest_effect, *(one.margin for one in verdict.contrasts)]
+    if any(abs(float(x)) > 1e9 for x in sizes) or any(x < 0 or 0 < x < 1e-9 for x in margins):
         raise ValueError("its numbers are those of no metric")
 
 

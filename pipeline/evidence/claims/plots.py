@@ -137,7 +137,7 @@ def _scale(axes: "Axes", claims: Sequence[Claim]) -> None:
     axes.axvline(0, color=INK, lw=0.8, zorder=1)
     margin = max(one.margin for one in claims)
     reach = [abs(x) for one in claims for x in (one.difference, one.low, one.high, *one.values) if x is not None]
-    most = 1.1 * max([1.2 * margin, *reach])
+    most = 1.1 * max([1.2 * margin, *reach]) or 1.0
     if margin > 0 and most > SPREAD * margin:
         axes.set_xscale("symlog", linthresh=2 * margin, linscale=1.2)
         ticks = _ticks(margin, most)
@@ -152,9 +152,12 @@ def _scale(axes: "Axes", claims: Sequence[Claim]) -> None:
 
 def _ticks(margin: float, most: float) -> list[float]:
     """The margin, and of 1, 2 and 5 times powers of ten beyond it those that have room beside each other."""
+    apart = max(4.0, (most / margin) ** 0.25)
+    powers = range(math.floor(math.log10(margin)), math.ceil(math.log10(most)) + 1)
     found = [margin]
-    for power in range(math.floor(math.log10(margin)), math.ceil(math.log10(most)) + 1):
-        found += [x for by in (1, 2, 5) if 4 * found[-1] <= (x := float(f"{by}e{power}")) <= most]
+    for tick in (float(f"{by}e{power}") for power in powers for by in (1, 2, 5)):
+        if apart * found[-1] <= tick <= most:
+            found.append(tick)
     return found
 
 

@@ -23,7 +23,7 @@ def cells(one: Claim, entry: Entry) -> tuple[str, ...]:
     if one.low is not None:
         ends = f"{number(one.low, effect, sign=True)} to {number(one.high, effect, sign=True)}"
     return (
-        one.name,
+        f"{one.name} (by {one.metric})" if one.metric else one.name,
         one.word,
         number(one.difference, effect, sign=True),
         ends,
