@@ -224,6 +224,9 @@ def test_a_directory_that_holds_a_sweep_is_not_written_again(command, workdir):
         ("evaluate", "run=. checkpoint=first", ["checkpoint=first: must be one of best, last."]),
         ("evaluate", "run=. output=xml", ["output=xml: must be one of table, json."]),
         ("evaluate", "+foo=1", ["+foo=1: no such key", "run, checkpoint, invariance, output"]),
+        ("claims", "", ["runs_dir=runs: no such folder."]),
+        ("claims", "runs_dir=.", ["runs_dir=.: no sweep with a verdict below it.", "python -m pipeline.train -m"]),
+        ("claims", "output=xml", ["output=xml: must be one of table, json, markdown."]),
         ("compare", "+foo=1", ["+foo=1: no such key", "sweep, runs_dir, out, output"]),
     ],
 )
@@ -264,7 +267,7 @@ def test_an_exit_code_passes_through(command, monkeypatch):
     assert command("train", "").code == 0
 
 
-@pytest.mark.parametrize("module", ["train", "prepare", "compare", "evaluate"])
+@pytest.mark.parametrize("module", ["train", "prepare", "compare", "claims", "evaluate"])
 def test_help(module, command, workdir):
     done = command(module, "--help")
     assert done.code == 0

@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 
 from pipeline.evidence.document import Gate, Verdict
-from pipeline.evidence.paired import ALPHA, ROUNDING, Floats
+from pipeline.evidence.paired import ALPHA, ROUNDING, Floats, by_seed
 from pipeline.evidence.results import Results
 from pipeline.evidence.run import Run, arm_key
 from pipeline.evidence.sentence import text, what
@@ -75,7 +75,7 @@ def _skew(doc: Verdict) -> Gate | None:
         best = next((level for level in entry.levels if level.values and level.level == entry.best), None)
         for level in entry.levels:
             if best and level is not best and level.values:
-                away = np.subtract(level.values, best.values)
+                away = by_seed(level.values, best.values)
                 differences.append((f"{text(level.level)} less {text(best.level)}", away, level.verdict == "worse"))
     known = [one for one in differences if len(one[1]) >= LEAST_FLIPPED]
     if not known:

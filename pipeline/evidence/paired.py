@@ -46,6 +46,12 @@ def paired_t(values: Floats, floor: Floats | float = 0.0, overlap: float = 0.0, 
     return Paired(n, mean, sd, error, np.where(told, 2 * stdtr(n_safe - 1, -t), 1.0))
 
 
+def by_seed(values: Sequence[float | None], others: Sequence[float | None]) -> Floats:
+    """The differences of two lists of results, of the seeds at which both have one."""
+    apart = np.array(values, float) - np.array(others, float)
+    return apart[~np.isnan(apart)]
+
+
 def plain_p(values_CS: Floats, overlap: float = 0.0, floor: Floats | float = 0.0) -> Floats:
     """Two-sided p of each row's mean by itself; 1 where nothing can be told."""
     largest_C = np.abs(np.nan_to_num(values_CS)).max(axis=1, initial=0.0)

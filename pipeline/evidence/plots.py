@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline.evidence.analyses import findings
 from pipeline.evidence.document import Arm, FactorVerdict, LevelVerdict, Verdict
+from pipeline.evidence.paired import by_seed
 from pipeline.evidence.run import Run, level_key
 from pipeline.evidence.sentence import FIRST, text
 from pipeline.evidence.style import (
@@ -106,7 +107,7 @@ def _difference(doc: Verdict, factor: str, entry: FactorVerdict, levels: list[Le
         if level is best:
             axes.plot(0, row, "D", color=colour, ms=8)
             continue
-        each = np.array(level.values, float) - np.array(best.values, float)
+        each = by_seed(level.values, best.values)
         axes.plot(each, np.full(len(each), row + 0.24), "o", color=FAINT, ms=4)
         assert level.difference is not None
         difference, (low, high) = level.difference, level.interval

@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline.config.experiment import Contrast
 from pipeline.evidence import rule
+from pipeline.evidence.paired import by_seed
 from pipeline.evidence.rule import CHANCE
 from pipeline.evidence.run import Run
 from pipeline.evidence.verdict import family_of
@@ -82,9 +83,8 @@ def spread_before(parent: Path, factors: Sequence[str], metric: str) -> float | 
                 continue
             rows = [[one["values"] for one in entry["levels"]] for entry in found["factors"].values()]
             pairs = [pair for levels in rows for pair in itertools.combinations(levels, 2)]
-            apart = [np.subtract(np.array(a, float), np.array(b, float)) for a, b in pairs if len(a) == len(b)]
-            shared = [one[~np.isnan(one)] for one in apart]
-            spreads = [float(np.std(one, ddof=1)) for one in shared if len(one) > 2]
+            differences = [by_seed(a, b) for a, b in pairs if len(a) == len(b)]
+            spreads = [float(np.std(one, ddof=1)) for one in differences if len(one) > 2]
             if spreads and median(spreads) > 0:
                 return median(spreads)
     return None
