@@ -250,7 +250,7 @@ def levels(name, composed):
 @pytest.mark.parametrize("name", names("experiment"))
 def test_the_first_arm_of_every_experiment_trains(name, step, composed):
     first = next(itertools.product(*levels(name, composed)))
-    assert learned(step(f"experiment={name}", *first))
+    assert learned(step(f"experiment={name}", "optimizer.lr=0.001", *first))
 
 
 def test_the_arms_of_an_experiment_are_those_of_its_file(command):

@@ -136,7 +136,7 @@ def test_document_of_a_sweep(command, quick_estimate):
         {"levels": {"architecture.kernel_size": 5}, "total": {"params": 370, "macs": 16100}},
     ]
     assert (found["runs"], found["seeds"]) == (6, [0, 1, 2])
-    params, macs = found["confounds"]
+    params, macs, field = found["confounds"]
     assert params == {
         "factor": "architecture.kernel_size",
         "level": 5,
@@ -148,6 +148,7 @@ def test_document_of_a_sweep(command, quick_estimate):
     }
     assert (macs["quantity"], macs["ratio"]) == ("macs", pytest.approx(16100 / 5860))
     assert macs["text"] == "kernel_size 5 has 2.7 times the MACs of 3"
+    assert (field["quantity"], field["ratio"]) == ("field", pytest.approx(5 / 3))
     assert (found["duplicates"], found["unmatched"]) == ([], [])
 
 

@@ -266,7 +266,7 @@ def test_a_sweep_in_a_folder_of_an_odd_name(workdir, name):
 
 
 def test_a_run_by_itself_ignores_the_levels_of_an_experiment(command):
-    done = command("train", f"{TINY} experiment=padding output=json")
+    done = command("train", f"{TINY} experiment=padding optimizer.lr=0.001 output=json")
     assert done.code == 0
     asked = rundir.read_json(Path(done.document["run"]) / "run.json")
     assert asked["config"]["experiment"]["name"] == "padding"
