@@ -5,8 +5,9 @@ import json
 
 import numpy as np
 import pytest
+from simulated import noise, pairs
 
-from pipeline.evidence import Run, power, verdict
+from pipeline.evidence import Run, power, rule, verdict
 from pipeline.evidence.power import power_of, sentences, spread_before
 
 ARMS = [{"a": a, "b": b} for a, b in itertools.product((1, 2, 3), (1, 2))]
@@ -26,6 +27,24 @@ def test_a_difference_of_the_size_that_it_names_is_found_in_eight_of_ten(looks):
         doc = verdict(runs, ["a", "b"], "m", smallest_effect=1e-9, looks=looks)
         hits += doc.factors["b"].conclusion == "better"
     assert abs(hits / 200 - 0.8) <= 0.1  # three standard errors; its own simulation is held to 0.01
+
+
+@pytest.mark.parametrize("kind", ["normal", "ceiling"])
+@pytest.mark.parametrize("looks", [(8,), (4, 6, 8, 10, 13)])
+@pytest.mark.parametrize(("levels", "factors"), [(2, 1), (4, 1), (6, 1), (4, 2)])
+def test_power_is_within_five_points_of_what_is_said(levels, factors, looks, kind):
+    names = [f"f{i}" for i in range(factors)]
+    cells = list(itertools.product(range(levels), repeat=factors))
+    said = power_of([dict(zip(names, cell, strict=True)) for cell in cells], names, [], looks[-1], looks)
+    weights = pairs(levels, factors)
+    size = said.found * np.linalg.norm(weights[0])  # of level 0 over level 1 of the first factor
+    ahead = np.array([size * (cell[0] == 0) for cell in cells])
+    rng, hits = np.random.default_rng([levels, factors]), 0
+    for _ in range(8):
+        values = noise(kind, (500, len(cells), looks[-1]), rng) + ahead[:, None]
+        found = rule.decide(weights @ values, rule.boundary(weights, looks), 0.0)
+        hits += int((found.state[:, 0] == rule.DIFFERENT).sum())
+    assert abs(hits / 4000 - 0.8) <= 0.05
 
 
 def test_more_seeds_find_more_and_more_contrasts_less():
