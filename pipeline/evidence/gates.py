@@ -40,14 +40,13 @@ def _paired(doc: Verdict) -> Gate | None:
     alone = sum(len(entry.missing) for entry in doc.factors.values())
     if not wanted:
         return None
-    if not alone:
-        means = "all levels meet at every seed, in every combination of the other factors"
-    elif doc.rule.sequential:
-        means = "arms that were settled were not trained on; what lacks a partner is left out"
-    else:
+    if alone:
         means = "what lacks a partner is left out, so levels were compared at fewer seeds or combinations"
-    holds = None if alone and doc.rule.sequential else not alone
-    return Gate("comparisons without a pair", holds, float(alone), f"{alone} of {wanted}", means)
+    elif doc.rule.sequential:
+        means = "no run that was asked for is missing; arms about which all was settled were not trained on"
+    else:
+        means = "all levels meet at every seed, in every combination of the other factors"
+    return Gate("comparisons without a pair", not alone, float(alone), f"{alone} of {wanted}", means)
 
 
 def _learned(doc: Verdict, runs: Sequence[Run]) -> Gate:

@@ -14,6 +14,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from running import call
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [
@@ -87,6 +88,21 @@ def test_the_report_needs_no_network(road, browse):
     assert dom.count("<svg") >= 3
     assert "NaN" not in seen
     assert "None" not in seen
+
+
+def test_the_index_of_claims_needs_no_network_and_leads_to_the_report(road, browse, tmp_path):
+    folder, said = road
+    sweep = folder / said["sweep"].document["sweep"]
+    done = call(folder, "claims", f"runs_dir={sweep} out={tmp_path / 'index'}")
+    assert done.code == 0, done.err
+    page = tmp_path / "index" / "index.html"
+    dom = browse(page.as_uri(), "--host-resolver-rules=MAP * ~NOTFOUND")
+    seen = words(dom)
+    for sentence in said["sweep"].document["verdict"]["sentences"]:
+        assert " ".join(sentence.split()) in seen
+    (link,) = re.findall(r'href="([^"]*report\.html)"', dom)
+    assert (page.parent / link).resolve() == (sweep / "report.html").resolve()
+    assert "<script" not in dom
 
 
 def test_the_sweep_is_one_row_with_its_runs_nested(road, browse, dashboard):
