@@ -62,7 +62,7 @@ def _train(settings: Config) -> Path:
     """A run by itself, checked as far as it can be before data is touched; the directory that it is in."""
     if settings.optimizer.lr == TUNED:
         raise InputError(
-            f"optimizer.lr={TUNED}: rates are tuned for the arms of a sweep; say -m, or a rate as in optimizer.lr=0.001."
+            f"optimizer.lr={TUNED}: rates are tuned for the arms of a sweep; say -m, or a rate (optimizer.lr=0.001)."
         )
     planned: PlannedRun | None = plan_run(settings, advise=False) if data.declared(settings.data) else None
     check_devices(settings.trainer)
