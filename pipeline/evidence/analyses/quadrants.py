@@ -5,6 +5,7 @@ an advice would have cost.
 the large or the dissimilar one; what lies between is in no quadrant.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config import Experiment
-from pipeline.evidence import html
+from pipeline.evidence import html, rule
+from pipeline.evidence.arms import finite
 from pipeline.evidence.document import FactorVerdict, Point, Verdict
-from pipeline.evidence.paired import Floats, interval
-from pipeline.evidence.run import Run, level_key
+from pipeline.evidence.paired import Floats, interval, quantisation
+from pipeline.evidence.results import Results
+from pipeline.evidence.run import Run, level_key, rejection
 from pipeline.evidence.sentence import number, text
 from pipeline.evidence.style import COLOURS, FAINT, INK, style
 from pipeline.evidence.verdict import verdict
@@ -35,10 +38,13 @@ def find(doc: Verdict, runs: Sequence[Run], question: Experiment) -> dict[str, A
 
     {"cells": [{"size", "source", "levels", "table", "best", "strategies": [as the levels of a verdict], "regret":
     {advice: point}, "sentence"}, ...], "regret": {advice: point}, "sentences": [...]}. A regret is by how much the
-    quadrant's best strategy leads the one that an advice names, paired by seed; over all, its mean over the quadrants.
-    Advices are the table, `auto` where it was run, and each strategy as if it were advised always. At each seed the
-    best strategy is the one that the other seeds pick: picked from the seed that it is compared at, it would be too
-    good, and the interval of the regret among equals would leave out zero in 18 to 32 % of sweeps; so it does in 12 %.
+    quadrant's best strategy leads the one that an advice names; over all, its mean over the quadrants. Advices are the
+    table, `auto` where it was run, and each strategy as if it were advised always.
+
+    Its mean is over the seeds, at each of which the best strategy is the one that the other seeds pick: picked from the
+    seed that it is compared at, it would be too good. Its interval is that of a comparison with the best (Hsu 1984,
+    Annals of Statistics 12:1136-1144), whichever that is: from the least to the most that the simultaneous intervals of
+    all differences between strategies, in all quadrants, leave for the lead of any other over the one advised.
     """
     factors = question.quadrants
     if len(factors) != 2 or not {STRATEGY, *factors} <= doc.factors.keys():
@@ -46,7 +52,10 @@ def find(doc: Verdict, runs: Sequence[Run], question: Experiment) -> dict[str, A
     ends = [[one.level for one in doc.factors[factor].levels] for factor in factors]
     if any(len(levels) < 2 for levels in ends):
         return None
-    cells, regrets = [], []
+    valid = [run for run in runs if rejection(run, doc.metric) is None]
+    results = Results.of(runs, valid, list(doc.factors), doc.metric)
+    cells: list[dict[str, Any]] = []
+    regrets: list[dict[str, dict[int, float]]] = []
     for (size, source), advised in TABLE.items():
         here = [ends[0][0 if size == "small" else -1], ends[1][0 if source == "similar" else -1]]
         levels = dict(zip(factors, here, strict=True))
@@ -55,7 +64,6 @@ def find(doc: Verdict, runs: Sequence[Run], question: Experiment) -> dict[str, A
             continue
         seeds, best, named = _best_and_regrets(doc, entry, advised)
         regrets.append({name: dict(zip(seeds, d, strict=True)) for name, d in named.items()})
-        regret = {name: Point.of(list(d)) for name, d in named.items()}
         where = ", ".join(f"{f.rpartition('.')[2]}={text(level)}" for f, level in levels.items())
         cells.append(
             {
@@ -66,14 +74,18 @@ def find(doc: Verdict, runs: Sequence[Run], question: Experiment) -> dict[str, A
                 "best": best,
                 "strategies": entry.levels,
                 "seeds": entry.seeds,
-                "regret": regret,
-                "sentence": f"{size}, {source} ({where}): {_without_factor(entry.sentence)} "
-                + _table_in_words(advised, best, regret.get("table"), doc.smallest_effect),
+                "sentence": f"{size}, {source} ({where}): {_without_factor(entry.sentence)} ",
             }
         )
     if not cells:
         return None
-    over_all = _over_all(regrets)
+    intervals = _ends(doc, results, cells)
+    for cell, by_seed, known in zip(cells, regrets, intervals, strict=True):
+        cell["regret"] = {name: _point(list(by_seed[name].values()), [known[name]]) for name in by_seed}
+        cell["sentence"] += _table_in_words(
+            cell["table"], cell["best"], cell["regret"].get("table"), doc.smallest_effect
+        )
+    over_all = _over_all(regrets, intervals)
     return {
         "factors": list(factors),
         "cells": cells,
@@ -125,11 +137,67 @@ def _best_and_regrets(doc: Verdict, entry: FactorVerdict, advised: str) -> tuple
     return [entry.seeds[i] for i in shared], best, named
 
 
-def _over_all(regrets: Sequence[Mapping[str, Mapping[int, float]]]) -> dict[str, Point]:
+Ends = tuple[float, float]  # of an interval; NaN where there is none
+
+
+def _ends(doc: Verdict, results: Results, cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Ends]]:
+    """For each quadrant and advice the interval of its regret; all of them hold at once."""
+    sign = 1 if doc.mode == "max" else -1
+    there = [[level_key(one.level) for one in cell["strategies"] if one.n] for cell in cells]
+    at = [{factor: level_key(level) for factor, level in cell["levels"].items()} for cell in cells]
+    places = [(i, *pair) for i, known in enumerate(there) for pair in itertools.combinations(known, 2)]
+    differences = [results.difference([{**at[i], STRATEGY: one} for one in pair]) for i, *pair in places]
+    leads: list[dict[tuple[str, str], Ends]] = [{} for _ in cells]
+    looks = doc.rule.looks if doc.rule.sequential else [len(results.seeds)]
+    if differences and looks[0] >= 2:
+        judged = rule.decide(
+            sign * np.array([one.values for one in differences]),
+            rule.boundary(np.array([one.weights for one in differences]), looks),
+            doc.smallest_effect,
+            floor=quantisation(doc.n_test, np.array([1])),
+            overlap=doc.rule.overlap,
+            tiny=rule.tiny(results.values),
+        )
+        for (i, one, other), low, high in zip(places, judged.low, judged.high, strict=True):
+            leads[i][one, other], leads[i][other, one] = (float(low), float(high)), (-float(high), -float(low))
+    return [_of_advices(cell, known, lead) for cell, known, lead in zip(cells, there, leads, strict=True)]
+
+
+def _of_advices(
+    cell: Mapping[str, Any], known: Sequence[str], leads: Mapping[tuple[str, str], Ends]
+) -> dict[str, Ends]:
+    """By advice: the leads of any other strategy over the one that it names."""
+
+    def regret(mine: str) -> Ends:
+        over = [leads.get((one, mine), (np.nan, np.nan)) for one in known if one not in (mine, level_key(ADVICE))]
+        return max(0.0, *(low for low, _ in over)), max(0.0, *(high for _, high in over))
+
+    found = {f"always {one.level}": regret(level_key(one.level)) for one in cell["strategies"] if one.n}
+    if (advised := found.get(f"always {cell['table']}")) is not None:
+        found["table"] = advised
+    if (auto := found.pop(f"always {ADVICE}", None)) is not None:
+        found[ADVICE] = auto
+    return found
+
+
+def _point(by_seed: Sequence[float], ends: Sequence[Ends]) -> Point:
+    """A regret's mean over seeds, in the mean of its intervals in quadrants."""
+    low, high = (finite(float(np.mean(side))) for side in zip(*ends, strict=True))
+    return Point(len(by_seed), float(np.mean(by_seed)), low, high)
+
+
+def _over_all(
+    regrets: Sequence[Mapping[str, Mapping[int, float]]], ends: Sequence[Mapping[str, Ends]]
+) -> dict[str, Point]:
     """Per advice that every quadrant has, the mean over the quadrants, of the seeds that all have."""
     names = [name for name in regrets[0] if all(name in one for one in regrets)]
     seeds = sorted(set.intersection(*(set(one[name]) for one in regrets for name in names)))
-    return {name: Point.of([float(np.mean([one[name][seed] for one in regrets])) for seed in seeds]) for name in names}
+    return {
+        name: _point(
+            [float(np.mean([one[name][seed] for one in regrets])) for seed in seeds], [one[name] for one in ends]
+        )
+        for name in names
+    }
 
 
 def _without_factor(sentence: str) -> str:
@@ -225,12 +293,13 @@ def section(found: Mapping[str, Any], doc: Verdict, plots: Mapping[str, str]) ->
         "<h3>Regret of each advice</h3>",
         html.table(head, rows, words=3),
         '<p class="facts">By how much the strategy with the best mean of the quadrant leads the one that is '
-        "advised: mean ± half of its 95&nbsp;% t interval over seeds, paired. The former is picked for each seed by "
-        "the other ones.</p>",
+        "advised, with the 95&nbsp;% interval of a comparison with the best (Hsu 1984): all of them hold at once. In "
+        "the mean over seeds, the former is picked for each seed by the other ones.</p>",
     ]
 
 
 def _regret(one: Point | None, effect: float) -> str:
     if one is None or one.mean is None:
         return "–"
-    return number(one.mean, effect) + html.half_interval(one.mean, one.low)
+    ends = "" if one.low is None else f" [{number(one.low, effect)}, {number(one.high, effect)}]"
+    return number(one.mean, effect) + ends

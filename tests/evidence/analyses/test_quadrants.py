@@ -59,8 +59,9 @@ def test_the_regret_of_a_table_that_is_wrong_by_hand():
     by_seed = np.array([0.9, 1, 1, 1]) * (0.04 + 0.03 + 0.0 + 0.1) / 4
     regret = found["regret"]["table"]
     assert regret.mean == pytest.approx(by_seed.mean())
-    half = 3.18245 * by_seed.std(ddof=1) / 2
-    assert (regret.low, regret.high) == pytest.approx((by_seed.mean() - half, by_seed.mean() + half), rel=1e-4)
+    # the lead of fine_tune is its own paired difference, in an interval that holds with all others of all quadrants
+    assert 0 < regret.low < regret.mean < regret.high
+    assert regret.high - regret.low > 2 * 3.18245 * by_seed.std(ddof=1) / 2
     assert found["regret"]["always fine_tune"].mean == 0
     small = found["cells"][0]["sentence"]
     assert small.startswith("small, similar (limit_train=50, pretrain=digits): fine_tune beats early_layers by 0.029")
@@ -118,11 +119,17 @@ def test_quadrants_on_the_page_and_in_the_figure(tmp_path):
     drawn["quadrants"].savefig(tmp_path / "quadrants.png", dpi=120)
 
 
-def test_the_regret_among_equals_is_none():
-    """The best is picked for each seed by the others. Picked by all, 18 to 32 % leave out zero; here 12 %."""
-    rng, outside = np.random.default_rng(0), 0
-    for _ in range(120):
-        found = judged(sweep(lambda *_: 0.9 + 0.01 * rng.normal(), seeds=range(6))).analyses["quadrants"]
-        regret = found["regret"]["table"]
-        outside += not regret.low <= 0 <= regret.high
-    assert outside / 120 <= 0.15
+@pytest.mark.parametrize("lead", [0.0, 0.02])
+def test_the_intervals_of_all_regrets_hold_the_true_ones_at_once(lead):
+    """Of equals none is above zero; picked by the mean, 18 to 32 % of sweeps said so. Or fine_tune leads everywhere."""
+    rng, held, outside = np.random.default_rng(0), 0, 0
+    for _ in range(100):
+        found = judged(
+            sweep(lambda one, *_: 0.9 + lead * (one == "fine_tune") + 0.01 * rng.normal(), seeds=range(6))
+        ).analyses["quadrants"]
+        regrets = {name: one for name, one in found["regret"].items() if name.startswith("always ")}
+        true = {name: 0.0 if name == "always fine_tune" else lead for name in regrets}
+        held += all(one.low <= true[name] <= one.high for name, one in regrets.items())
+        outside += regrets["always fine_tune"].low > 0
+    assert held >= 91  # 95, less two standard errors
+    assert outside <= 9
