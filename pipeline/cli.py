@@ -9,7 +9,6 @@ import logging
 import os
 import re
 import sys
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,7 +16,7 @@ from typing import Any, NoReturn
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline import terminal
+from pipeline import environment, terminal
 from pipeline.beginning import INTERRUPTED
 from pipeline.config.run import CONF
 from pipeline.errors import InputError, machine_said, nearest, of_machine
@@ -217,9 +216,8 @@ def _parser() -> argparse.ArgumentParser:
 
     parser = get_args_parser()
     parser.error = refuse  # type: ignore[method-assign]
-    ours = tomllib.loads((CONF.parent / "pyproject.toml").read_text())["project"]["version"]
     next(action for action in parser._actions if action.dest == "version").version = (  # type: ignore[attr-defined]
-        f"convtrial {ours}, with Hydra {__version__}"
+        f"convtrial {environment.our_version()}, with Hydra {__version__}"
     )
     return parser
 

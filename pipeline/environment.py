@@ -4,10 +4,12 @@ import functools
 import os
 import platform
 import subprocess
+import tomllib
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+PROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"  # of a checkout; an installed package has none
 PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "mlflow", "numpy", "torchmetrics")
 
 
@@ -43,13 +45,29 @@ def _cpu_flags() -> set[str]:
 @functools.cache
 def git_sha() -> str | None:
     """The commit of the code, with `-dirty` where the tree differs from it; None outside a checkout."""
-    where = Path(__file__).parent
+    where = PROJECT.parent
+    if not PROJECT.exists():  # installed, maybe below somebody else's repository
+        return None
     try:
         sha = subprocess.run(["git", "rev-parse", "HEAD"], cwd=where, capture_output=True, text=True, timeout=10)
         diff = subprocess.run(["git", "status", "--porcelain", "-uno"], cwd=where, capture_output=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return sha.stdout.strip() + ("-dirty" if diff.stdout.strip() else "") if sha.returncode == 0 else None
+
+
+def our_version() -> str:
+    """As in 0.1.0."""
+    if PROJECT.exists():
+        return str(tomllib.loads(PROJECT.read_text())["project"]["version"])
+    return version("convtrial")
+
+
+def described() -> str:
+    """Our version, with the commit where it is known, and the packages that decide numbers."""
+    commit = git_sha()
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    return f"convtrial {our_version()}{f' ({commit})' if commit else ''}\n{packages}"
 
 
 def native_bf16(accelerator: str) -> bool:

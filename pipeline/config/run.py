@@ -22,7 +22,8 @@ from pipeline.transfer import Transfer
 
 T = TypeVar("T")
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
+_INSTALLED = Path(__file__).resolve().parents[1] / "conf"  # where a wheel carries it
+CONF = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).resolve().parents[2] / "conf"
 
 
 @dataclass
