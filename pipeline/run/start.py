@@ -20,10 +20,11 @@ from pipeline.tracking import connect, live, trust
 WAIT_S = 1.0  # for another process that trains the source
 
 
-def prepare_data(runs: list[Config]) -> list[data.Prepared]:
+def prepare_data(runs: list[Config], under_way: bool = False) -> list[data.Prepared]:
     """Prepare the data of all runs, once and before they could race for it, and reach the tracking they share.
 
-    A server is asked first, which leaves nothing here; a database is made last, when all else was found good.
+    A server is asked first, which leaves nothing here; a database is made last, when all else was found good. What
+    earlier runs missed is sent first, unless these belong to a sweep that is `under_way`.
     """
     tracking, experiment = runs[0].tracking, runs[0].experiment.name
     trust.check_named(tracking)
@@ -32,7 +33,7 @@ def prepare_data(runs: list[Config]) -> list[data.Prepared]:
     prepared = {name: data.prepare(one.data, one.seed) for name, one in dict(zip(names, runs, strict=True)).items()}
     if not tracking.remote:
         reached = connect.check(tracking, experiment)
-    if reached:
+    if reached and not under_way:
         live.send_missed(Path(runs[0].runs_dir), tracking)
     return [prepared[name] for name in names]
 

@@ -109,7 +109,7 @@ def run_sweep(multirun: Multirun) -> SweepResult:
             if not more:
                 return _conclude(path, runs, stopped)
             added = expand(multirun.of_cells(more))[1]
-            _resolve(added, splits)
+            _resolve(added, splits, under_way=True)
             before, jobs = jobs, jobs + added
 
 
@@ -127,10 +127,10 @@ def _beginning(multirun: Multirun, looks: tuple[int, ...]) -> Multirun:
     return multirun.of_cells(known) if goes_on else multirun.of_seeds(looks[0])
 
 
-def _resolve(jobs: list[Job], splits: dict[int, Splits]) -> None:
+def _resolve(jobs: list[Job], splits: dict[int, Splits], under_way: bool = False) -> None:
     """Prepare the data of jobs, and settle what was left open before that."""
     sources = [source.settings for source, _ in sources_of(jobs)]
-    prepared = prepare_data([*(job.settings for job in jobs), *sources])
+    prepared = prepare_data([*(job.settings for job in jobs), *sources], under_way)
     for job, one in zip(jobs, prepared, strict=False):
         job.resolved = resolve(job.planned_run, one, splits.get(id(one)))
         splits[id(one)] = job.resolved.splits
