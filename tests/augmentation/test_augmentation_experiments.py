@@ -27,7 +27,9 @@ def test_an_epoch_draws_what_is_its_own(command, monkeypatch):
 
 
 def test_the_augmentation_experiment_ends_in_a_matrix(command, workdir):
-    line = f"-m {SMALL} experiment=augmentation augmentation=none,rotate seed=0,1 dir=sweep output=json"
+    line = (
+        f"-m {SMALL} experiment=augmentation optimizer.lr=0.001 augmentation=none,rotate seed=0,1 dir=sweep output=json"
+    )
     done = command("train", line)
     assert done.code == 0, done.err
     found = rundir.read_json(workdir / "sweep/verdict.json")["matrix"]["augmentation"]
@@ -42,7 +44,7 @@ def test_the_augmentation_experiment_ends_in_a_matrix(command, workdir):
     assert {f"augmentation.invariance_{kind}.png" for kind in ("rotation", "scale", "shift")} <= plots
 
 
-@pytest.mark.parametrize(("name", "arms"), [("augmentation", 5), ("input_size", 3), ("learning_curve", 5)])
+@pytest.mark.parametrize(("name", "arms"), [("augmentation", 5), ("input_size", 4), ("learning_curve", 5)])
 def test_the_experiments_are_fair_as_they_stand(command, name, arms):
     done = command("plan", f"-m experiment={name} seed=0 tracking=none output=json")
     assert done.code == 0, done.err
@@ -53,8 +55,11 @@ def test_the_experiments_are_fair_as_they_stand(command, name, arms):
 
 @pytest.mark.slow
 def test_a_network_trained_on_turns_stands_them_clearly_better(process, workdir):
-    line = "-m experiment=augmentation augmentation=none,rotate seed=0,1,2 trainer.max_epochs=10 trainer.threads=1"
-    done = process("train", f"{line} architecture.filters=[16,32] tracking=none dir=sweep output=json")
+    line = "-m experiment=augmentation augmentation=none,rotate seed=0,1,2 data=digits optimizer.lr=0.001"
+    done = process(
+        "train",
+        f"{line} trainer.max_epochs=10 trainer.threads=1 architecture.filters=[16,32] tracking=none dir=sweep output=json",
+    )
     assert done.code == 0, done.err
     rotate = done.document["verdict"]["matrix"]["augmentation"]["levels"][1]["cells"][1]
     assert rotate["difference_low"] > 0.05

@@ -102,7 +102,7 @@ CONFIGURATIONS = {
     # ---- experiments, in small
     "kernel_size": [
         f"-m experiment=kernel_size architecture.kernel_size=3,5 seed=0,1 data.size=8 {SMALL} {FEW} {FULL} "
-        "trainer.max_epochs=1 dir=sweep"
+        "optimizer.lr=0.001 trainer.max_epochs=1 dir=sweep"
     ],
     "transfer": [
         "-m experiment=transfer transfer=head_only,auto data.limit_train=32,64 transfer.pretrain.limit_train=64 "
