@@ -56,10 +56,8 @@ def test_the_experiments_are_fair_as_they_stand(command, name, arms):
 @pytest.mark.slow
 def test_a_network_trained_on_turns_stands_them_clearly_better(process, workdir):
     line = "-m experiment=augmentation augmentation=none,rotate seed=0,1,2 data=digits optimizer.lr=0.001"
-    done = process(
-        "train",
-        f"{line} trainer.max_epochs=10 trainer.threads=1 architecture.filters=[16,32] tracking=none dir=sweep output=json",
-    )
+    more = "trainer.max_epochs=10 trainer.threads=1 architecture.filters=[16,32] tracking=none"
+    done = process("train", f"{line} {more} dir=sweep output=json")
     assert done.code == 0, done.err
     rotate = done.document["verdict"]["matrix"]["augmentation"]["levels"][1]["cells"][1]
     assert rotate["difference_low"] > 0.05
