@@ -85,7 +85,7 @@ def _of_contrast(doc: Verdict, one: ContrastVerdict) -> Row:
         " with ".join(one.compare),
         what(one),
         one.claim,
-        doc.metric,
+        one.metric or doc.metric,
         one.n,
         None,
         None,

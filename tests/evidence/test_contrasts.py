@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.config import Contrast
 from pipeline.errors import InputError
-from pipeline.evidence import Run, verdict
+from pipeline.evidence import Run, tables, verdict
 
 CLAIMS = [
     Contrast(
@@ -160,6 +160,11 @@ def test_a_claim_is_judged_by_its_own_metric_and_that_ones_better_end():
         "Turned images buy it: supported: rotate less none in invariance/rotation is +0.300"
     )
     assert doc["rule"]["contrasts"] == 3
+    found = verdict(augmented(), ["augmentation"], "test/acc", smallest_effect=0.01, contrasts=[TURNED, GAP])
+    named = [(row.kind, row.metric) for row in tables.rows(found)]
+    assert named == [
+        ("level", "test/acc"), ("level", "test/acc"), ("contrast", "invariance/rotation"), ("contrast", "gap/acc"),
+    ]  # fmt: skip
 
 
 def test_metrics_are_one_family():
