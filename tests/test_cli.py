@@ -217,7 +217,7 @@ def test_a_directory_that_holds_a_sweep_is_not_written_again(command, workdir):
         ("compare", "sweep=latest", ["sweep=latest: no sweep under runs_dir=runs."]),
         ("compare", "sweep=/nowhere", ["sweep=/nowhere: not a sweep directory"]),
         ("compare", "swep=latest", ["swep=latest: no such key", "Did you mean 'sweep'?"]),
-        ("compare", "output=xml", ["output=xml: must be one of table, json."]),
+        ("compare", "output=xml", ["output=xml: must be one of table, json, markdown, latex, csv"]),
         ("compare", "-m sweep=a,b", ["-m: this command runs one configuration at a time"]),
         ("evaluate", "", ["run=null: name a run directory"]),
         ("evaluate", "run=/nowhere", ["run=/nowhere: not a run directory"]),

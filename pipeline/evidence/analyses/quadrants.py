@@ -170,7 +170,7 @@ def _of_advices(
 
     def regret(mine: str) -> Ends:
         over = [leads.get((one, mine), (np.nan, np.nan)) for one in known if one not in (mine, level_key(ADVICE))]
-        return max(0.0, *(low for low, _ in over)), max(0.0, *(high for _, high in over))
+        return max([0.0, *(low for low, _ in over)]), max([0.0, *(high for _, high in over)])
 
     found = {f"always {one.level}": regret(level_key(one.level)) for one in cell["strategies"] if one.n}
     if (advised := found.get(f"always {cell['table']}")) is not None:

@@ -85,6 +85,11 @@ def test_advice_is_measured_and_never_the_best_by_itself():
     )
 
 
+def test_of_one_strategy_there_is_nothing_to_regret():
+    found = judged(sweep(lambda one, *_: 0.9 + 0.01 * (one == "auto"), ("head_only", "auto"))).analyses["quadrants"]
+    assert (found["regret"]["always head_only"].low, found["regret"]["always head_only"].high) == (0.0, 0.0)
+
+
 def test_quadrants_are_the_ends_of_their_factors():
     found = judged(sweep(fine_tune_wins, sizes=(50, 200, 600))).analyses["quadrants"]
     assert [cell["levels"][SIZE] for cell in found["cells"]] == [50, 50, 600, 600]
