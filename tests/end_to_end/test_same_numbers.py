@@ -101,8 +101,8 @@ CONFIGURATIONS = {
     "auto": [f"{FEW} {FULL} {SMALL} transfer=auto {ON_A} dir=run"],
     # ---- experiments, in small
     "kernel_size": [
-        f"-m experiment=kernel_size protocol=fair architecture.kernel_size=3,5 seed=0,1 data.size=8 {SMALL} {FEW} {FULL} "
-        "optimizer.lr=0.001 trainer.max_epochs=1 dir=sweep"
+        f"-m experiment=kernel_size protocol=fair architecture.kernel_size=3,5 seed=0,1 data.size=8 {SMALL} {FEW} "
+        f"{FULL} optimizer.lr=0.001 trainer.max_epochs=1 dir=sweep"
     ],
     "transfer": [
         "-m experiment=transfer transfer=head_only,auto data.limit_train=32,64 transfer.pretrain.limit_train=64 "
