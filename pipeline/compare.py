@@ -128,10 +128,10 @@ def _of_table(options: Compare) -> int:
 
 def _paper(options: Compare, found: "Mapping[str, Verdict]") -> Callable[[], None] | None:
     """What prints the tables for a paper, where one of these is asked for."""
-    from pipeline.evidence import tables
-
     if options.output not in PAPERS:
         return None
+    from pipeline.evidence import tables
+
     return lambda: print(tables.written(options.output, found, options.by), end="")
 
 

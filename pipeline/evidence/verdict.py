@@ -519,9 +519,7 @@ def _leader(family: _Family, factor: str, values_LS: Floats, used: dict[str, Lev
     Where levels were not all compared at the same seeds, the one that no other is ahead of where the two were.
     """
     keys = list(used)
-    means = family.sign * np.array(
-        [row[~np.isnan(row)].mean() if not np.isnan(row).all() else -np.inf for row in values_LS]
-    )
+    means = np.array([-np.inf if one.mean is None else family.sign * one.mean for one in used.values()])
     tiny = rule.tiny(values_LS)
     equals = [i for i, mean in enumerate(means) if mean >= means.max() - tiny]
     leader = keys[min(equals, key=lambda i: (used[keys[i]].parameters or 0, used[keys[i]].macs or 0, i))]

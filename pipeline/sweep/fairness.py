@@ -27,7 +27,6 @@ WORDS = {
 def _measure(quantity: str, job: Job) -> float | None:
     """How much of a quantity a job has; None where that is not known."""
     planned = job.planned
-    last = next((layer for layer in reversed(planned.layers) if len(layer.output_shape) == 3), None)
     if quantity == "params":
         return planned.params
     if quantity == "macs":
@@ -36,11 +35,12 @@ def _measure(quantity: str, job: Job) -> float | None:
         return sum(layer.params > 0 for layer in planned.layers)
     if quantity == "steps":
         return _steps(job)
+    last = next((layer for layer in reversed(planned.layers) if len(layer.output_shape) == 3), None)
     if last is None or last.receptive_field is None:
         return None
-    return (
-        min(1.0, last.receptive_field / planned.input_shape[1]) if quantity == "field" else prod(last.output_shape[1:])
-    )
+    if quantity == "map":
+        return prod(last.output_shape[1:])
+    return min(1.0, last.receptive_field / planned.input_shape[1])
 
 
 def _steps(job: Job) -> float:
