@@ -26,7 +26,7 @@ class Claims:
 
     runs_dir: str = "runs"  # every sweep below it that has a verdict
     out: str | None = None  # also put index.html, evidence.md and evidence.png into this folder
-    output: str = "table"  # table | json | markdown
+    output: str = "table"  # for people, one document for programs, or a text
 
     def __post_init__(self) -> None:
         one_of("output", self.output, ("table", "json", "markdown"))

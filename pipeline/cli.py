@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 import yaml
@@ -18,8 +19,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from pipeline import environment, terminal
 from pipeline.beginning import INTERRUPTED
-from pipeline.config.run import CONF
 from pipeline.errors import InputError, machine_said, nearest, of_machine
+from pipeline.groups import CONF
 from pipeline.stopping import Stopped, interruptible
 from pipeline.sweep.design import Multirun
 
@@ -119,7 +120,9 @@ def _compose(config_name: str, job: Callable[[DictConfig], int], schema: type | 
     if schema:
         ConfigStore.instance().store(name=f"{config_name}_schema", node=schema)
     flags = check_arguments(sys.argv[1:])
-    if flags.hydra_help and not flags.help:
+    if flags.help:
+        job, sys.argv[1:] = _helping(sys.modules[job.__module__], flags)
+    elif flags.hydra_help:
         print(hydra_help())
         return
     if not flags.info:  # which Hydra prints by a logger
@@ -130,6 +133,30 @@ def _compose(config_name: str, job: Callable[[DictConfig], int], schema: type | 
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(task)()
     if _error:
         raise _error
+
+
+def _helping(command: ModuleType, flags: argparse.Namespace) -> tuple[Callable[[DictConfig], int], list[str]]:
+    """The job of --help, which prints what a command takes and has, and the words that its configuration is made of.
+
+    A word that is no override names what to tell of: a key, or a section.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    from pipeline import help
+
+    told = [word for word in flags.overrides if "=" not in word and not word.startswith("~")]
+    words = [word for word in flags.overrides if word not in told]
+    parsed = OverridesParser.create().parse_overrides(words)
+    words = [word for word, one in zip(words, parsed, strict=True) if not one.is_sweep_override()]
+    folders = [Path(flags.config_dir)] if flags.config_dir else []
+
+    def job(cfg: DictConfig) -> int:
+        values: Any = OmegaConf.to_container(cfg, resolve=flags.resolve)
+        page = help.page(command, values, told, folders)
+        emit("table", {}, lambda: print(terminal.literal(page)))
+        return DONE
+
+    return job, [*(["--config-dir", flags.config_dir] if flags.config_dir else []), *words]
 
 
 def emit(output: str, document: dict[str, Any], table: Callable[[], None]) -> None:

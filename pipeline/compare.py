@@ -36,12 +36,12 @@ class Compare:
     """What `python -m pipeline.compare` takes."""
 
     sweep: str = "latest"  # a sweep directory, or latest: the one begun last under runs_dir
-    runs_dir: str = "runs"
+    runs_dir: str = "runs"  # where the latest is looked for
     out: str | None = None  # also put verdict, report, metrics and plot data into this folder
-    output: str = "table"  # table | json | markdown | latex | csv
+    output: str = "table"  # for people, one document for programs, or tables for a paper
     table: str | None = None  # instead of a sweep: a CSV file with a column seed, the metric, and factors
     metric: str | None = None  # of the table: the column that is compared
-    mode: str = "max"  # of the table, max | min: which end of the metric is better
+    mode: str = "max"  # of the table: which end of the metric is better
     smallest_effect: float = 0.01  # of the table: differences below it do not matter to the asker
     by: str | None = None  # of the table: a column for each value of which there is a verdict of its own
     looks: Any = None  # of the table: seeds at each look of a sequential design, [3,5,8,12], or each; null: one look
@@ -51,6 +51,7 @@ class Compare:
 
     def __post_init__(self) -> None:
         one_of("output", self.output, ("table", "json", *PAPERS))
+        one_of("mode", self.mode, ("max", "min"))
         if self.table is None:
             for one in fields(self):
                 default = one.default_factory() if one.default_factory is not MISSING else one.default

@@ -17,7 +17,15 @@ LONGEST_S = 1_000_000
 
 
 class InputError(ValueError):
-    """Bad input. The message names the field, what was given and what is allowed; commands exit with 2."""
+    """Bad input. The message names the field, what was given and what is allowed; commands exit with 2.
+
+    `words` are those among what is allowed that can be named one by one. Help and completion ask for them, and for
+    what the message says after `must`: see options.py.
+    """
+
+    def __init__(self, message: str, words: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.words = tuple(words)
 
 
 def of_machine(error: BaseException | None) -> OSError | None:
@@ -58,7 +66,8 @@ def one_of(field: str, value: object, allowed: Iterable[str]) -> None:
     """Raise InputError unless `value` is one of `allowed`."""
     allowed = list(allowed)
     if value not in allowed:
-        raise InputError(f"{field}={value}: must be one of {', '.join(allowed)}.{nearest(str(value), allowed)}")
+        said = f"{field}={value}: must be one of {', '.join(allowed)}.{nearest(str(value), allowed)}"
+        raise InputError(said, allowed)
 
 
 def at_least(field: str, value: float, low: float) -> None:

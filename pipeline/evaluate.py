@@ -24,9 +24,9 @@ class Evaluate:
     """What `python -m pipeline.evaluate` takes."""
 
     run: str | None = None  # a run directory
-    checkpoint: str = "best"  # best | last
+    checkpoint: str = "best"  # of its epochs: the best by trainer.monitor, or the last
     invariance: bool = True  # accuracy against rotation, scale and shift too; writes invariance.json and .png
-    output: str = "table"  # table | json
+    output: str = "table"  # for people, or one document for programs
 
     def __post_init__(self) -> None:
         one_of("checkpoint", self.checkpoint, ("best", "last"))

@@ -16,8 +16,8 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.resolvers import oc
 
-from pipeline.config.run import CONF
 from pipeline.errors import InputError
+from pipeline.groups import CONF
 from pipeline.sweep.engines import ENGINES
 
 # The only places where Hydra's own section names a class, and the classes that may stand there.

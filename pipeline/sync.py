@@ -34,7 +34,7 @@ class Sync:
     uri: str | None = None  # another MLflow to show them on from now on; null: where each one is shown
     artifacts: str | None = None  # with uri=sqlite:///...: the folder for files; null: artifacts, beside the database
     again: bool = False  # all there is, not only what is known to be missing: for an MLflow that lost something
-    output: str = "table"  # table | json
+    output: str = "table"  # for people, or one document for programs
 
     def __post_init__(self) -> None:
         one_of("output", self.output, ("table", "json"))

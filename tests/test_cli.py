@@ -86,7 +86,7 @@ MISTAKES = {
     "seed=1.5": ["seed=1.5: ", "could not be converted to Integer"],
     "seed=18446744073709551616": ["seed=18446744073709551616: must lie between 0 and 4294967295."],
     "output=xml": ["output=xml: must be one of table, json."],
-    "experiment.name=a/b": ["experiment.name=a/b: use letters, digits, '-', '_' and '.'"],
+    "experiment.name=a/b": ["experiment.name=a/b: must name a folder: letters, digits, '-', '_' and '.'"],
     "experiment.mode=most": ["experiment.mode=most: must be one of max, min."],
     "experiment.smallest_effect=0": ["experiment.smallest_effect=0.0: must be greater than 0."],
     "tracking.uri=mlruns": ["tracking.uri=mlruns: must start with sqlite:///, http:// or https://"],

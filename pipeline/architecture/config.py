@@ -29,20 +29,20 @@ class Cnn:
     activation, then the class layer.
     """
 
-    type: str = "cnn"
-    block: str = "CAP"
-    filters: list[int] = field(default_factory=lambda: [32, 64, 128])
-    kernel_size: int = 3
-    stride: int = 1
-    padding: str = "same"
-    activation: str = "relu"
-    pool: str = "max"
-    pool_size: int = 2
+    type: str = "cnn"  # which kind of network these keys are about; architecture=NAME changes it
+    block: str = "CAP"  # the layers of each block, in their order
+    filters: list[int] = field(default_factory=lambda: [32, 64, 128])  # of each block, so one entry per block
+    kernel_size: int = 3  # side of a kernel in pixels
+    stride: int = 1  # pixels from one position of a kernel to the next
+    padding: str = "same"  # of convolutions, as in Keras
+    activation: str = "relu"  # what A stands for
+    pool: str = "max"  # what P stands for; conv: a convolution of stride pool_stride
+    pool_size: int = 2  # side of a pool in pixels
     pool_stride: int | None = 2
     """None: as pool_size."""
-    pool_padding: str = "valid"
-    head: str = "flatten"
-    dense: list[int] = field(default_factory=list)
+    pool_padding: str = "valid"  # of pools, as in Keras
+    head: str = "flatten"  # what follows the last map: all of it, or the mean of each map (gap)
+    dense: list[int] = field(default_factory=list)  # sizes of hidden layers between the head and the class layer
     dropout: float = 0.0
     """Rate of every D of `block`."""
     head_dropout: float = 0.0
@@ -99,16 +99,16 @@ class Cnn:
 class Mlp:
     """A multilayer perceptron: the input flattened, dense layers of the sizes `hidden`, the class layer."""
 
-    type: str = "mlp"
-    hidden: list[int] = field(default_factory=lambda: [256, 128])
-    activation: str = "relu"
+    type: str = "mlp"  # which kind of network these keys are about; architecture=NAME changes it
+    hidden: list[int] = field(default_factory=lambda: [256, 128])  # sizes of the hidden layers
+    activation: str = "relu"  # after each hidden layer
     norm: bool = False
     """Batch norm between each hidden layer and its activation."""
     dropout: float = 0.0
     """Rate of a dropout after each hidden layer."""
     match: str = "none"
     """params | macs: scale the hidden sizes by one factor until the network costs what the reference does."""
-    match_reference: Any = None
+    match_reference: Any = None  # the reference: this section with these keys replaced; with `type`, another kind
 
     def __post_init__(self) -> None:
         one_of("architecture.type", self.type, ["mlp"])
@@ -125,8 +125,8 @@ class Mlp:
 class Timm:
     """A backbone of the timm library by its name, with fresh weights (transfer.* loads trained ones)."""
 
-    type: str = "timm"
-    name: str = "resnet18"
+    type: str = "timm"  # which kind of network these keys are about; architecture=NAME changes it
+    name: str = "resnet18"  # timm's name of the model
     small_input: bool = False
     """Fit the stem to small images: its first convolution at stride 1, no max pool; patches in proportion."""
 

@@ -26,11 +26,11 @@ class Augmentation:
     colour, then cutout, then what is spelled out, in its order.
     """
 
-    transforms: list[Any] = field(default_factory=list)
-    strength: float = 1.0  # 0: nothing; 1: see WORDS; 2: twice as far. Of the words, not of what is spelled out
-    # What comes in from outside: black, or the image mirrored at its edge. Black is the default since it is the
-    # background of digits and clothes, and since a mirrored stroke would be a stroke more.
-    border: str = "constant"
+    transforms: list[Any] = field(default_factory=list)  # what each image goes through
+    strength: float = 1.0  # how far ours go: 0 not at all, 1 as the file of each says, 2 twice as far
+    # Black is the default since it is the background of digits and clothes, and since a mirrored stroke would be a
+    # stroke more.
+    border: str = "constant"  # what comes in from outside: black, or the image mirrored at its edge (reflect)
 
     def __post_init__(self) -> None:
         within("augmentation.strength", self.strength, 0, 4)

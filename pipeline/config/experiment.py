@@ -23,13 +23,19 @@ class Contrast:
     compare: dict[str, Any] = field(default_factory=dict)  # {factor: [one level, another]}, of one factor or of several
     at: dict[str, Any] = field(default_factory=dict)  # {other factor: level}; over the levels of what is not named
     against: dict[str, Any] = field(default_factory=dict)  # the same factors as `at`, at other levels
-    claim: str = ""
-    expects: str | None = None  # what the claim says of the first: better, worse, equal, not_worse; null: nothing
+    claim: str = ""  # in words
+    expects: str | None = None  # what the claim says of the first; null: nothing
     margin: float | None = None  # the smallest effect of interest; null: the experiment's
-    metric: str | None = None  # a key of metrics.METRICS; null: the experiment's
+    metric: str | None = None  # what is compared; null: the experiment's
 
     def __post_init__(self) -> None:
         name = f"experiment.contrasts ({self.claim or self.compare})"
+        if self.expects is not None:
+            one_of("experiment.contrasts.expects", self.expects, EXPECTATIONS)
+        if self.metric is not None:
+            one_of("experiment.contrasts.metric", self.metric, METRICS)
+        if self.margin is not None and not self.margin > 0:
+            raise InputError(f"experiment.contrasts.margin={self.margin}: must be greater than 0.")
         if not self.compare or not all(map(_is_pair, self.compare.values())):
             raise InputError(
                 f"{name}: compare={self.compare} must name two levels of a factor, as in {{architecture: [mlp, cnn]}}."
@@ -38,12 +44,6 @@ class Contrast:
             raise InputError(f"{name}: {twice[0]} is compared, so at cannot fix it.")
         if self.against and set(self.against) != set(self.at):
             raise InputError(f"{name}: against={self.against} must name the factors of at={self.at}.")
-        if self.expects is not None:
-            one_of("experiment.contrasts.expects", self.expects, EXPECTATIONS)
-        if self.metric is not None:
-            one_of("experiment.contrasts.metric", self.metric, METRICS)
-        if self.margin is not None and not self.margin > 0:
-            raise InputError(f"experiment.contrasts.margin={self.margin}: must be greater than 0.")
 
     @property
     def sides(self) -> list[dict[str, Any]]:
@@ -61,16 +61,16 @@ def _is_pair(levels: Any) -> bool:
 class Experiment:
     """The question that a sweep answers."""
 
-    name: str = aside("train")
-    question: str = aside("")
-    metric: str = aside("test/acc")  # a key of metrics.METRICS
-    mode: str | None = aside(None)  # max | min: which end of the metric is better; null: as the metric has it
-    smallest_effect: float = aside(0.01)  # differences below it do not matter to the asker
-    max_seeds: int = aside(30)  # of seeds=auto: what is open then stays so
+    name: str = aside("train")  # of the question, in a word
+    question: str = aside("")  # in words, for the report
+    metric: str = aside("test/acc")  # what levels are compared by
+    mode: str | None = aside(None)  # which end of the metric is better; null: as the metric has it
+    smallest_effect: float = aside(0.01)  # differences below it do not matter to the asker, in the metric
+    max_seeds: int = aside(30)  # of seeds=auto: the most; what is open then stays so
     invariance: bool = False  # every run ends with its accuracy against rotation, scale and shift
-    meant_to_differ: list[str] = aside([])  # of QUANTITIES: part of the question
+    meant_to_differ: list[str] = aside([])  # what else differs between arms and is part of the question
     contrasts: list[Contrast] = aside([])  # what the question asks beyond which level of a factor is best
-    quadrants: list[str] = aside([])  # factors whose first level is small, similar: see quadrants.py
+    quadrants: list[str] = aside([])  # two factors: how much data (small first), how near the source (similar first)
 
     def __post_init__(self) -> None:
         self.contrasts = [one if isinstance(one, Contrast) else Contrast(**one) for one in self.contrasts]
@@ -84,4 +84,4 @@ class Experiment:
         if not self.smallest_effect > 0:
             raise InputError(f"experiment.smallest_effect={self.smallest_effect}: must be greater than 0.")
         if not self.name or not all(c.isalnum() or c in "-_." for c in self.name) or self.name.startswith("."):
-            raise InputError(f"experiment.name={self.name}: use letters, digits, '-', '_' and '.'; it names a folder.")
+            raise InputError(f"experiment.name={self.name}: must name a folder: letters, digits, '-', '_' and '.'.")

@@ -17,13 +17,11 @@ from pipeline.config.tracking import Tracking
 from pipeline.config.trainer import Optimizer, Trainer
 from pipeline.data import Data
 from pipeline.errors import InputError, nearest, one_of, within
+from pipeline.groups import CONF
 from pipeline.key import aside
 from pipeline.transfer import Transfer
 
 T = TypeVar("T")
-
-_INSTALLED = Path(__file__).resolve().parents[1] / "conf"  # where a wheel carries it
-CONF = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).resolve().parents[2] / "conf"
 
 
 @dataclass
@@ -38,15 +36,15 @@ class Config:
     trainer: Trainer = field(default_factory=Trainer)
     tracking: Tracking = field(default_factory=Tracking, metadata={"decides": False})
     experiment: Experiment = field(default_factory=Experiment)
-    seed: int = 0
-    seeds: str | None = aside(None)  # with -m, auto: seeds are added until the question is settled; null: as `seed` has
-    runs_dir: str = aside("runs")
+    seed: int = 0  # the replicate: split, initial weights, data order, augmentation draws
+    seeds: str | None = aside(None)  # with -m, auto: added until the question is settled; null: as `seed` says
+    runs_dir: str = aside("runs")  # where run and sweep directories go
     dir: str | None = aside(None)  # this run's directory (with -m: the sweep's); null: a new one under runs_dir
     resume: bool = aside(True)  # the same command goes on where it was left; false: always begins anew
     retry: bool = aside(False)  # runs that failed before are tried again
-    accept: str | None = aside(None)  # code: runs that other code trained are taken as they are
-    output: str = aside("table")  # table | json
-    preview: str | None = aside(None)  # prepare: a PNG to draw of what training will be fed
+    accept: str | None = aside(None)  # code: what was trained before by other code is taken as it is
+    output: str = aside("table")  # for people, or one document for programs
+    preview: str | None = aside(None)  # a PNG to draw, of what training will be fed
 
     def __post_init__(self) -> None:
         within("seed", self.seed, 0, 2**32 - 1)

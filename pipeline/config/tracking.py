@@ -14,10 +14,10 @@ class Tracking:
     `uri` is always explicit: MLflow's own default is a file store that MLflow 3.14 and later refuse.
     """
 
-    uri: str | None = "sqlite:///mlruns/mlflow.db"  # null: track nothing; the run directory has it all
-    artifacts: str | None = "mlruns/artifacts"  # a server decides by itself: null
-    push_every_s: float = 5.0  # how often a running run shows its news
-    wait_s: float = 10.0  # how long the end of a run may wait for a server; what is left, pipeline.sync sends
+    uri: str | None = "sqlite:///mlruns/mlflow.db"  # where MLflow keeps what it shows; the run directory has it all
+    artifacts: str | None = "mlruns/artifacts"  # folder for files; null: a server decides by itself
+    push_every_s: float = 5.0  # seconds from one news of a running run to the next
+    wait_s: float = 10.0  # seconds that the end of a run may wait for a server; sync sends what is left
 
     def __post_init__(self) -> None:
         if self.uri is not None and not self.uri.startswith(("sqlite:///", "http://", "https://")):

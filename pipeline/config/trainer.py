@@ -17,20 +17,20 @@ PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 class Optimizer:
     """How weights are updated. `weight_decay` is decoupled for adamw, an L2 penalty for adam and sgd."""
 
-    type: str = "adam"  # adam | adamw | sgd
-    lr: Any = 1e-3  # a rate; or with -m tuned: each arm's own, from lr_grid, see sweep/tuning.py
-    weight_decay: float = 0.0
-    momentum: float = 0.9  # sgd only
-    schedule: str = "constant"  # constant | cosine (to zero over the whole training, by step)
-    warmup_epochs: float = 0.0  # linear from zero
-    lr_grid: list[float] = aside([0.0003, 0.001, 0.003, 0.01])  # of lr=tuned
-    tuning_seeds: int = aside(2)  # of lr=tuned: how many, none of which the arms are compared at
+    type: str = "adam"  # the rule by which weights are updated
+    lr: Any = 1e-3  # the learning rate; with -m, tuned: each arm's own, from lr_grid
+    weight_decay: float = 0.0  # decoupled for adamw, an L2 penalty for adam and sgd
+    momentum: float = 0.9  # of sgd
+    schedule: str = "constant"  # the rate over time; cosine: to zero over the whole training, by step
+    warmup_epochs: float = 0.0  # epochs in which the rate rises from zero, linearly
+    lr_grid: list[float] = aside([0.0003, 0.001, 0.003, 0.01])  # of lr=tuned: the rates that are tried
+    tuning_seeds: int = aside(2)  # of lr=tuned: at how many seeds, none of which the arms are compared at
 
     def __post_init__(self) -> None:
         one_of("optimizer.type", self.type, ("adam", "adamw", "sgd"))
         one_of("optimizer.schedule", self.schedule, ("constant", "cosine"))
         if self.lr != TUNED and (isinstance(self.lr, bool) or not isinstance(self.lr, int | float) or not self.lr > 0):
-            raise InputError(f"optimizer.lr={self.lr}: must be greater than 0, or {TUNED}.")
+            raise InputError(f"optimizer.lr={self.lr}: must be greater than 0, or {TUNED}.", [TUNED])
         self.lr = self.lr if self.lr == TUNED else float(self.lr)
         if not self.lr_grid or not all(rate > 0 for rate in self.lr_grid):
             raise InputError(f"optimizer.lr_grid={self.lr_grid}: must be rates greater than 0.")
@@ -47,23 +47,23 @@ class Trainer:
     `devices` processes on each of `num_nodes` hosts share one run by DDP; `data.batch_size` stays the global batch.
     """
 
-    accelerator: str = "cpu"  # cpu | gpu
+    accelerator: str = "cpu"  # what computes
     devices: int = 1  # processes on each host
     num_nodes: int = 1  # hosts; each is given the same command, with dir= in a folder that all of them see
     rdzv_endpoint: str | None = aside(None)  # host:port, one of the hosts and a free port of it, where they meet
-    strategy: str = "auto"  # auto | ddp
-    precision: str = "auto"  # auto: bf16-mixed where the hardware has it, 32-true elsewhere
-    max_epochs: int = 20
-    gradient_clip_val: float | None = None
-    deterministic: bool = True
-    early_stopping_patience: int | None = None  # epochs without a better val metric; null: never stop early
-    monitor: str = "val/acc"  # what "best checkpoint" means; val/loss is minimised
-    threads: int | None = None  # CPU threads per process; null: by the size of the network, see cpu_threads
-    stack: str = deciding_by("off", lambda stack: stack != "off")  # seeds of an arm at once: off | auto | how many
-    checkpoint_every_s: float = aside(600.0)  # within an epoch; there is one after each epoch anyway
-    max_restarts: int = aside(0)  # how often a run that lost one of its processes starts again from its checkpoint
-    sync_timeout_s: float = aside(300.0)  # a process that the others wait longer for is lost, and maybe its host
-    loader_timeout_s: float = aside(300.0)  # a loader worker that needs longer for a batch hangs (data.num_workers > 0)
+    strategy: str = "auto"  # how the processes of a run share it; auto: by ddp where there are several
+    precision: str = "auto"  # of numbers; auto: bf16-mixed where the hardware has it, 32-true elsewhere
+    max_epochs: int = 20  # passes over the training images
+    gradient_clip_val: float | None = None  # the longest that a gradient may be
+    deterministic: bool = True  # the same numbers each time on the same machine
+    early_stopping_patience: int | None = None  # epochs without a better `monitor` that end a training; null: none do
+    monitor: str = "val/acc"  # what the best checkpoint is best in
+    threads: int | None = None  # CPU threads of each process; null: by the size of the network
+    stack: str = deciding_by("off", lambda stack: stack != "off")  # seeds of an arm at once, as one network
+    checkpoint_every_s: float = aside(600.0)  # seconds from one checkpoint to the next; each epoch ends with one too
+    max_restarts: int = aside(0)  # how often a run that lost a process goes on from its checkpoint by itself
+    sync_timeout_s: float = aside(300.0)  # seconds: a process that the others wait longer for is lost
+    loader_timeout_s: float = aside(300.0)  # seconds: a loader worker that takes longer for a batch hangs
 
     def __post_init__(self) -> None:
         one_of("trainer.accelerator", self.accelerator, ("cpu", "gpu"))
@@ -79,7 +79,8 @@ class Trainer:
             self.stack = "off"
         if self.stack not in ("off", "auto") and not (self.stack.isdecimal() and int(self.stack) > 0):
             raise InputError(
-                f"trainer.stack={self.stack}: must be off, auto, or how many seeds of an arm train at once."
+                f"trainer.stack={self.stack}: must be off, auto, or how many seeds of an arm train at once.",
+                ("off", "auto"),
             )
         at_least("trainer.max_restarts", self.max_restarts, 0)
         for name in ("checkpoint_every_s", "sync_timeout_s", "loader_timeout_s"):

@@ -22,25 +22,25 @@ class Data:
     `root` is looked at by `prepare`, not here: a finished run's config must load where its files are gone.
     """
 
-    source: str = "digits"  # what reads the raw files: a key of formats.FORMATS
+    source: str = "digits"  # what reads the raw files
     name: str = "digits"  # what the set is called: folders, class names, where it is published
-    root: str | None = aside(None)  # folder of the raw files (npz: the file itself); null: raw/<name>
+    root: str | None = aside(None)  # folder of the raw files (npz: the file itself); null: raw/NAME, by data.name
     manifest: str | None = aside(None)  # the CSV file of data=manifest, below root or from here
     columns: Any = aside(None)  # of data=manifest, {path: NAME, label: NAME, ...}: what its file calls them
     size: int = 8  # side of the square in pixels
-    resize: str = "stretch"  # see resize.fit
-    val_fraction: float = 0.1  # of the training part where the set has a test split, else of the whole set
-    test_fraction: float = 0.2  # of the whole set; unused where the set has a test split of its own
-    limit_train: Any = None  # a whole number of training examples or a fraction of them; classes keep their shares
+    resize: str = "stretch"  # how an image that is no square becomes one
+    val_fraction: float = 0.1  # for validation: of the training part where the set has a test split, else of the whole
+    test_fraction: float = 0.2  # for testing, of the whole set; unused where it has a test split of its own
+    limit_train: Any = None  # training examples, by number or as a fraction of them; classes keep their shares
     group: str | None = None  # the column that no split may divide; null: one known by its name; none: no column
-    class_half: str | None = None  # a | b: only this half of the classes, drawn by the split's seed
-    split_seed: int | None = None  # null: the run's seed
-    batch_size: int = 32  # the global one, over all devices
-    num_workers: int = aside(0)
-    messy: float = 0.0  # 0 to 1: how much images are spoilt on purpose, see messy.py
-    messy_seed: int = 0
-    max_pixels: int = aside(50_000_000)  # an image file with more is refused before it is decoded
-    prepared_dir: str = aside("prepared")
+    class_half: str | None = None  # only this half of the classes, drawn by the split's seed; null: all of them
+    split_seed: int | None = None  # draws the splits; null: the run's seed does
+    batch_size: int = 32  # images a step, over all devices together
+    num_workers: int = aside(0)  # processes that load batches beside the one that trains; 0: it loads its own
+    messy: float = 0.0  # how much images are spoilt on purpose: moved, sized, cluttered, made noisy
+    messy_seed: int = 0  # draws how each is spoilt
+    max_pixels: int = aside(50_000_000)  # an image file with more pixels is put aside before it is decoded
+    prepared_dir: str = aside("prepared")  # folder of the prepared sets
 
     def __post_init__(self) -> None:
         one_of("data.source", self.source, FORMATS)

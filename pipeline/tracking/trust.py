@@ -7,9 +7,9 @@ import sys
 import urllib.parse
 from pathlib import Path
 
-from pipeline.config.run import CONF
 from pipeline.config.tracking import Tracking
 from pipeline.errors import InputError
+from pipeline.groups import CONF
 
 # What MLflow adds to each request, besides name and password, which it also reads from ~/.mlflow/credentials.
 CREDENTIALS = ("TOKEN", "AUTH", "AWS_SIGV4", "CLIENT_CERT_PATH")

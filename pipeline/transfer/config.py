@@ -18,15 +18,15 @@ class Transfer:
     A key that the strategy has no use for is refused: a sweep over it would compare equals.
     """
 
-    strategy: str = "none"  # a key of strategies.CHOICES; auto: see advise.py
-    source: str | None = aside(None)  # see SOURCES
-    weights: str | None = aside(None)  # of source=timm: a local safetensors or state dict; null: the published ones
-    pretrain: Data | None = aside(None)  # the data of a source that is trained first, see training/pretrain.py
-    network: str | None = None  # first_layers: one of strategies.NETWORKS
+    strategy: str = "none"  # what is taken of the source's layers, and what becomes of them
+    source: str | None = aside(None)  # a run directory, an MLflow run id, a model (models:/NAME/VERSION) or timm
+    weights: str | None = aside(None)  # of source=timm: a file, safetensors or state dict; null: the published ones
+    pretrain: Data | None = aside(None)  # the data of a source that is trained first: data@transfer.pretrain=NAME
+    network: str | None = None  # first_layers: the half that copied layers saw, A or B; with +, they are trained on
     depth: int | None = None  # early_layers, first_layers: how many stages are kept; null: half of them, rounded up
-    head: str = "pool4"  # early_layers: what follows the kept maps, a key of strategies.HEADS
+    head: str = "pool4"  # early_layers: what follows the kept maps
     lr_decay: float = 1.0  # fine_tune: each stage learns at this fraction of the rate of the stage behind it
-    warmup_epochs: int = 0  # fine_tune: the new head learns alone for so long
+    warmup_epochs: int = 0  # fine_tune: epochs in which the new head learns alone
     unfreeze_every: int | None = None  # fine_tune: then one more stage every so many epochs; null: all at once
     cache: bool = True  # features of a frozen trunk are computed once, where no image is augmented
 
