@@ -20,21 +20,30 @@ COMMANDS = {
 def main() -> None:
     """Do what the first word names with the rest of the line."""
     begin()
-    from pipeline import environment, terminal
-    from pipeline.errors import nearest
-
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in COMMANDS:
         sys.argv[:2] = [f"{sys.argv[0]} {name}"]
         importlib.import_module(f"pipeline.{name}").main()
+    elif name == "completion":
+        from pipeline import completion
+
+        sys.exit(completion.main(sys.argv[2:], COMMANDS))
     elif name in ("--help", "-h"):
         print("convtrial COMMAND [key=value ...] [group=name ...] [-m key=a,b,c ...]\n")
-        print("\n".join(f"  {command:9} {what}" for command, what in COMMANDS.items()))
-        print("\nconvtrial COMMAND --help shows the keys of each.")
+        print("\n".join(f"  {command:10} {what}" for command, what in COMMANDS.items()))
+        print("  completion a script that completes all this at a shell: source <(convtrial completion bash)")
+        print("\nconvtrial COMMAND --help shows the keys of each: what they mean, what they may be.")
     elif name == "--version":
+        from pipeline import environment
+
         print(environment.described())
     else:
-        terminal.say(f"error: {name}: no such command.{nearest(name, COMMANDS)} Commands: {', '.join(COMMANDS)}.")
+        from pipeline import terminal
+        from pipeline.errors import nearest
+
+        names = (*COMMANDS, "completion")
+        what = "no such command" if not name.startswith("-") else "a command comes first"
+        terminal.say(f"error: {name}: {what}.{nearest(name, names)} Commands: {', '.join(names)}.")
         sys.exit(2)
 
 

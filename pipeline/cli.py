@@ -96,6 +96,7 @@ def main(
 
 def _compose(config_name: str, job: Callable[[DictConfig], int], schema: type | None) -> None:
     """Have Hydra compose what the command line asks for, and do `job` with it, or the sweep."""
+    global _multirun
     import hydra
     from hydra.core.config_store import ConfigStore
     from hydra.core.hydra_config import HydraConfig
@@ -122,6 +123,7 @@ def _compose(config_name: str, job: Callable[[DictConfig], int], schema: type | 
     flags = check_arguments(sys.argv[1:])
     if flags.help:
         job, sys.argv[1:] = _helping(sys.modules[job.__module__], flags)
+        _multirun = None
     elif flags.hydra_help:
         print(hydra_help())
         return
@@ -249,14 +251,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def flags() -> dict[str, str]:
+    """Each flag that all commands take, with what it does; a second name behind the first: `--multirun, -m`."""
+    found = [one for one in _parser()._actions if one.option_strings and one.dest not in REFUSED]
+    return {", ".join(one.option_strings): " ".join(str(one.help).split()) for one in found}
+
+
 def hydra_help() -> str:
     """What of Hydra can be used here. Its own text comes of a configuration of its own, with loggers and a sweeper."""
-    flags = [a for a in _parser()._actions if a.option_strings and a.dest not in REFUSED]
     launchers = sorted(path.stem for path in (CONF / "hydra" / "launcher").glob("*.yaml"))
     return "\n".join(
         [
             "Hydra's flags (https://hydra.cc), before or after all overrides:",
-            *(f"  {', '.join(a.option_strings):18} {' '.join(str(a.help).split())}" for a in flags),
+            *(f"  {names:18} {does}" for names, does in flags().items()),
             "",
             f"Launchers for the runs of a sweep: hydra/launcher={'|'.join(launchers)}, and hydra.launcher.KEY=VALUE;",
             "--cfg hydra --package hydra.launcher shows the keys. --help shows what the command itself takes.",

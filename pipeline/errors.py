@@ -23,7 +23,7 @@ class InputError(ValueError):
     what the message says after `must`: see options.py.
     """
 
-    def __init__(self, message: str, words: Iterable[str] = ()) -> None:
+    def __init__(self, message: object, words: Iterable[str] = ()) -> None:
         super().__init__(message)
         self.words = tuple(words)
 

@@ -30,7 +30,7 @@ def page(module: ModuleType, values: Mapping[str, Any], told: Sequence[str], fol
             raise InputError(f"--help {word}: no such key.{nearest(word, known)} --help alone shows all.")
     if told:
         asked = [one for one in found if not {*_and_above(one.key)}.isdisjoint(told)]
-        return "\n".join(_keys(asked, values))
+        return "\n".join(_keys(asked, values)).strip("\n")
     ours = "convtrial " if Path(sys.argv[0].partition(" ")[0]).stem == "convtrial" else "python -m pipeline."
     about = [line.replace("python -m pipeline.", f"  {ours}") for line in (module.__doc__ or "").strip().splitlines()]
     return "\n".join(
@@ -115,7 +115,7 @@ def _wrapped(text: str, indent: str) -> list[str]:
 
 def _end(command: str) -> str:
     others = "All other keys of train are taken too, and change nothing here. "
-    return (
-        f"{others if command in options.READ and command != 'train' else ''}--help KEY, or a section, shows that alone; "
-        "--cfg job the configuration; --config-dir adds a folder of yours to conf/; --hydra-help tells more."
+    return (others if command in options.READ and command != "train" else "") + (
+        "--help KEY, or a section, shows that alone; --cfg job the configuration; --config-dir adds a folder of yours "
+        "to conf/; --hydra-help tells more."
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from pipeline import architecture, groups
-from pipeline.config import Config
+from pipeline.config import Config, flat
 from pipeline.errors import InputError
 
 # What a command reads of the configuration that prepare, plan and train share. Each takes all of it, so that one line
@@ -148,6 +148,13 @@ def _options(
             yield from _options(inner, None, {}, f"{one.key}[].", folders)
         elif inner is not None and (value or not _optional(hint)):
             yield from _options(inner, None, value or {}, f"{one.key}.", folders)
+
+
+def of_launcher(name: str, folders: Sequence[Path] = ()) -> list[str]:
+    """The keys of hydra/launcher=`name`, which has no dataclass of ours, as its file has them."""
+    path = groups.choices("hydra/launcher", folders).get(name)
+    found = flat({"hydra": {"launcher": groups.read(path) if path else {}}})
+    return [key for key in found if not key.endswith("_target_")]
 
 
 hints = functools.cache(get_type_hints)
