@@ -41,13 +41,16 @@ def main(words: Sequence[str], commands: Mapping[str, str]) -> int:
     if not typed:
         print(script(shell), end="")
         return 0
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy would start threads, which takes 30 ms
     try:
         if shell == "bash":
             line, piece = typed
-            found = [_for_bash(text, split(line)[-1], piece) for text, _ in offers(split(line), commands)]
+            found = _for_bash([text for text, _ in offers(split(line), commands)], line, piece)
         else:
+            if shell == "fish":  # gives the word as it is typed
+                typed[-1] = split(typed[-1])[-1] if typed[-1] else ""
             shown = [(text, _short(said)) for text, said in offers(typed, commands)]
-            found = ["\t".join(_for_zsh(*one) if shell == "zsh" else one) for one in shown]
+            found = _for_zsh(shown) if shell == "zsh" else ["\t".join(one) for one in shown]
         print("\n".join(found))
     except Exception:  # at a prompt there is nobody to tell
         pass
@@ -72,13 +75,20 @@ def offers(words: Sequence[str], commands: Mapping[str, str]) -> list[Offer]:
 
 def split(line: str) -> list[str]:
     """The words of a line up to the cursor, as a shell reads them; the last one, which may be empty, goes on."""
-    for end in ("", "'", '"', "\\"):  # what is still open there
+    end = _still_open(line)
+    words = shlex.split(line.removesuffix("\\") if end == "\\" else line + end)
+    return [*words, ""] if not words or (not end and re.search(r"(?<!\\)\s$", line)) else words
+
+
+def _still_open(line: str) -> str:
+    """The quote, or the backslash, that the line ends in; empty where it ends in none."""
+    for end in ("", "'", '"'):
         try:
-            words = shlex.split(line + end)
+            shlex.split(line + end)
         except ValueError:
             continue
-        return words if end or not line[-1:].isspace() or line[-2:-1] == "\\" else [*words, ""]
-    return [""]
+        return end
+    return "\\"
 
 
 def _after_program(words: list[str]) -> list[str] | None:
@@ -178,9 +188,7 @@ class _Line:
         return [one for key, one in found.items() if "[]" not in key]
 
     def _groups(self) -> dict[str, str | None]:
-        from pipeline import options
-
-        return options.groups_of(self.command)
+        return groups.of_command(self.command)
 
     def _launcher(self) -> str:
         return (self._chosen("hydra/launcher") or ["workers"])[-1]
@@ -242,17 +250,28 @@ def _files(typed: str, folders_alone: bool = False) -> list[Offer]:
 # ---- shells
 
 
-def _for_bash(text: str, word: str, piece: str) -> str:
-    """What bash puts in place of `piece`, the part of `word` behind its last = or colon: quoted, and a space."""
-    before = word.removesuffix(piece)
-    shown = text.removeprefix(before) if text.startswith(before) else text
-    quoted = re.sub(r"([^\w@%+=:,./\[\]{}~-])", r"\\\1", shown)
-    return quoted if text.endswith(OPEN) else f"{quoted} "
+def _for_bash(texts: Iterable[str], line: str, piece: str) -> list[str]:
+    """What bash puts in place of `piece`, the part of the word behind its last = or colon.
+
+    Quoted, and with a space where the word ends, unless a quote is open, which bash closes by itself.
+    """
+    in_quotes = _still_open(line)
+    before = split(line)[-1].removesuffix(piece if in_quotes else split(piece)[-1])
+    found = []
+    for text in texts:
+        shown = text.removeprefix(before) if text.startswith(before) else text
+        quoted = shown if in_quotes else re.sub(r"([^\w@%+=:,./\[\]{}~-])", r"\\\1", shown)
+        found.append(quoted if text.endswith(OPEN) or in_quotes else f"{quoted} ")
+    return found
 
 
-def _for_zsh(text: str, said: str) -> tuple[str, str, str]:
+def _for_zsh(offered: Sequence[Offer]) -> list[str]:
     """What zsh puts there, whether the word goes on, and what it shows."""
-    return text, "on" if text.endswith(OPEN) else "end", f"{text}  -- {said}" if said else text
+    width = min(WIDTH, max((len(text) for text, said in offered if said), default=0))
+    return [
+        f"{text}\t{'on' if text.endswith(OPEN) else 'end'}\t{f'{text:{width}}  {said}' if said else text}"
+        for text, said in offered
+    ]
 
 
 def _short(said: str) -> str:
@@ -336,7 +355,9 @@ function __convtrial_in_python
 end
 complete -c convtrial -f -a '(__convtrial_offers)'
 # python -m pipeline.COMMAND; all else of python is left to fish's own.
-complete -c python -n __convtrial_in_python -f -a '(__convtrial_offers)'
-complete -c python3 -n __convtrial_in_python -f -a '(__convtrial_offers)'
+for python in python python3
+    complete -c $python -n __convtrial_in_python -f -a '(__convtrial_offers)'
+    complete -c $python -n __convtrial_in_python -s m -x -a '(__convtrial_offers)'
+end
 """,
 }

@@ -11,6 +11,16 @@ from typing import Any
 _INSTALLED = Path(__file__).resolve().parent / "conf"  # where a wheel carries it
 CONF = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).resolve().parents[1] / "conf"
 
+# What a command reads of the configuration that prepare, plan and train share. Each takes all of it, so that one line
+# of overrides serves all three.
+READ = {
+    "prepare": ("data", "augmentation", "seed", "output", "preview"),
+    "plan": ("data", "architecture", "augmentation", "transfer", "optimizer", "trainer", "experiment",
+             "seed", "seeds", "runs_dir", "output"),
+    "train": ("data", "architecture", "augmentation", "transfer", "optimizer", "trainer", "tracking", "experiment",
+              "seed", "seeds", "runs_dir", "dir", "resume", "retry", "accept", "output"),
+}  # fmt: skip
+
 LONGEST = 100_000  # bytes; what is longer is no configuration
 SCHEMA = re.compile(r"/schema_(\w+)@_here_")
 
@@ -28,6 +38,19 @@ def defaults() -> dict[str, str | None]:
             if not group.startswith("hydra/") or group == "hydra/launcher":
                 found[group] = name
     return found
+
+
+def of_command(command: str) -> dict[str, str | None]:
+    """Group -> what is taken of it where nothing is said, of the groups that a command has a use for."""
+    if command not in READ:
+        return {}
+    sections = {*READ[command], "experiment", *(["hydra/launcher"] if "dir" in READ[command] else [])}
+    return {name: taken for name, taken in defaults().items() if _section(name) in sections}
+
+
+def _section(group: str) -> str:
+    """The first part of where a group's files go."""
+    return group.partition("@")[2].partition(".")[0] or group
 
 
 def choices(group: str, folders: Iterable[Path] = ()) -> dict[str, Path]:

@@ -32,11 +32,14 @@ def page(module: ModuleType, values: Mapping[str, Any], told: Sequence[str], fol
         asked = [one for one in found if not {*_and_above(one.key)}.isdisjoint(told)]
         return "\n".join(_keys(asked, values)).strip("\n")
     ours = "convtrial " if Path(sys.argv[0].partition(" ")[0]).stem == "convtrial" else "python -m pipeline."
-    about = [line.replace("python -m pipeline.", f"  {ours}") for line in (module.__doc__ or "").strip().splitlines()]
+    about: list[str] = []
+    for line in (module.__doc__ or "").strip().splitlines():
+        is_example = line.startswith("python -m pipeline.")
+        about += [line.replace("python -m pipeline.", f"  {ours}")] if is_example else _wrapped(line, "") or [""]
     return "\n".join(
         [
             f"{ours}{command} [key=value ...]"
-            f"{' [group=name ...] [-m key=a,b,c ...]' if command in options.READ else ''}",
+            f"{' [group=name ...] [-m key=a,b,c ...]' if command in groups.READ else ''}",
             "",
             *about,
             *_groups(command, folders),
@@ -57,7 +60,7 @@ def _and_above(key: str) -> list[str]:
 
 def _groups(command: str, folders: Sequence[Path]) -> list[str]:
     lines = []
-    for name, taken in options.groups_of(command).items():
+    for name, taken in groups.of_command(command).items():
         lines += _row(f"{name}={_plain(taken)}", ", ".join(groups.choices(name, folders)))
     return ["", "Groups, whose names are files of conf/GROUP, with what is taken unasked:", *lines] if lines else []
 
@@ -115,7 +118,7 @@ def _wrapped(text: str, indent: str) -> list[str]:
 
 def _end(command: str) -> str:
     others = "All other keys of train are taken too, and change nothing here. "
-    return (others if command in options.READ and command != "train" else "") + (
+    return (others if command in groups.READ and command != "train" else "") + (
         "--help KEY, or a section, shows that alone; --cfg job the configuration; --config-dir adds a folder of yours "
         "to conf/; --hydra-help tells more."
     )

@@ -18,16 +18,6 @@ from pipeline import architecture, groups
 from pipeline.config import Config, flat
 from pipeline.errors import InputError
 
-# What a command reads of the configuration that prepare, plan and train share. Each takes all of it, so that one line
-# of overrides serves all three.
-READ = {
-    "prepare": ("data", "augmentation", "seed", "output", "preview"),
-    "plan": ("data", "architecture", "augmentation", "transfer", "optimizer", "trainer", "experiment",
-             "seed", "seeds", "runs_dir", "output"),
-    "train": ("data", "architecture", "augmentation", "transfer", "optimizer", "trainer", "tracking", "experiment",
-              "seed", "seeds", "runs_dir", "dir", "resume", "retry", "accept", "output"),
-}  # fmt: skip
-EVERYWHERE = ("experiment", "hydra/launcher")  # groups whose files are of no one section
 LEAST = -(10**18)
 NOTHING: tuple[Any, ...] = (LEAST, [LEAST], "?")  # what no key takes: no number, no list of these, no word
 PYTHONS = {"None": "null", "True": "true", "False": "false"}
@@ -101,15 +91,19 @@ class Option:
     def _bases(self) -> Iterator[dict[str, Any]]:
         """What the other fields may be. Some keys are looked at beside certain others alone, which a file of the
         section's group says."""
-        yield dict(self.values)
         section, names = self.key.rpartition(".")[0], hints(self.kind)
+        yield {name: value for name, value in self.values.items() if name in names}
         for path in groups.choices(section, self.folders).values() if section else ():
             yield {name: value for name, value in groups.read(path).items() if name in names}
 
 
 def kind_of(command: str) -> type:
     """The dataclass of what a command takes: its own, which is called as the command is, or what three share."""
-    return Config if command in READ else getattr(importlib.import_module(f"pipeline.{command}"), command.capitalize())
+    return (
+        Config
+        if command in groups.READ
+        else getattr(importlib.import_module(f"pipeline.{command}"), command.capitalize())
+    )
 
 
 def of_command(command: str, values: Mapping[str, Any] | None = None, folders: Sequence[Path] = ()) -> list[Option]:
@@ -118,19 +112,7 @@ def of_command(command: str, values: Mapping[str, Any] | None = None, folders: S
     architecture.type says whose keys these are, and a section that has none (transfer.pretrain: null) has no keys.
     `folders` are those of the user's beside conf/.
     """
-    return list(_options(kind_of(command), READ.get(command), values or {}, "", folders))
-
-
-def groups_of(command: str) -> dict[str, str | None]:
-    """Group -> what is taken of it where nothing is said, of the groups that a command has a use for."""
-    read = READ.get(command, ())
-    of_plan = read if command != "prepare" else (*read, "experiment")
-    found = groups.defaults() if read else {}
-    return {
-        name: taken
-        for name, taken in found.items()
-        if name.partition("@")[2].partition(".")[0] in read or name in of_plan or (name in EVERYWHERE and "dir" in read)
-    }
+    return list(_options(kind_of(command), groups.READ.get(command), values or {}, "", folders))
 
 
 def _options(
@@ -176,9 +158,8 @@ def meanings(kind: type) -> dict[str, str]:
         if not any(said) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
             said = str(after.value.value).rstrip(".").splitlines()
         text = " ".join(line.strip().lstrip("# ") for line in said).strip()
-        if text[1:2].islower():
-            text = text[0].lower() + text[1:]
-        found[ast.unparse(node.target)] = re.sub(r"\b(None|True|False)\b", lambda one: PYTHONS[one[1]], text)
+        text = re.sub(r"\b(None|True|False)\b", lambda one: PYTHONS[one[1]], text)
+        found[ast.unparse(node.target)] = text[:1].lower() + text[1:] if text[1:2].islower() else text
     return found
 
 

@@ -272,7 +272,7 @@ def test_help(module, command, workdir):
     done = command(module, "--help")
     assert done.code == 0
     assert done.err == ""
-    assert "output: table" in done.out
+    assert "output=table" in done.out
     assert left_in(workdir) == []
 
 

@@ -7,7 +7,9 @@ import pytest
 import yaml
 from running import left_in, refused
 
-from pipeline import cli
+from pipeline import architecture, cli, groups, options
+from pipeline.__main__ import COMMANDS
+from pipeline.config import Contrast
 
 
 def test_nothing_to_sweep_over_is_one_run(command):
@@ -17,13 +19,103 @@ def test_nothing_to_sweep_over_is_one_run(command):
 
 def test_help_names_groups_and_keys(command):
     said = command("train", "--help").out
-    for words in ("architecture: all_conv, cnn, lenet5", "tracking: local, none, server", "kernel_size: 3", "seed: 0"):
-        assert words in said
-    assert re.search(r"experiment: .*demo.*kernel_size.*padding.*pool_order", said)
+    for row in (
+        r"architecture=cnn +all_conv, cnn, lenet5",
+        r"tracking=local +local, none, server",
+        r"experiment=null +activation, augmentation, cnn_vs_mlp, demo,",
+        r"hydra/launcher=workers +basic, joblib, ray, slurm, workers",
+        r"architecture.kernel_size=3 +side of a kernel in pixels; between 1 and 11\n",
+        r"architecture.padding=same +of convolutions, as in Keras; one of same, valid\n",
+        r"architecture.pool_stride=2 +null: as pool_size; at least 1\n",
+        r"trainer.deterministic=true +the same numbers",
+        r"data.num_workers=0 ",
+        r"seed=0 +the replicate",
+        r"seeds=null +with -m, auto",
+    ):
+        assert re.search(f"^  {row}", said, re.M), row
     assert "schema" not in said
+    assert "preview=" not in said
 
 
-@pytest.mark.parametrize("module", ["prepare", "plan", "train", "evaluate", "compare", "claims", "sync"])
+def test_help_fits_the_terminal(command, monkeypatch):
+    for columns in (80, 120):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        assert max(map(len, command("plan", "--help").out.splitlines())) <= columns
+
+
+def test_help_shows_the_keys_of_what_is_chosen(command):
+    """And what they are now; what is swept says nothing."""
+    said = command("train", "-m --help architecture=mlp data@transfer.pretrain=digits seed=3 data.size=8,16").out
+    assert re.search(r"^  architecture.hidden=\[256,128\] +sizes of the hidden layers", said, re.M)
+    assert "architecture.kernel_size=3" not in said
+    assert re.search(r"^  transfer.pretrain.size=8 +side of the square in pixels; at least 1$", said, re.M)
+    assert re.search(r"^  seed=3 ", said, re.M)
+    assert re.search(r"^  data.size=8 ", said, re.M)
+
+
+def test_help_of_one_key_or_section(command):
+    said = command("train", "--help transfer.network experiment.contrasts").out
+    assert said.startswith("  transfer.network=null ")
+    assert "one of AnB, AnB+, BnB, BnB+" in said  # which transfer=first_layers alone looks at
+    assert re.search(r"^  experiment.contrasts\[\].expects .*\n?.*better, +worse|better", said, re.M)
+    assert {line.split("=")[0].split()[0] for line in said.splitlines() if re.match(r"  \w", line)} == {
+        "transfer.network",
+        "experiment.contrasts",
+        *(f"experiment.contrasts[].{name}" for name in options.hints(Contrast)),
+    }
+    refused(command("compare", "--help loks"), "--help loks: no such key. Did you mean 'looks'?")
+    refused(command("train", "--help architecture=nosuch"), "architecture=nosuch: no such architecture.")
+    refused(command("train", "--help hydra.mode=MULTIRUN"), "-m: this command runs one configuration at a time")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_lists_the_keys_of_each_command_alone(name, command, workdir):
+    done = command(name, "--help")
+    assert (done.code, done.err) == (0, "")
+    kind = options.kind_of(name)
+    listed = re.findall(r"^  ([a-z_]+)(?==|\.)", done.out.split("Keys, with")[1], re.M)
+    assert list(dict.fromkeys(listed)) == list(groups.READ.get(name, options.hints(kind)))
+    assert ("Groups" in done.out) == (name in groups.READ)
+    assert f"python -m pipeline.{name}" in done.out  # its examples
+    assert left_in(workdir) == []
+
+
+def test_each_key_is_of_a_command():
+    read = {key for keys in groups.READ.values() for key in keys}
+    assert read == set(options.hints(options.kind_of("train")))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_key_says_what_it_means(name):
+    values = {"transfer": {"pretrain": {"name": "digits"}}}
+    for kind in architecture.SCHEMAS if name in groups.READ else ("",):
+        for one in options.of_command(name, {**values, "architecture": {"type": kind}} if kind else {}):
+            assert one.meaning, f"{one.key}: say what it means in a comment beside its field"
+            assert ".py" not in one.meaning, one.key  # who asks has not read our files
+
+
+@pytest.mark.parametrize(
+    ("key", "must", "words"),
+    [
+        ("data.resize", "must be one of pad, stretch, crop", ("pad", "stretch", "crop")),
+        ("data.class_half", "must be one of a, b", ("a", "b", "null")),
+        ("data.size", "must be at least 1", ()),
+        ("data.root", "", ()),
+        ("architecture.weight_sharing", "must be true or false", ("true", "false")),
+        ("transfer.network", "must be one of AnB, AnB+, BnB, BnB+", ("AnB", "AnB+", "BnB", "BnB+", "null")),
+        ("optimizer.lr", "must be greater than 0, or tuned", ("tuned",)),
+        ("optimizer.lr_grid", "must be rates greater than 0", ()),
+        ("trainer.stack", "must be off, auto, or how many seeds of an arm train at once", ("off", "auto")),
+        ("experiment.contrasts[].expects", "must be one of better, worse, equal, not_worse",
+         ("better", "worse", "equal", "not_worse", "null")),
+    ],
+)  # fmt: skip
+def test_a_check_says_what_its_key_may_be(key, must, words):
+    (one,) = [one for one in options.of_command("train") if one.key == key]
+    assert (one.must, one.words) == (must, words)
+
+
+@pytest.mark.parametrize("module", COMMANDS)
 def test_hydras_own_help(module, process, workdir):
     done = process(module, "--hydra-help")
     assert (done.code, done.err) == (0, "")
@@ -113,5 +205,5 @@ def test_emit_prints_either_the_table_or_the_document(capsys):
 def test_help_in_a_process_of_its_own(process, workdir):
     done = process("train", "--help")
     assert (done.code, done.err) == (0, "")
-    assert "architecture: all_conv, cnn" in done.out
+    assert "architecture.kernel_size=3" in done.out
     assert left_in(workdir) == []

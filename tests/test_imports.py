@@ -9,18 +9,21 @@ from running import REPOSITORY
 # From below. What is not named here is a command: each may import all below, and no other command.
 LAYERS = (
     ("errors", "bounded", "beginning", "names", "stopping", "environment", "artifacts", "directories", "perturbations"),
-    ("folders", "terminal", "records"),
+    ("folders", "terminal", "records", "groups"),
     ("rundir",),
     ("key",),
     ("data", "architecture", "augmentation"),
     ("transfer",),
     ("config",),
+    ("options",),
+    ("help",),
     ("training", "evidence", "tracking"),
     ("evaluation",),
     ("run",),
     ("sweep",),
     ("no_code",),
     ("cli",),
+    ("completion",),
 )
 # Arrows that still run back, to be turned round; nothing may be added.
 OPEN: set[tuple[str, str]] = set()

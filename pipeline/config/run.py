@@ -5,9 +5,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
-
-from omegaconf import DictConfig, OmegaConf
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline import architecture, data, environment, rundir
 from pipeline.augmentation import Augmentation
@@ -20,6 +18,9 @@ from pipeline.errors import InputError, nearest, one_of, within
 from pipeline.groups import CONF
 from pipeline.key import aside
 from pipeline.transfer import Transfer
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 T = TypeVar("T")
 
@@ -96,7 +97,7 @@ def register() -> None:
         store.store(name=f"schema_{name}", node=node)
 
 
-def from_hydra(cfg: DictConfig) -> Config:
+def from_hydra(cfg: "DictConfig") -> Config:
     """The composed configuration, typed and checked. Raises InputError on what cannot be."""
     settings = typed(cfg, Config)
     # Not of the section by itself: a source has the experiment of its runs, and is not measured as they are.
@@ -109,8 +110,10 @@ def from_hydra(cfg: DictConfig) -> Config:
     return settings
 
 
-def typed(cfg: DictConfig, kind: type[T]) -> T:
+def typed(cfg: "DictConfig", kind: type[T]) -> T:
     """A composed configuration as the dataclass that is its schema. Raises InputError on what cannot be."""
+    from omegaconf import OmegaConf
+
     _refuse_unknown(cfg, "")
     found = OmegaConf.to_object(cfg)
     assert isinstance(found, kind)
@@ -132,8 +135,10 @@ def _numbers(node: Any, key: str = "") -> Iterator[tuple[str, float]]:
             yield from _numbers(value, f"{key}[{i}]")
 
 
-def _refuse_unknown(node: DictConfig, prefix: str) -> None:
+def _refuse_unknown(node: "DictConfig", prefix: str) -> None:
     """Keys that no dataclass has: Hydra lets `+key=value` put them in."""
+    from omegaconf import DictConfig, OmegaConf
+
     kind = OmegaConf.get_type(node)
     allowed = [f.name for f in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else list(node)
     for key in map(str, node):
