@@ -36,7 +36,8 @@ def main(words: Sequence[str], commands: Mapping[str, str]) -> int:
     shell, *typed = words or ("",)
     if shell not in SHELLS:
         allowed = f"must be one of {', '.join(SHELLS)}.{nearest(shell, SHELLS)}"
-        terminal.say(f"error: completion {shell}: {allowed} As in: source <(convtrial completion bash)")
+        named = f"completion {shell}".rstrip()
+        terminal.say(f"error: {named}: {allowed} As in: source <(convtrial completion bash)")
         return 2
     if not typed:
         print(script(shell), end="")

@@ -1,9 +1,11 @@
 """One clear message per mistake: the key, the value, what is allowed; exit code 2 and nothing left behind."""
 
+import sys
+
 import pytest
 from running import TINY, left_in, refused
 
-from pipeline import cli, train
+from pipeline import __main__, cli, train
 from pipeline.errors import InputError
 
 # The command line, and what its one message has to say.
@@ -267,13 +269,34 @@ def test_an_exit_code_passes_through(command, monkeypatch):
     assert command("train", "").code == 0
 
 
-@pytest.mark.parametrize("module", ["train", "prepare", "compare", "claims", "evaluate"])
-def test_help(module, command, workdir):
-    done = command(module, "--help")
-    assert done.code == 0
-    assert done.err == ""
-    assert "output=table" in done.out
-    assert left_in(workdir) == []
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("trian seed=1", "error: trian: no such command. Did you mean 'train'? Commands: prepare, plan, train"),
+        ("completon", "error: completon: no such command. Did you mean 'completion'?"),
+        ("seed=1", "error: seed=1: no such command. Commands: prepare"),
+        ("-m experiment=demo", "error: -m: a command comes first. Commands: prepare"),
+        ("completion", "error: completion: must be one of bash, zsh, fish. As in: source <(convtrial completion bash)"),
+    ],
+)
+def test_what_is_no_command(line, said, monkeypatch, capfd):
+    monkeypatch.setattr(sys, "argv", ["convtrial", *line.split()])
+    with pytest.raises(SystemExit) as ended:
+        __main__.main()
+    out, err = capfd.readouterr()
+    assert (ended.value.code, out) == (2, "")
+    assert err.startswith(said)
+
+
+@pytest.mark.parametrize("line", ["", "--help", "-h"])
+def test_no_command_lists_them(line, monkeypatch, capfd):
+    monkeypatch.setattr(sys, "argv", ["convtrial", *line.split()])
+    __main__.main()
+    out, err = capfd.readouterr()
+    assert err == ""
+    for name, does in __main__.COMMANDS.items():
+        assert f"  {name:10} {does}\n" in out
+    assert "source <(convtrial completion bash)" in out
 
 
 @pytest.mark.parametrize("line", ["architecture.kernel_sise=3", "-m architecture.kernel_size=3,50"])

@@ -72,6 +72,11 @@ def test_a_question_is_asked_from_an_empty_folder(wheel, tmp_path):
     assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == ["conf", "prepared", "runs"]
     shipped = convtrial("plan", "-m", "experiment=kernel_size")
     assert "5 arms x at most 13 seeds" in shipped.stdout, shipped.stderr
+    assert (
+        "widths\t"
+        in convtrial("completion", "fish", "convtrial", "train", "--config-dir", "conf", "experiment=w").stdout
+    )
+    assert convtrial("completion", "bash", "convtrial train architecture.padding=s", "s").stdout == "same \n"
     wrong = convtrial("trian")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert wrong.stderr.startswith("error: trian: no such command. Did you mean 'train'?")
