@@ -1,5 +1,8 @@
 """`convtrial completion bash|zsh|fish`: a script that completes commands, flags, groups, keys and values at a shell.
 
+    source <(convtrial completion bash)    # or zsh
+    convtrial completion fish | source
+
 The script asks this module at each Tab, with the line up to the cursor. Files of conf/ and --config-dir are listed and
 read as text, dataclasses are asked (options.py); no configuration is composed. Whatever goes wrong, nothing is offered.
 """
@@ -117,7 +120,7 @@ class _Line:
         self.typed = dict(word.lstrip("+~").split("=", 1) for word in before if "=" in word)
         named = [two for one, two in itertools.pairwise(before) if one in ("--config-dir", "-cd")]
         named += [value for flag, value in self.typed.items() if flag == "--config-dir"]
-        self.folders = [Path(name) for name in named if name]
+        self.folders = [Path(name).expanduser() for name in named if name]
 
     def offers(self, word: str) -> list[Offer]:
         """What `word` may become."""
@@ -234,7 +237,7 @@ def _files(typed: str, folders_alone: bool = False) -> list[Offer]:
     """What lies where `typed` points to."""
     folder, slash, name = typed.rpartition("/")
     try:
-        with os.scandir(f"{folder}{slash}" or ".") as entries:
+        with os.scandir(os.path.expanduser(f"{folder}{slash}") or ".") as entries:
             found = [(one.name, one.is_dir()) for one in itertools.islice(entries, MOST)]
     except OSError:
         return []
@@ -349,7 +352,8 @@ compdef _convtrial_python python python3
 """,
     "fish": r"""# convtrial: convtrial completion fish | source
 function __convtrial_offers
-    ASK (commandline -opc) (commandline -ct) 2> /dev/null
+    set -l word (commandline -ct)
+    ASK (commandline -opc) "$word" 2> /dev/null
 end
 function __convtrial_in_python
     string match -qr -- '\s-m\s+pipeline[.\s]' (commandline -pc)

@@ -38,8 +38,8 @@ def page(module: ModuleType, values: Mapping[str, Any], told: Sequence[str], fol
         about += [line.replace("python -m pipeline.", f"  {ours}")] if is_example else _wrapped(line, "") or [""]
     return "\n".join(
         [
-            f"{ours}{command} [key=value ...]"
-            f"{' [group=name ...] [-m key=a,b,c ...]' if command in groups.READ else ''}",
+            f"{ours}{command} [key=value ...]{' [group=name ...]' if command in groups.READ else ''}"
+            f"{' [-m key=a,b,c ...]' if 'seeds' in groups.READ.get(command, ()) else ''}",
             "",
             *about,
             *_groups(command, folders),

@@ -89,8 +89,9 @@ class Option:
         return None
 
     def _bases(self) -> Iterator[dict[str, Any]]:
-        """What the other fields may be. Some keys are looked at beside certain others alone, which a file of the
-        section's group says."""
+        """What the other fields may be: some keys are checked beside certain others alone, which the files of the
+        section's group have.
+        """
         section, names = self.key.rpartition(".")[0], hints(self.kind)
         yield {name: value for name, value in self.values.items() if name in names}
         for path in groups.choices(section, self.folders).values() if section else ():
@@ -99,11 +100,9 @@ class Option:
 
 def kind_of(command: str) -> type:
     """The dataclass of what a command takes: its own, which is called as the command is, or what three share."""
-    return (
-        Config
-        if command in groups.READ
-        else getattr(importlib.import_module(f"pipeline.{command}"), command.capitalize())
-    )
+    if command in groups.READ:
+        return Config
+    return getattr(importlib.import_module(f"pipeline.{command}"), command.capitalize())
 
 
 def of_command(command: str, values: Mapping[str, Any] | None = None, folders: Sequence[Path] = ()) -> list[Option]:
