@@ -138,6 +138,8 @@ class _Line:
         key, equals, value = word.removeprefix(sign).partition("=")
         if equals:
             return [(f"{sign}{key}={text}", said) for text, said in self._values(key, value)]
+        if {"--help", "-h"} & {*self.before}:  # which tells of keys and sections by their names
+            return list({text.rstrip("=."): said for text, said in self._keys(key)}.items())
         return [(sign + text, said) for text, said in self._keys(key)]
 
     def _of_flag(self, flag: str, value: str) -> list[Offer] | None:

@@ -74,6 +74,8 @@ def offered(line):
         ("convtrial train --hy", ["--hydra-help"]),
         ("convtrial train --cfg ", ["job", "hydra", "all"]),
         ("convtrial train --cfg=j", ["--cfg=job"]),
+        ("convtrial train --help trainer.st", ["trainer.strategy", "trainer.stack"]),
+        ("convtrial train --help arch", ["architecture"]),
     ],
 )  # fmt: skip
 def test_what_is_offered(line, texts):
