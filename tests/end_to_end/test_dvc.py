@@ -257,7 +257,7 @@ def test_metrics_show_what_each_factor_came_to(checkout):
     assert max(map(len, table)) < 140
     changed = dvc(checkout, "metrics", "diff", "--json")  # eight short runs are not the demo that was committed
     assert (changed.code, changed.err) == (0, "")
-    assert "mean" in json.loads(changed.out)["diff"]["reports/demo/metrics/block.json"]
+    assert "mean" in json.loads(changed.out)["reports/demo/metrics/block.json"]
 
 
 def test_plots_show_needs_no_network(checkout, tmp_path):
