@@ -35,14 +35,14 @@ def copied(folder):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(REPOSITORY / name, folder / name)
     git(folder, "init", "--quiet", "--initial-branch=main")
+    git(folder, "config", "user.name", "somebody")
+    git(folder, "config", "user.email", "somebody@localhost")
     commit(folder)
     return folder
 
 
 def git(folder, *arguments):
-    """What git says, as somebody."""
-    line = ["git", "-c", "user.name=somebody", "-c", "user.email=somebody@localhost", *arguments]
-    return subprocess.run(line, cwd=folder, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True).stdout
 
 
 def commit(folder):
