@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .PHONY: help install demo test test-slow endurance lint format bench bench-loader dashboard repro evidence lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 install: $(READY) ## make .venv and install the locked dependencies into it (about 7 GB: torch brings CUDA)
 
@@ -20,7 +20,7 @@ $(READY): requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
 
-demo: $(READY) ## kernel size x padding x pool order on handwritten digits, 24 runs, and the verdict
+demo: $(READY) ## kernel size x padding x pool order on handwritten digits, 32 runs or more, and the verdict
 	$(BIN)/python -m pipeline.train -m experiment=demo
 
 test: $(READY) ## the quick tests (under 5 minutes)
@@ -61,5 +61,6 @@ lock: $(READY) ## resolve pyproject.toml anew into requirements.lock, for all pl
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --extra dev \
 	  --no-emit-index-url --no-header --quiet pyproject.toml -o requirements.lock
 
-clean: ## remove runs, prepared data, tracking and reports; keep .venv
-	rm -rf runs prepared mlruns reports
+clean: ## remove runs, prepared data, tracking and reports; keep .venv and what git has
+	rm -rf runs prepared mlruns dvc_plots
+	find reports -type f ! -name .gitignore ! -path '*/metrics/*' -delete

@@ -13,12 +13,10 @@ if __name__ == "__main__":
     begin()
 
 
-import csv
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
@@ -28,7 +26,7 @@ from pipeline.errors import InputError, at_least, one_of
 from pipeline.names import short_names
 
 if TYPE_CHECKING:
-    from pipeline.evidence.document import Verdict
+    from pipeline.evidence.document import FactorVerdict, Verdict
 
 
 @dataclass
@@ -37,7 +35,7 @@ class Compare:
 
     sweep: str = "latest"  # a sweep directory, or latest: the one begun last under runs_dir
     runs_dir: str = "runs"  # where the latest is looked for
-    out: str | None = None  # also put verdict, report, metrics and plot data into this folder
+    out: str | None = None  # also put verdict, report, plots and metrics into this folder
     output: str = "table"  # for people, one document for programs, or tables for a paper
     table: str | None = None  # instead of a sweep: a CSV file with a column seed, the metric, and factors
     metric: str | None = None  # of the table: the column that is compared
@@ -137,41 +135,38 @@ def _paper(options: Compare, found: "Mapping[str, Verdict]") -> Callable[[], Non
 
 
 def publish(sweep: Path, found: "Verdict", out: Path) -> None:
-    """Copy what a sweep found to `out`, with metrics.json and levels.csv for `dvc metrics` and `dvc plots`."""
-    from pipeline.evidence import conclude as evidence
+    """Copy what a sweep found to `out`, with its plots and a file of each factor, for `dvc plots` and `dvc metrics`."""
+    from pipeline.evidence.style import name_of
 
     if out.resolve() == sweep.resolve():
         raise InputError(f"out={out}: is the sweep itself. Choose another folder.")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        raise InputError(f"out={out}: is a file; it must be a folder.") from None
-    for name in artifacts.VERDICT:
+    for folder in (out, out / "plots", out / "metrics"):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise InputError(f"out={out}: {folder} is a file; it must be a folder.") from None
+    for name in (*artifacts.VERDICT, *(f"plots/{one.name}" for one in (sweep / "plots").glob("*.png"))):
         shutil.copyfile(sweep / name, out / name)
-    rundir.write_json(out / "metrics.json", evidence.headline(found))
-    names = dict(zip(found.factors, short_names(list(found.factors)), strict=True))
-    fields = ("n", "mean", "sd", "difference", "low", "high", "verdict")
-    levels = [
-        [factor, f"{names[factor]}={level.level}", *(getattr(level, k) for k in fields)]
-        for factor, entry in found.factors.items()
-        for level in entry.levels
-    ]
-    write_csv(out / "levels.csv", [["factor", "level", *fields], *levels])
-    # One column per level: validation accuracy by epoch, the mean over the level's runs.
-    points: dict[str, dict[float, list[float]]] = {level[1]: {} for level in levels}
-    for run in (one for one in evidence.collect(sweep) if one.status == "finished"):
-        for factor, level in run.levels.items():
-            for epoch, value in run.curves.get("val/acc", []):
-                points[f"{names[factor]}={level}"].setdefault(epoch, []).append(value)
-    epochs = sorted({epoch for column in points.values() for epoch in column})
-    means = [[mean(c[e]) if e in c else "" for c in points.values()] for e in epochs]
-    write_csv(out / "curves.csv", [["epoch", *points], *([e, *row] for e, row in zip(epochs, means, strict=True))])
+    for name, entry in zip(short_names(list(found.factors)), found.factors.values(), strict=True):
+        rundir.write_json(out / "metrics" / f"{name_of(name)}.json", came_to(entry))
 
 
-def write_csv(path: Path, rows: list[list[Any]]) -> None:
-    """Rows, the first of which names the columns."""
-    with open(path, "w", newline="") as file:
-        csv.writer(file).writerows(rows)
+def came_to(entry: "FactorVerdict") -> dict[str, Any]:
+    """A factor in a row: its best level, what that was found to be, and by how much it is before the next best one."""
+    from pipeline.evidence.sentence import FIRST, whole
+
+    ranked = sorted((one for one in entry.levels if one.difference is not None), key=lambda one: one.distance)
+    best = next((one for one in ranked if one.verdict in FIRST), None)
+    if best is None:
+        return {}
+    row: dict[str, Any] = {"best": whole(best.level), "verdict": best.verdict, "n": best.n, "mean": best.mean}
+    behind = next((one for one in ranked if one is not best), None)
+    if behind is None or behind.difference is None:
+        return row
+    row |= {"next": whole(behind.level), "difference": 0 - behind.difference}  # as of a best level: that is 0, not -0
+    if behind.low is not None:
+        row["low"], row["high"] = (-end for end in reversed(behind.interval))
+    return row
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from pipeline.evidence.plots import figures
 from pipeline.evidence.rule import SPEND
 from pipeline.evidence.run import Run, arm_key
 from pipeline.evidence.sentence import ranges
+from pipeline.evidence.style import style
 from pipeline.evidence.verdict import verdict
 from pipeline.names import shortened
 from pipeline.records import JobRecord, RunRecord, SweepRecord
@@ -79,10 +80,11 @@ def conclude(sweep: Path) -> Verdict:
     if folder.is_symlink():  # of a sweep of somebody else's, say
         raise InputError(f"{folder}: is a link, and plots lie in the sweep's own folder. Take it away.")
     folder.mkdir(exist_ok=True)
-    for name, figure in drawn.items():
-        figure.set_layout_engine("none")  # found for the page, and a third of the time of drawing
-        with folders.replacing(folder / f"{name}.png") as file:
-            figure.savefig(file, format="png", dpi=120)
+    with style():  # ticks are chosen as a figure is drawn: others would not be those that it was laid out with
+        for name, figure in drawn.items():
+            figure.set_layout_engine("none")  # found for the page, and a third of the time of drawing
+            with folders.replacing(folder / f"{name}.png") as file:
+                figure.savefig(file, format="png", dpi=120)
     return found
 
 
@@ -225,7 +227,7 @@ def artifacts(sweep: Path) -> list[Path]:
 
 
 def headline(found: Verdict) -> dict[str, float]:
-    """The verdict as flat numbers: per factor and level the mean of the metric, for charts and `dvc metrics`."""
+    """The verdict as flat numbers: per factor and level the mean of the metric, for charts."""
     return {
         f"{factor}.{shortened(str(level.level).replace(' ', ''), LONGEST)}": level.mean
         for factor, entry in found.factors.items()

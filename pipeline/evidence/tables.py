@@ -15,6 +15,17 @@ LEAST_P = 0.001  # a smaller one is shown as below it
 NOTHING = "–"
 BLANK = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")  # a cell is a line, and commands no terminal
 MARKDOWN = re.compile(r"[\\`*_{}\[\]<>#|~&!$]")  # any of these may stand behind a backslash (CommonMark 2.4)
+RAGGED = r">{\raggedright\arraybackslash}p{%g\linewidth}"
+BREAKS = re.compile(r"[^\W_]{7}(?=[^\W_])|[_.,:;/=|+)…\]}\\-](?=[^\W_])")
+HEADS = {"adjusted p": "adj. $p$"}
+OR_ITS_CODE = r"""\DeclareRobustCommand{\orcode}[2]{%
+  \ifdefined\Umathcode #1\else\ifcsname u8:\detokenize{#1}\endcsname #1\else\texttt{U+#2}\hspace{0pt}\fi\fi}
+"""
+SIGNS = (  # those of mathematics
+    "± pm,≥ ge,≤ le,≠ ne,≈ approx,× times,· cdot,→ to,← gets,∞ infty,Γ Gamma,Δ Delta,Θ Theta,Λ Lambda,Σ Sigma,Φ Phi,"
+    "Ω Omega,α alpha,β beta,γ gamma,δ delta,ε varepsilon,η eta,θ theta,κ kappa,λ lambda,μ mu,ν nu,π pi,ρ rho,σ sigma,"
+    "τ tau,φ varphi,χ chi,ψ psi,ω omega"
+)
 LATEX = {
     **{one: f"\\{one}" for one in "&%$#_{}"},
     **{one: f"{{{one}}}" for one in "[]*"},  # a row that begins with one would be read as an option of \\
@@ -27,7 +38,9 @@ LATEX = {
     "`": r"\textasciigrave{}",
     "–": "--",
     "…": r"\ldots{}",
-    "±": r"$\pm$",
+    "\u200b": r"\hspace{0pt}",  # here a line may end
+    "−": "$-$",
+    **{sign: f"$\\{name}$" for sign, name in (pair.split() for pair in SIGNS.split(","))},
 }
 
 
@@ -175,29 +188,48 @@ def _in_markdown(said: str) -> str:
 
 
 def latex(found: Mapping[str, Verdict]) -> str:
-    """A floating table for each verdict, which needs the package booktabs."""
-    lines = [r"% needs \usepackage{booktabs}"]
+    """A floating table for each verdict, which needs the packages array and booktabs, and a text 345 pt wide.
+
+    That is the text of `article`. For its sake the plain p is left out, which no verdict goes by.
+    """
+    lines = []
     for doc in found.values():
         lines += [r"\begin{table}", r"  \centering", f"  \\caption{{{_in_latex(caption(doc))}}}"]
-        for i, table in enumerate(_tables(doc)):
-            first = r"p{0.3\linewidth}" if table.claims else "l"
-            columns = f"{first}{'r' * (len(table.head) - 2)}l"
-            lines += [r"  \par\medskip"] * bool(i) + [f"  \\begin{{tabular}}{{{columns}}}", r"    \toprule"]
-            head = [_in_latex(cell) for cell in table.head]
+        lines += [r"  \footnotesize", r"  \setlength{\tabcolsep}{3pt}"]
+        for table in _tables(doc):
+            shown = [i for i, name in enumerate(table.head) if name != "p"]
+            first, last = (RAGGED % 0.27, "l") if table.claims else (RAGGED % 0.18, RAGGED % 0.15)
+            columns = f"@{{}}{first}{'r' * (len(shown) - 2)}{last}@{{}}"
+            lines += [r"  \par\medskip", f"  \\begin{{tabular}}{{{columns}}}", r"    \toprule"]
+            head = [_long_in_latex(table.head[0]), *(HEADS.get(one, _in_latex(one)) for one in table.head[1:])]
             body = [
-                [_in_latex(first), *map(_number_in_latex, numbers), _in_latex(last)]
+                [_long_in_latex(first), *map(_number_in_latex, numbers), _in_latex(last)]
                 for first, *numbers, last in table.rows
             ]
             for j, row in enumerate([head, *body]):
-                lines += [rf"    {' & '.join(row)} \\"] + [r"    \midrule"] * (j == 0)
+                lines += [rf"    {' & '.join(row[i] for i in shown)} \\"] + [r"    \midrule"] * (j == 0)
             lines += [r"    \bottomrule", r"  \end{tabular}"]
         lines.append(r"\end{table}")
-    return "\n".join(lines) + "\n"
+    said = "\n".join(lines) + "\n"
+    return "% needs \\usepackage{array,booktabs}\n" + (OR_ITS_CODE + said if r"\orcode" in said else said)
 
 
 def _in_latex(said: str) -> str:
-    said = "".join(LATEX.get(one, one) for one in BLANK.sub(" ", said))
+    said = "".join(LATEX.get(one, _of_fonts(one)) for one in BLANK.sub(" ", said))
+    said = re.sub(r"([-',])(?=\1)", r"\1{}", said)  # "--" would be one dash, "''" a closing quote
     return said.replace(r" \%", r"\,\%")
+
+
+def _of_fonts(one: str) -> str:
+    """A character that LaTeX may have no font for, and pdflatex then stops at: it or, there, its code."""
+    return one if one < "\u0180" else rf"\orcode{{{one}}}{{{ord(one):04X}}}"
+
+
+def _long_in_latex(said: str) -> str:
+    """A cell whose long words may end a line behind a sign, or anywhere where they have none."""
+    if re.fullmatch(r"-\d[\d.]*", said):
+        return f"${said}$"
+    return _in_latex(re.sub(r"\S{15,}", lambda word: BREAKS.sub("\\g<0>\u200b", word.group()), said))
 
 
 def _number_in_latex(cell: str) -> str:

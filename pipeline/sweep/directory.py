@@ -22,10 +22,11 @@ def choose_directory(
     held: contextlib.ExitStack,
     looks: tuple[int, ...] = (),
 ) -> Path:
-    """The directory of the sweep, its lock held: `fresh`, or in its place that of the newest sweep it continues.
+    """The directory of the sweep, its lock held: `fresh`, or in its place that of the sweep it continues.
 
-    One that asked for the same factors, and for no run but those of `jobs`. Raises InputError where `fresh` was
-    named by the user and holds another sweep.
+    One that asked for the same factors, and for no run but those of `jobs`: of several the one that asked for most of
+    them, so that what was asked before is that again whatever part of it was asked since, and the newest of these.
+    Raises InputError where `fresh` was named by the user and holds another sweep.
     """
     if (fresh / "sweep.json").exists():
         rundir.read_sweep(fresh)
@@ -37,9 +38,8 @@ def choose_directory(
         held.enter_context(rundir.locked(fresh))
         return fresh
     older = sorted(fresh.parent.glob("*/sweep.json"), reverse=True) if settings.resume and not settings.dir else []
-    for path in (file.parent for file in older):
-        if not continues(path, settings, factors, jobs, looks):
-            continue
+    found = [file.parent for file in older if continues(file.parent, settings, factors, jobs, looks)]
+    for path in sorted(found, key=lambda path: len(rundir.read_sweep(path).jobs), reverse=True):
         with contextlib.suppress(rundir.BusyError):  # somebody runs it at this moment: then ours is another one
             held.enter_context(rundir.locked(path))
             fresh.rmdir()

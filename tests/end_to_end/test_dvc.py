@@ -9,8 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from running import REPOSITORY, Done
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -18,13 +20,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 STAGES = ["prepare", "sweep", "compare"]
 TRANSFER = ["pretrain", "transfer", "report"]
 SHORT = ["compare", "report"]  # what `make repro` asks for
-LEVELS = ["block=CACAP", "block=CAP", "kernel_size=3", "kernel_size=5", "padding=same", "padding=valid"]
+FACTORS = {"block": ["CACAP", "CAP"], "kernel_size": ["3", "5"], "padding": ["same", "valid"]}
+LEVELS = [(f"architecture.{factor}", level) for factor, levels in FACTORS.items() for level in levels]
 
 
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory):
-    """The files of this checkout in a repository of their own, with a demo of eight short runs, reproduced once."""
-    folder = tmp_path_factory.mktemp("dvc") / "checkout"
+def copied(folder):
+    """The files of this checkout in a repository of their own, in one commit."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
         cwd=REPOSITORY, capture_output=True, text=True, check=True,
@@ -33,6 +34,26 @@ def checkout(tmp_path_factory):
         if name and (REPOSITORY / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(REPOSITORY / name, folder / name)
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    git(folder, "config", "user.name", "somebody")
+    git(folder, "config", "user.email", "somebody@localhost")
+    commit(folder)
+    return folder
+
+
+def git(folder, *arguments):
+    return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True).stdout
+
+
+def commit(folder):
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--allow-empty", "--message=as it is")
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A checkout with a demo of eight short runs and a transfer of 15, reproduced once."""
+    folder = copied(tmp_path_factory.mktemp("dvc") / "checkout")
     change(folder / "conf/experiment/demo.yaml", "max_epochs: 8", "max_epochs: 1\n  threads: 1")
     change(folder / "conf/experiment/demo.yaml", "  size: 32", "  size: 32\n  limit_train: 64")
     change(folder / "conf/experiment/demo.yaml", "seeds: auto\n", "")
@@ -42,7 +63,6 @@ def checkout(tmp_path_factory):
         params, "data.split_seed=0 trainer.max_epochs=20", "data.split_seed=0 data.limit_train=64 trainer.max_epochs=1"
     )
     change(params, "trainer.max_epochs=200", "trainer.max_epochs=1")
-    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
     done = dvc(folder, "repro", *SHORT)
     assert done.code == 0, done.err + done.out
     return folder
@@ -101,24 +121,19 @@ def test_repro_leaves_the_verdict_and_its_numbers(checkout):
     verdict = json.loads((reports / "verdict.json").read_text())
     assert verdict["factors"] == sweep["verdict"]["factors"]
     assert "<html" in (reports / "report.html").read_text()
-    with open(reports / "levels.csv") as file:
-        rows = list(csv.DictReader(file))
-    assert sorted(row["level"] for row in rows) == LEVELS
+    with open(reports / "verdict.csv") as file:
+        rows = [row for row in csv.DictReader(file) if row["kind"] == "level"]
+    assert sorted((row["factor"], row["level"]) for row in rows) == LEVELS
     # each level's mean is over its four runs, by hand
+    jobs = json.loads((checkout / sweep["sweep"] / "sweep.json").read_text())["jobs"]
     for row in rows:
-        factor, level = row["factor"], row["level"].partition("=")[2]
-        jobs = json.loads((checkout / sweep["sweep"] / "sweep.json").read_text())["jobs"]
         own = [
             run["metrics"]["test/acc"]
             for run, job in zip(sweep["runs"], jobs, strict=True)
-            if str(job["levels"][factor]) == level
+            if str(job["levels"][row["factor"]]) == row["level"]
         ]
         assert len(own) == 4
         assert float(row["mean"]) == pytest.approx(sum(own) / 4)
-    with open(reports / "curves.csv") as file:
-        curves = list(csv.DictReader(file))
-    assert sorted(set(curves[0]) - {"epoch"}) == LEVELS
-    assert all(float(value) <= 1 for level, value in curves[0].items() if level != "epoch")
 
 
 def test_second_repro_does_nothing(checkout):
@@ -135,7 +150,6 @@ def test_second_repro_does_nothing(checkout):
     ("name", "stages"),
     [
         ("conf/trainer/cpu.yaml", ["sweep"]),
-        ("conf/experiment/demo.yaml", ["sweep"]),
         ("conf/architecture/cnn.yaml", ["sweep"]),
         ("conf/optimizer/adam.yaml", ["sweep"]),
         ("conf/tracking/local.yaml", ["sweep"]),
@@ -145,6 +159,7 @@ def test_second_repro_does_nothing(checkout):
         ("conf/compare.yaml", ["compare"]),
         ("pipeline/evidence/paired.py", ["sweep", "compare"]),
         # what the demo does not read
+        ("conf/experiment/demo.yaml", []),  # a comment: its values are parameters
         ("conf/architecture/mlp.yaml", []),
         ("conf/experiment/kernel_size.yaml", []),
         ("conf/trainer/gpu.yaml", []),
@@ -153,6 +168,16 @@ def test_second_repro_does_nothing(checkout):
 )
 def test_changed_file_reruns_its_stages_alone(checkout, edited, name, stages):
     edited(name, "\n# changed\n")
+    assert pending(checkout) == stages
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "stages"),
+    [("lr: 0.003", "lr: 0.002", ["sweep"]), ("expects: not_worse", "expects: better", ["sweep"]),
+     ("  split_seed: 0", "  split_seed: 1", ["prepare", "sweep"])],
+)  # fmt: skip
+def test_changed_parameter_of_the_demo_reruns_its_stages(checkout, edited, old, new, stages):
+    edited("conf/experiment/demo.yaml", old, new)
     assert pending(checkout) == stages
 
 
@@ -197,30 +222,86 @@ def test_changed_compare_reruns_compare_alone(checkout, edited):
     assert (checkout / "reports/demo/sweep.json").read_text() == sweep
 
 
-def test_metrics_show(checkout):
+def test_metrics_of_a_clean_checkout_are_those_that_were_committed(tmp_path):
+    folder = copied(tmp_path / "checkout")
+    shown = dvc(folder, "metrics", "show", "--json")
+    assert (shown.code, shown.err) == (0, "")
+    assert sorted(Path(path).name for path in json.loads(shown.out)[""]["data"]) == [
+        *(f"{factor}.json" for factor in sorted([*FACTORS, "transfer"])),
+    ]
+    diff = dvc(folder, "metrics", "diff")
+    assert (diff.code, diff.out, diff.err) == (0, "", "")
+    assert dvc(folder, "plots", "show").code == 0
+    assert git(folder, "status", "--porcelain") == ""
+
+
+def test_metrics_show_what_each_factor_came_to(checkout):
     done = dvc(checkout, "metrics", "show", "--json")
-    assert done.code == 0, done.err
-    shown = json.loads(done.out)[""]["data"][os.path.join("reports", "demo", "metrics.json")]["data"]
-    verdict = json.loads((checkout / "reports/demo/verdict.json").read_text())
-    means = [level["mean"] for entry in verdict["factors"].values() for level in entry["levels"]]
-    assert len(means) == 6
-    assert sorted(flat(shown)) == pytest.approx(sorted(means))
-    assert "metrics.json" in dvc(checkout, "metrics", "show").out
+    assert (done.code, done.err) == (0, "")
+    shown = json.loads(done.out)[""]["data"]
+    for part in ("demo", "transfer"):
+        verdict = json.loads((checkout / f"reports/{part}/verdict.json").read_text())
+        for factor, entry in verdict["factors"].items():
+            row = shown.pop(f"reports/{part}/metrics/{factor.rpartition('.')[2]}.json")["data"]
+            levels = {str(level["level"]): level for level in entry["levels"]}
+            first, second = levels.pop(row["best"]), levels[row["next"]]
+            assert row["best"] == str(entry["best"])
+            assert first["mean"] >= second["mean"] == max(level["mean"] for level in levels.values())
+            assert (row["verdict"], row["n"], row["mean"]) == (first["verdict"], first["n"], first["mean"])
+            assert row["difference"] == pytest.approx(first["mean"] - second["mean"])
+            if second["low"] is not None:
+                assert (row["low"], row["high"]) == (-second["high"], -second["low"])
+    assert shown == {}
+    table = dvc(checkout, "metrics", "show").out.splitlines()
+    assert len(table) == 5
+    assert max(map(len, table)) < 140
+    changed = dvc(checkout, "metrics", "diff", "--json")  # eight short runs are not the demo that was committed
+    assert (changed.code, changed.err) == (0, "")
+    assert "mean" in json.loads(changed.out)["reports/demo/metrics/block.json"]
 
 
-def flat(tree):
-    return [n for v in tree.values() for n in flat(v)] if isinstance(tree, dict) else [tree]
-
-
-def test_plots_show(checkout, tmp_path):
+def test_plots_show_needs_no_network(checkout, tmp_path):
     done = dvc(checkout, "plots", "show", "--out", str(tmp_path / "plots"))
-    assert done.code == 0, done.err
-    assert "DVC failed to load" not in done.err
+    assert (done.code, done.err) == (0, "")
     page = (tmp_path / "plots/index.html").read_text()
-    for level in LEVELS:
-        assert level in page, f"no plot of {level}"
-    for title in ("Mean test accuracy per level", "Validation accuracy by epoch"):
-        assert title in page
+    assert not re.search(r"<script|<link|https?:|@import|url\(", page)
+    images = re.findall(r'src="([^"]+)"', page)
+    for image in images:
+        pixels = np.asarray(Image.open(tmp_path / "plots" / image).convert("L"))
+        assert (pixels[:, :2] > 250).all(), f"{image} is cut off at its left edge"
+    for part, factors in (("demo", [f"architecture.{factor}" for factor in FACTORS]), ("transfer", ["transfer"])):
+        for factor in factors:
+            for kind in ("seeds", "curve.val_acc"):
+                assert any(f"{part}_plots_{factor}.{kind}.png" in image for image in images)
+
+
+def test_experiments_over_the_parameters_of_demo_and_transfer(checkout):
+    """Fewer seeds and strategies, another smallest effect; then what was committed, from the runs that there are."""
+    dvc(checkout, "repro", *SHORT)
+    commit(checkout)
+    before = {path: path.read_text() for path in sorted(checkout.glob("reports/*/metrics/*"))}
+    asked = ["transfer.seeds='0,1'", "transfer.strategies='head_only,retrain'", "transfer.images=50"]
+    asked.append("conf/experiment/demo.yaml:experiment.smallest_effect=0.05")
+    try:
+        done = dvc(checkout, "exp", "run", "--name", "fewer", *(f"--set-param={one}" for one in asked), *SHORT)
+        assert done.code == 0, done.err + done.out
+        assert ran(done, [*STAGES, *TRANSFER]) == ["sweep", "compare", "transfer", "report"]
+        changed = [line.split()[-1] for line in git(checkout, "status", "--porcelain").splitlines()]
+        assert {"dvc.lock", "params.yaml", "conf/experiment/demo.yaml"} < set(changed)
+        assert all(one.startswith(("dvc.lock", "params", "conf/", "reports/")) for one in changed)
+        table = dvc(checkout, "exp", "show", "--csv", "--only-changed").out
+        rows = {row["Experiment"] or row["rev"]: row for row in csv.DictReader(table.splitlines())}
+        base, fewer = rows["main"], rows["fewer"]
+        assert (base["transfer.seeds"], fewer["transfer.seeds"]) == ("0,1,2", "0,1")
+        assert fewer["transfer.strategies"] == "head_only,retrain"
+        assert (base["experiment.smallest_effect"], fewer["experiment.smallest_effect"]) == ("0.02", "0.05")
+        assert {row["reports/transfer/metrics/transfer.json:n"] for row in (base, fewer)} == {"3", "2"}
+    finally:
+        git(checkout, "restore", "--staged", "--worktree", ".")
+    done = dvc(checkout, "repro", *SHORT)
+    assert done.code == 0, done.err + done.out
+    assert {path: path.read_text() for path in before} == before
+    assert dvc(checkout, "metrics", "diff").out == ""
 
 
 def test_transfer_starts_from_what_was_pretrained(checkout):
@@ -247,7 +328,7 @@ def test_transfer_starts_from_what_was_pretrained(checkout):
 
 def test_another_target_is_no_other_source(checkout, edited):
     dvc(checkout, "repro", "report")
-    edited("params.yaml", "data.limit_train=50", "data.limit_train=40")
+    edited("params.yaml", "images: 50", "images: 40")
     done = dvc(checkout, "repro", "report", "--dry")
     assert done.code == 0, done.err
     assert ran(done, TRANSFER) == ["transfer"]

@@ -214,12 +214,11 @@ def test_compare_publishes_a_folder_for_dvc(road, documents):
         "verdict.md",
         "verdict.tex",
         "verdict.csv",
-        "metrics.json",
-        "levels.csv",
-        "curves.csv",
+        "metrics/kernel_size.json",
+        "metrics/head.json",
     }
-    rows = (folder / "reports/road/levels.csv").read_text().splitlines()
-    assert len(rows) == 5  # a header and 2 levels of 2 factors
+    swept = folder / documents["sweep"]["sweep"]
+    assert left_in(folder / "reports/road/plots") == left_in(swept / "plots")
     assert json.loads((folder / "reports/road/verdict.json").read_text()) == documents["compare"]
 
 

@@ -3,13 +3,20 @@
 import csv
 import io
 import re
+import shutil
+import subprocess
 
 import pytest
+from markdown_it import MarkdownIt
 
 from pipeline.config import Contrast
 from pipeline.evidence import Run, tables, verdict
 
 AWKWARD = ["a & b", "100 %", "$x_1$", "#1", "{[0, 1]}", "~^\\", "a|b", "`code`"]
+TYPESET = [
+    *AWKWARD, r"\input{x}", r"\end{tabular}", "^^41", "--- '' ``", "µ ≥ 3", "naïve", "−α→β", "日本", "\u202e😀",
+    "-1", "1e-3", "[1, 2]", "* x", "%", "}", "{", "W" * 70, "a_very.long/and_structured-name_of_a_level",
+]  # fmt: skip
 HOSTILE = [*AWKWARD, 'x,"y"\nz', "*", "[b]", "<b>", "\x1b[31m"]
 VALUES = {3: [0.90, 0.91, 0.92], 5: [0.95, 0.97, 0.96]}
 
@@ -65,8 +72,8 @@ def test_markdown_has_a_table_for_each_factor_and_one_of_the_claims(doc):
 
 def test_latex_has_signs_and_rules(doc):
     said = tables.latex({"": doc})
-    assert "    3 & 3 & 0.910 & 0.010 & $-0.050$ & [$-0.076$, $-0.024$] & 0.013 & 0.014 & worse \\\\\n" in said
-    assert "    5 & 3 & 0.960 & 0.010 & -- & -- & -- & -- & best \\\\\n" in said
+    assert "    3 & 3 & 0.910 & 0.010 & $-0.050$ & [$-0.076$, $-0.024$] & 0.014 & worse \\\\\n" in said
+    assert "    5 & 3 & 0.960 & 0.010 & -- & -- & -- & best \\\\\n" in said
     assert [said.count(rule) for rule in (r"\toprule", r"\midrule", r"\bottomrule")] == [2, 2, 2]
     assert said.isascii()
 
@@ -109,11 +116,11 @@ def test_hostile_levels_stay_one_cell_of_markdown(hostile):
 def test_hostile_levels_stay_one_cell_of_latex(hostile):
     said = tables.latex({"": hostile})
     rows = [line for line in said.splitlines() if line.endswith(r"\\")]
-    assert [len(re.findall(r"(?<!\\)&", row)) for row in rows] == [8] * (1 + len(HOSTILE)) + [7] * 2
+    assert [len(re.findall(r"(?<!\\)&", row)) for row in rows] == [7] * (1 + len(HOSTILE)) + [6] * 2
     bare = re.sub(r"\\[&%$#_{}]", "", said)  # what is left commands
     assert bare.count("{") == bare.count("}")
     assert "%" not in bare.removeprefix("%")
-    assert not set("#_~^<>|") & set(re.sub(r"10\^|\$<", "", bare))
+    assert not set("#_~^<>|") & set(re.sub(r"10\^|\$<|>\{\\raggedright", "", bare))
     firsts = [row.strip().partition(" & ")[0] for row in rows]
     assert firsts[1:4] == [r"a \& b", r"100\,\%", r"\$x\_1\$"]
     assert not [one for one in firsts if one.startswith(("[", "*"))]  # an option of the line before
@@ -136,3 +143,62 @@ def test_what_has_no_result_and_what_was_not_varied_can_be_written():
     alone = verdict([Run({}, s, {"test/acc": 0.9}) for s in (0, 1)], [], "test/acc", smallest_effect=0.01)
     assert tables.markdown({"": alone}).startswith("Verdict: test/acc; more is better.")
     assert tables.as_csv({"": alone}).count("\n") == 1
+
+
+def test_markdown_and_latex_say_the_numbers_of_json(doc):
+    found = doc.to_json()
+    rendered = MarkdownIt("commonmark").enable("table").render(tables.markdown({"": doc}))
+    shown = [re.findall(r"<td.*?>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", rendered, re.DOTALL)]
+    typeset = [line.strip().removesuffix(r" \\").split(" & ") for line in tables.latex({"": doc}).splitlines()]
+    names = ["n", "mean", "sd", "difference", "low", "high", "p", "p_adjusted"]
+    levels = found["factors"]["k"]["levels"]
+    wanted = {str(one["level"]): (one["verdict"], [one[name] for name in names]) for one in levels}
+    names = ["n", "difference", "low", "high", "margin", "p", "p_adjusted"]
+    wanted["Larger is better (5 less 3)"] = ("supported", [found["contrasts"][0][name] for name in names])
+    for name, (word, numbers) in wanted.items():
+        if word == "best":  # is compared with none
+            numbers = numbers[:3]
+        plain_p = {numbers[-2]} if word != "best" else set()
+        for rows, left_out in ((shown, set()), (typeset, plain_p)):
+            (cells,) = [row for row in rows if len(row) > 2 and row[0] == name]
+            assert cells[-1] == word
+            read = [float(one) for cell in cells[1:-1] for one in re.findall(r"[-+]?\d+\.?\d*", cell)]
+            assert read == [pytest.approx(one, abs=0.0005) for one in numbers if one not in left_out]
+
+
+def test_hostile_levels_are_rendered_as_they_are(hostile):
+    rendered = MarkdownIt("commonmark").enable("table").render(tables.markdown({"": hostile}))
+    cells = re.findall(r"<tr>\n<td>(.*?)</td>", rendered)
+    said = [cell.replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">") for cell in cells]
+    assert said[: len(AWKWARD)] == [one.replace("&quot;", '"') for one in AWKWARD]
+    assert rendered.count("<table>") == 2
+    assert "<code>" not in rendered
+    assert "<b>" not in rendered
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX is installed")
+@pytest.mark.parametrize("effect", [0.01, 0.001])
+def test_latex_is_typeset_within_the_margins_whatever_levels_are_called(effect, tmp_path):
+    runs = [
+        Run({"my.long_key.of_a_factor": level}, seed, {"test/acc": 0.8 + 0.01 * seed + 0.001 * i})
+        for i, level in enumerate(TYPESET)
+        for seed in range(3)
+    ]
+    claim = Contrast({"my.long_key.of_a_factor": TYPESET[-2:]}, claim=" & ".join(AWKWARD), expects="not_worse")
+    question = "Is 100 % of `it`_1 ≥ 50 µm & {ε}?"
+    doc = verdict(
+        runs, ["my.long_key.of_a_factor"], "test/acc", smallest_effect=effect, experiment="a_b", question=question,
+        contrasts=[claim],
+    )  # fmt: skip
+    (tmp_path / "x.tex").write_text(r"\errmessage{a level was read as a command}")
+    (tmp_path / "paper.tex").write_text(
+        "\n".join([r"\documentclass{article}\usepackage{array,booktabs}\begin{document}", tables.latex({"": doc})])
+        + r"\listoftables\end{document}"
+    )
+    for _ in range(2):  # the list of tables is of the first pass
+        line = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "paper.tex"]
+        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=120)
+        assert done.returncode == 0, done.stdout
+    log = (tmp_path / "paper.log").read_text(errors="replace")
+    assert not re.findall(r"^!.*|^Overfull.*|^Missing character.*|^LaTeX Warning.*", log, re.MULTILINE)
