@@ -17,6 +17,7 @@ LAYERS = (
     ("config",),
     ("training", "evidence", "tracking"),
     ("evaluation",),
+    ("serving",),
     ("run",),
     ("sweep",),
     ("no_code",),
