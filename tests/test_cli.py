@@ -267,7 +267,7 @@ def test_an_exit_code_passes_through(command, monkeypatch):
     assert command("train", "").code == 0
 
 
-@pytest.mark.parametrize("module", ["train", "prepare", "compare", "claims", "evaluate"])
+@pytest.mark.parametrize("module", ["train", "prepare", "compare", "claims", "evaluate", "predict", "export"])
 def test_help(module, command, workdir):
     done = command(module, "--help")
     assert done.code == 0

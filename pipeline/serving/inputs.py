@@ -38,9 +38,11 @@ def find_inputs(images: Any, columns: dict[str, str] | None) -> list[Input]:
     if images is None or not given:
         raise InputError("images=null: name files, a folder, a glob, or a manifest ending in .csv.")
     found: dict[tuple[str, str], Input] = {}
+    real: dict[str, str] = {}  # of the few folders
     for one in given:
         for each in _of(str(one), columns):
-            found.setdefault((each.root, each.path), each)
+            root = real.get(each.root) or real.setdefault(each.root, os.path.realpath(each.root))
+            found.setdefault((root, each.path), each)
     return list(found.values())
 
 

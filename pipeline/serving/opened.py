@@ -47,16 +47,20 @@ def find(named: str | None, uri: str | None, folder: Path) -> Path:
     if named is None:
         raise InputError("run=null: name a run directory, as in run=runs/train/..., an MLflow run or models:/NAME@ALIAS.")
     if not Path(named).exists() and download.is_on_mlflow(named):
-        tracking = Tracking() if uri is None else _tracking(uri)
+        tracking = Tracking() if uri is None else tracking_at(uri)
         return download.fetch(tracking, named, folder, weights=True, key="run")
     return rundir.find_run(named)
 
 
-def _tracking(uri: str) -> Tracking:
+def tracking_at(uri: str) -> Tracking:
+    """The MLflow that `uri=` says; a new database keeps its files in artifacts, beside it."""
     try:
-        return Tracking(uri=uri, artifacts=None)
+        found = Tracking(uri=uri, artifacts=None)
     except InputError as error:
         raise InputError(str(error).removeprefix("tracking.")) from None
+    if not found.remote:
+        found.artifacts = str(Path(uri.removeprefix("sqlite:///")).absolute().parent / "artifacts")
+    return found
 
 
 @contextlib.contextmanager
