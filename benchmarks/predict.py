@@ -62,8 +62,10 @@ def main() -> None:
     print(", ".join(f"{name} {rate:,.0f} images/s" for name, rate in rates.items()))
     slower = min(rates["decoder alone"], rates["network alone"])
     both = 1 / (1 / rates["decoder alone"] + 1 / rates["network alone"])
-    print(f"predict reaches {rates['predict'] / slower:.2f} of the slower one, {rates['predict'] / both:.2f} of one "
-          "after the other, which is all there is where both want all cores")
+    print(
+        f"predict reaches {rates['predict'] / slower:.2f} of the slower one, {rates['predict'] / both:.2f} of one "
+        "after the other, which is all there is where both want all cores"
+    )
 
 
 if __name__ == "__main__":

@@ -26,7 +26,9 @@ class Export:
     """What `python -m pipeline.export` takes."""
 
     run: str | None = None  # a run directory; for a file also an MLflow run id, or models:/NAME@ALIAS
-    sweep: str | None = None  # instead: the winner of a sweep directory, or of latest, the one begun last under runs_dir
+    sweep: str | None = (
+        None  # instead: the winner of a sweep directory, or of latest, the one begun last under runs_dir
+    )
     runs_dir: str = "runs"
     format: str | None = None  # onnx: a file for onnxruntime and others
     out: str = "model.onnx"  # that file
@@ -114,7 +116,9 @@ def show(document: dict[str, Any]) -> None:
         print(f"file       {terminal.literal(document['file'])} (off by {document['off_by']:.1e} at most)")
     if model := document.get("model"):
         print(f"model      {model['uri']} (version {model['version']})")
-        print(f"to serve   MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false mlflow models serve -m {model['uri']} --env-manager local")
+        print(
+            f"to serve   MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false mlflow models serve -m {model['uri']} --env-manager local"
+        )
 
 
 def main() -> None:

@@ -88,9 +88,13 @@ class Tally:
         found = []
         if self.strange:
             names = ", ".join(name for name, _ in self.strange.most_common(3))
-            found.append(f"{self.strange.total()} labels are no class of the network ({names}), and count in no accuracy")
+            found.append(
+                f"{self.strange.total()} labels are no class of the network ({names}), and count in no accuracy"
+            )
         if self.greyed:
-            found.append(f"{self.greyed} images have colour and the network was trained on grey ones: it got their luminance")
+            found.append(
+                f"{self.greyed} images have colour and the network was trained on grey ones: it got their luminance"
+            )
         return found
 
 

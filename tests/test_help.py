@@ -23,7 +23,9 @@ def test_help_names_groups_and_keys(command):
     assert "schema" not in said
 
 
-@pytest.mark.parametrize("module", ["prepare", "plan", "train", "evaluate", "compare", "claims", "predict", "export", "sync"])
+@pytest.mark.parametrize(
+    "module", ["prepare", "plan", "train", "evaluate", "compare", "claims", "predict", "export", "sync"]
+)
 def test_hydras_own_help(module, process, workdir):
     done = process(module, "--hydra-help")
     assert (done.code, done.err) == (0, "")

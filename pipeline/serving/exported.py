@@ -102,7 +102,9 @@ def write_onnx(opened: Opened, path: Path) -> float:
     content = proto.SerializeToString()
     off = _difference(opened, module, content)
     if not off <= CLOSE:
-        raise InputError(f"format=onnx: onnxruntime gives probabilities that are off by {off:.1e}; nothing was written.")
+        raise InputError(
+            f"format=onnx: onnxruntime gives probabilities that are off by {off:.1e}; nothing was written."
+        )
     with folders.replacing(path) as file:
         file.write(content)
     return off

@@ -45,7 +45,9 @@ def find(named: str | None, uri: str | None, folder: Path) -> Path:
     Raises InputError where there is none.
     """
     if named is None:
-        raise InputError("run=null: name a run directory, as in run=runs/train/..., an MLflow run or models:/NAME@ALIAS.")
+        raise InputError(
+            "run=null: name a run directory, as in run=runs/train/..., an MLflow run or models:/NAME@ALIAS."
+        )
     if not Path(named).exists() and download.is_on_mlflow(named):
         tracking = Tracking() if uri is None else tracking_at(uri)
         return download.fetch(tracking, named, folder, weights=True, key="run")

@@ -6,18 +6,19 @@ an alias moves from version to version, and the tags stay with each.
 """
 
 import contextlib
+import json
 import logging
 import os
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import rundir
+from pipeline import rundir, terminal
 from pipeline.config.tracking import Tracking
 from pipeline.errors import InputError
 from pipeline.serving.opened import Opened, of_run
@@ -70,9 +71,7 @@ def register(
     except InputError:
         raise
     except Exception as error:  # of the server, its store, the network: any of dozens
-        raise InputError(
-            f"register={name}: cannot be had from {tracking.uri} ({connect.reason(error)})."
-        ) from error
+        raise InputError(f"register={name}: cannot be had from {tracking.uri} ({connect.reason(error)}).") from error
     uri = f"models:/{name}@{alias}" if alias else f"models:/{name}/{found}"
     return Registered(name, found, sent.run_id, uri, str(tracking.uri))
 
@@ -83,9 +82,7 @@ def _version_of(client: "MlflowClient", name: str, run_id: str) -> str | None:
     return str(max(int(one.version) for one in there)) if there else None
 
 
-def _new_version(
-    client: "MlflowClient", tracking: Tracking, opened: Opened, name: str, run_id: str, run: Path
-) -> str:
+def _new_version(client: "MlflowClient", tracking: Tracking, opened: Opened, name: str, run_id: str, run: Path) -> str:
     from mlflow.entities import LoggedModelOutput
     from mlflow.exceptions import MlflowException
 
@@ -103,7 +100,7 @@ def _new_version(
         for metric, value in rundir.get_status(run).metrics.items():
             client.log_metric(
                 run_id,
-                f"model/{metric}",
+                f"best/{metric}" if metric.startswith("val/") else metric,  # as the run has them there
                 value,
                 dataset_name=dataset.name,
                 dataset_digest=dataset.digest[:12],
@@ -118,9 +115,33 @@ def _new_version(
     metrics = {f"metric/{k}": f"{v:.6g}" for k, v in rundir.get_status(run).metrics.items()}
     with _as_default(tracking):
         made = client.create_model_version(
-            name, source=f"models:/{model.model_id}", run_id=run_id, model_id=model.model_id, tags=_short(facts) | metrics
+            name,
+            source=f"models:/{model.model_id}",
+            run_id=run_id,
+            model_id=model.model_id,
+            tags=_short(facts) | metrics,
         )
+    link = json.dumps([{"name": name, "version": int(made.version)}])
+    client.set_logged_model_tags(model.model_id, {"mlflow.modelVersions": link})  # its page names the version by it
     return str(made.version)
+
+
+def register_finished(runs: Sequence[Path], tracking: Tracking) -> None:
+    """What `tracking.register` asks for, once runs are trained. What cannot be is said, and stops nobody."""
+    if tracking.register is None:
+        return
+    for run in runs:
+        if rundir.get_status(run).status != "finished":
+            continue
+        try:
+            found = register(run, tracking, tracking.register)
+            terminal.say(f"registered: {found.uri} is {run}")
+        except InputError as error:
+            terminal.say(
+                f"not registered: {run}: {error} `python -m pipeline.export run={run} register=NAME` does it later."
+            )
+            if error.__cause__ and connect.is_away(error.__cause__):  # and will be for the next ones
+                return
 
 
 @contextlib.contextmanager

@@ -153,7 +153,7 @@ def test_what_is_no_image_is_named_and_skipped(run, command, workdir):
 def test_a_manifest_does_not_lead_out_of_its_folder(run, command, workdir):
     (workdir / "in").mkdir()
     shutil.copy("photos/0000.png", "in/a.png")
-    Path("in/list.csv").write_text(f"path\na.png\n../photos/0001.png\n{workdir}/photos/0002.png\nb.png\n\"\"\n")
+    Path("in/list.csv").write_text(f'path\na.png\n../photos/0001.png\n{workdir}/photos/0002.png\nb.png\n""\n')
     done = command("predict", "run=run images=in/list.csv output=json")
     assert [one["path"] for one in done.document["predictions"]] == ["in/a.png"]
     assert [one["reason"] for one in done.document["skipped"]] == [
