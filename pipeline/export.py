@@ -1,4 +1,4 @@
-"""A trained network for others: an ONNX file, or a version of a registered MLflow model; uint8 images in, probabilities out.
+"""A trained network for other programs, uint8 images in, probabilities out: an ONNX file, or a registered MLflow model.
 
 python -m pipeline.export run=runs/train/... format=onnx out=digits.onnx
 python -m pipeline.export sweep=latest register=digits alias=champion
@@ -17,7 +17,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from pipeline import cli, config, rundir, terminal
-from pipeline.config.tracking import Tracking, check_model_name
+from pipeline.config.tracking import check_model_name
 from pipeline.errors import InputError, one_of
 
 
@@ -26,9 +26,7 @@ class Export:
     """What `python -m pipeline.export` takes."""
 
     run: str | None = None  # a run directory; for a file also an MLflow run id, or models:/NAME@ALIAS
-    sweep: str | None = (
-        None  # instead: the winner of a sweep directory, or of latest, the one begun last under runs_dir
-    )
+    sweep: str | None = None  # instead: the winner of this sweep; latest: the one begun last under runs_dir
     runs_dir: str = "runs"
     format: str | None = None  # onnx: a file for onnxruntime and others
     out: str = "model.onnx"  # that file
@@ -116,9 +114,8 @@ def show(document: dict[str, Any]) -> None:
         print(f"file       {terminal.literal(document['file'])} (off by {document['off_by']:.1e} at most)")
     if model := document.get("model"):
         print(f"model      {model['uri']} (version {model['version']})")
-        print(
-            f"to serve   MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false mlflow models serve -m {model['uri']} --env-manager local"
-        )
+        serve = f"mlflow models serve -m {model['uri']} --env-manager local"
+        print(f"to serve   MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false {serve}")
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ class Answers:
 
 
 def answer(opened: Opened, inputs: list[Input]) -> Iterator[Answers]:
-    """The probabilities of all inputs in order, with the network on the GPU if it was trained on one and one is here."""
+    """The probabilities of all inputs in order; on a GPU, where the network was trained on one and one is here."""
     module = opened.module
     if opened.settings.trainer.accelerator == "gpu" and torch.cuda.is_available():
         module = module.cuda()

@@ -5,7 +5,7 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from pipeline import folders
+from pipeline.architecture import layers
 from pipeline.data.images import normalise
 from pipeline.errors import InputError
 from pipeline.serving.opened import Opened
@@ -59,6 +60,31 @@ def described(opened: Opened) -> dict[str, str]:
     }
 
 
+@contextlib.contextmanager
+def traceable() -> Iterator[None]:
+    """Have a tracer see that batches are of any size, while the body traces a network.
+
+    To it len() of a tensor is a number, and the graph of a locally connected layer takes batches of two alone. Said
+    there by shape[0], it would change the key of every run, and no number.
+    """
+    layers.len = lambda x: x.shape[0] if isinstance(x, torch.Tensor) else len(x)  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        del layers.len  # type: ignore[attr-defined]
+
+
+def difference(opened: Opened, run: Callable[[np.ndarray], np.ndarray]) -> float:
+    """How far the probabilities that `run` gives of images are off at most, in batches of several sizes."""
+    module, most = Probabilities(opened), 0.0
+    for n in BATCHES:
+        images = example(opened, n)
+        with torch.inference_mode():
+            ours = module(torch.from_numpy(images)).numpy()
+        most = max(most, float(np.abs(ours - run(images)).max()))
+    return most
+
+
 def check_onnx() -> None:
     """Raise InputError where what ONNX needs is not installed."""
     for name in ("onnx", "onnxscript", "onnxruntime"):
@@ -77,13 +103,11 @@ def write_onnx(opened: Opened, path: Path) -> float:
     Raises InputError where it cannot be exported, or gives other probabilities.
     """
     check_onnx()
-    module = Probabilities(opened)
-    images = torch.from_numpy(example(opened))
     try:
-        with _quiet():
+        with quiet("torch.onnx", "torch.export", "onnxscript", "onnx_ir"), traceable():
             program = torch.onnx.export(
-                module,
-                (images,),
+                Probabilities(opened),
+                (torch.from_numpy(example(opened)),),
                 dynamo=True,
                 dynamic_shapes={INPUT: {0: torch.export.Dim("batch", min=1)}},
                 input_names=[INPUT],
@@ -94,13 +118,13 @@ def write_onnx(opened: Opened, path: Path) -> float:
             )
             assert program is not None
             proto = program.model_proto
+        for name, value in described(opened).items():
+            proto.metadata_props.add(key=name, value=value)
+        content = proto.SerializeToString()
+        off = difference(opened, _run_onnx(content))
     except Exception as error:  # of dozens of passes over the graph
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"format=onnx: this network cannot be exported ({type(error).__name__}: {reason}).") from error
-    for name, value in described(opened).items():
-        proto.metadata_props.add(key=name, value=value)
-    content = proto.SerializeToString()
-    off = _difference(opened, module, content)
     if not off <= CLOSE:
         raise InputError(
             f"format=onnx: onnxruntime gives probabilities that are off by {off:.1e}; nothing was written."
@@ -110,25 +134,19 @@ def write_onnx(opened: Opened, path: Path) -> float:
     return off
 
 
-def _difference(opened: Opened, module: Probabilities, content: bytes) -> float:
+def _run_onnx(content: bytes) -> Callable[[np.ndarray], np.ndarray]:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    most = 0.0
-    for n in BATCHES:
-        images = example(opened, n)
-        (theirs,) = session.run([OUTPUT], {INPUT: images})
-        with torch.inference_mode():
-            most = max(most, float(np.abs(module(torch.from_numpy(images)).numpy() - theirs).max()))
-    return most
+    return lambda images: session.run([OUTPUT], {INPUT: images})[0]
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """torch tells each step of an export, and what of its own it will do otherwise some day."""
-    loud = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
+def quiet(*loggers: str) -> Iterator[None]:
+    """An export tells each of its steps, and what it will do otherwise some day."""
+    loud = [logging.getLogger(name) for name in loggers]
     levels = [one.level for one in loud]
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")

@@ -90,8 +90,8 @@ def _manifest(csv_file: Path, columns: dict[str, str]) -> list[Input]:
             header = [name.strip() for name in reader.fieldnames or []]
             path, label = (_column(csv_file, header, role, columns) for role in ("path", "label"))
             if path is None:
-                said = f"lacks the column path; its first line is {','.join(header)}. columns={{path: NAME}} names another."
-                raise InputError(f"images={csv_file}: {said}")
+                said = f"lacks the column path; its first line is {','.join(header)}."
+                raise InputError(f"images={csv_file}: {said} columns={{path: NAME}} names another.")
             reader.fieldnames = header
             found = []
             for row in reader:

@@ -7,16 +7,14 @@ an alias moves from version to version, and the tags stay with each.
 
 import contextlib
 import json
-import logging
 import os
 import re
 import tempfile
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version as version_of
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline import rundir, terminal
 from pipeline.config.tracking import Tracking
@@ -91,7 +89,7 @@ def _new_version(client: "MlflowClient", tracking: Tracking, opened: Opened, nam
     where = client.get_run(run_id).info.experiment_id
     facts = described(opened)
     model = client.create_logged_model(where, name="model", source_run_id=run_id, params=_short(facts))
-    ended = "FAILED"
+    ended: Literal["READY", "FAILED"] = "FAILED"
     try:
         with tempfile.TemporaryDirectory(prefix="convtrial-") as folder:
             save(opened, Path(folder) / "model", run_id, model.model_id)
@@ -165,12 +163,13 @@ def _short(facts: dict[str, str]) -> dict[str, str]:
 def save(opened: Opened, path: Path, run_id: str | None = None, model_id: str | None = None) -> None:
     """Write the MLflow model into a new folder."""
     import numpy as np
+    import torch
     from mlflow import pytorch
     from mlflow.models import Model
     from mlflow.models.signature import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    from pipeline.serving.exported import Probabilities, described, example
+    from pipeline.serving.exported import CLOSE, Probabilities, described, difference, example, quiet, traceable
 
     channels, height, width = opened.input_shape
     # A numpy example and tensors in the signature: MLflow 3.17 makes no pyfunc of others in pt2.
@@ -178,7 +177,7 @@ def save(opened: Opened, path: Path, run_id: str | None = None, model_id: str | 
         Schema([TensorSpec(np.dtype(np.uint8), (-1, height, width, channels))]),
         Schema([TensorSpec(np.dtype(np.float32), (-1, len(opened.classes)))]),
     )
-    with _quiet():
+    with quiet("mlflow", "torch.export"), traceable():
         pytorch.save_model(
             Probabilities(opened),
             path,
@@ -189,25 +188,14 @@ def save(opened: Opened, path: Path, run_id: str | None = None, model_id: str | 
             pip_requirements=[f"{package}=={version_of(package)}" for package in NEEDS],
             metadata=described(opened),
         )
+    graph = torch.export.load(path / "data" / "model.pt2").module()
+    off = difference(opened, lambda images: graph(torch.from_numpy(images)).detach().numpy())
+    if not off <= CLOSE:
+        raise InputError(f"its graph gives probabilities that are off by {off:.1e}")
     # Weights of pt2 stay on the device that they were exported on: without this, a server with a GPU refuses them.
     made = Model.load(str(path))
     made.flavors["python_function"]["config"] = {"device": "cpu"}
     made.save(str(path / "MLmodel"))
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    loud = [logging.getLogger(name) for name in ("mlflow", "torch.export")]
-    levels = [one.level for one in loud]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for one in loud:
-            one.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for one, level in zip(loud, levels, strict=True):
-                one.setLevel(level)
 
 
 def document(found: Registered) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import contextlib
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -52,9 +52,13 @@ def check_place(out: str) -> Path:
 @contextlib.contextmanager
 def table(path: Path, classes: list[str], labelled: bool) -> Iterator[Table]:
     """What becomes the file at `path` where the body ends well; nothing of it is left where it does not."""
-    kind = {".csv": CsvTable, ".json": JsonTable, ".parquet": ParquetTable}[path.suffix.lower()]
+    kinds: dict[str, Callable[[IO[bytes], list[str], bool], Table]] = {
+        ".csv": CsvTable,
+        ".json": JsonTable,
+        ".parquet": ParquetTable,
+    }
     with folders.replacing(path) as file:
-        yield kind(file, classes, labelled)
+        yield kinds[path.suffix.lower()](file, classes, labelled)
 
 
 def rows(answers: Answers, classes: list[str]) -> Iterator[dict[str, Any]]:

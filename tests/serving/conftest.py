@@ -17,10 +17,11 @@ def trained(tmp_path_factory):
     from PIL import Image
 
     folder = tmp_path_factory.mktemp("serving")
-    with pytest.MonkeyPatch.context() as patch, hydra_reset(), restored_torch(), pytest.raises(SystemExit) as ended:
+    with pytest.MonkeyPatch.context() as patch, hydra_reset(), restored_torch():
         patch.chdir(folder)
         patch.setattr(sys, "argv", ["train.py", *TINY.split(), "dir=run"])
-        train.main()
+        with pytest.raises(SystemExit) as ended:
+            train.main()
     assert not ended.value.code
     run = folder / "run"
     settings, record = config.of_run(run), rundir.read_run(run)

@@ -136,7 +136,8 @@ def test_a_server_answers(swept, images, tmp_path):
     line = ["models", "serve", "-m", "models:/digits@champion", "--env-manager", "local", "-p", str(port)]
     server = subprocess.Popen(
         [str(Path(sys.executable).with_name("mlflow")), *line],
-        cwd=tmp_path, env=outside(swept[0]), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        cwd=tmp_path, env=outside(swept[0]), start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
         limit = time.monotonic() + 120
