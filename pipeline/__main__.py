@@ -13,6 +13,8 @@ COMMANDS = {
     "evaluate": "the metrics of a finished run's checkpoint again, and its invariance",
     "compare": "the verdict of a sweep, or of any table of results",
     "claims": "what became of every claim of the sweeps below a folder",
+    "predict": "the classes and probabilities of images that nobody has labelled",
+    "export": "a trained network for other programs: an ONNX file, or a registered MLflow model",
     "sync": "send to MLflow what it missed",
 }
 

@@ -29,6 +29,7 @@ from pipeline.run.resolve import PlannedRun, make_record, plan_run, resolve
 from pipeline.run.result import document, print_result
 from pipeline.run.source import source_run
 from pipeline.run.start import prepare_data, train_run, train_source
+from pipeline.serving.registered import register_finished
 from pipeline.sweep import fairness, progress, worker
 from pipeline.sweep.design import Multirun
 from pipeline.sweep.schedule import run_sweep
@@ -49,6 +50,7 @@ def job(cfg: DictConfig) -> int:
     if settings.dir and (path / "sweep.json").exists():
         raise InputError(f"dir={path}: holds a sweep, not a run. Choose another, or say -m to go on with the sweep.")
     run = _train(settings)
+    register_finished([run], settings.tracking)
     result = document(run)
     if result["status"] == "missing":
         result |= {"status": "interrupted", "error": "stopped before it began"}
@@ -92,6 +94,8 @@ def sweep(multirun: Multirun) -> int:
     """A sweep and its verdict."""
     result = run_sweep(multirun)
     verdict = result.verdict
+    if verdict:
+        register_finished([Path(one["run"]) for one in result.document["runs"]], result.tracking)
     cli.emit(result.output, result.document, lambda: print_verdict(result.dir, verdict) if verdict else None)
     for outcome in result.document["runs"] if verdict else ():
         if outcome["status"] != "finished":

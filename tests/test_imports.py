@@ -19,6 +19,7 @@ LAYERS = (
     ("help",),
     ("training", "evidence", "tracking"),
     ("evaluation",),
+    ("serving",),
     ("run",),
     ("sweep",),
     ("no_code",),

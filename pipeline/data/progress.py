@@ -1,4 +1,4 @@
-"""How far preparing is, on a terminal's standard error."""
+"""How far it is with many images, on a terminal's standard error."""
 
 import contextlib
 import sys
@@ -8,7 +8,7 @@ from pipeline import terminal
 
 
 @contextlib.contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+def progress(what: str, total: int, doing: str = "preparing") -> Iterator[Callable[[int], None]]:
     """Yield what is to be told how many are done. Silent where nobody watches."""
     if not sys.stderr.isatty():
         yield lambda done: None
@@ -17,5 +17,5 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=terminal.console(stderr=True), transient=True) as bar:
-        task = bar.add_task(f"preparing {what}", total=total)
+        task = bar.add_task(f"{doing} {what}", total=total)
         yield lambda done: bar.update(task, completed=done)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import config, data, environment, rundir, stopping, terminal, transfer
+from pipeline.config.tracking import Tracking
 from pipeline.config.trainer import TUNED
 from pipeline.errors import InputError, machine_said, of_machine
 from pipeline.evidence import conclude as evidence
@@ -52,6 +53,7 @@ class SweepResult:
     status: Word  # finished | failed | interrupted
     output: str  # table | json
     verdict: Verdict | None  # None where the sweep was stopped
+    tracking: Tracking
 
 
 @dataclass(frozen=True)
@@ -328,7 +330,8 @@ def _conclude(path: Path, runs: list[_Run], stopped: bool) -> SweepResult:
         "runs": outcomes,
         "verdict": verdict and verdict.to_json(),
     }
-    return SweepResult(path, record, status, runs[0].job.settings.output, verdict)
+    settings = runs[0].job.settings
+    return SweepResult(path, record, status, settings.output, verdict, settings.tracking)
 
 
 def _end(path: Path, runs: list[_Run], status: Word, shown: str = "interrupted") -> None:

@@ -34,6 +34,7 @@ def set_environment(tracking: Tracking) -> None:
     """What MLflow reads when it is imported, here or in a process that is started."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it would report use to MLflow's makers
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # the result document is alone there
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     # A call that failed is made again with the next push. MLflow's own retries would sleep in between.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     # Half of the wait, so that a push that hangs when the run ends leaves time for one more call.

@@ -16,15 +16,15 @@ def is_on_mlflow(named: str) -> bool:
     return bool(RUN_ID.fullmatch(named) or MODEL.fullmatch(named))
 
 
-def fetch(tracking: Tracking, named: str, folder: Path, weights: bool) -> Path:
+def fetch(tracking: Tracking, named: str, folder: Path, weights: bool, key: str = "transfer.source") -> Path:
     """A folder below `folder` with run.json and, with `weights`, the best checkpoint, as in the run directory.
 
-    Raises InputError where they cannot be had.
+    Raises InputError where they cannot be had; `key` is by what the user named it.
     """
     uri = tracking.uri
     # A database that is not there yet holds no run, and is not made for this.
     if uri is None or (uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists()):
-        raise InputError(f"transfer.source={named}: is looked up on MLflow, and tracking.uri={uri} has no runs.")
+        raise InputError(f"{key}={named}: is looked up on MLflow, and tracking.uri={uri} has no runs.")
     from pipeline.tracking.connect import connect
 
     try:
@@ -37,7 +37,7 @@ def fetch(tracking: Tracking, named: str, folder: Path, weights: bool) -> Path:
                 raise ValueError("it was not registered from a run")
             run_id = got.run_id
         if (status := client.get_run(run_id).info.status) != "FINISHED":
-            raise ValueError(f"it is {status}; what a run starts from has finished")
+            raise ValueError(f"it is {status}; only one that has finished will do")
         run = folder / run_id
         for artifact in ("run.json", "checkpoints/best.ckpt") if weights else ("run.json",):
             if (run / artifact).exists():
@@ -47,5 +47,5 @@ def fetch(tracking: Tracking, named: str, folder: Path, weights: bool) -> Path:
                 Path(client.download_artifacts(run_id, artifact, part)).replace(run / artifact)
     except Exception as error:  # of the server, its store, the network: any of dozens
         reason = " ".join(str(error).split())[:200]
-        raise InputError(f"transfer.source={named}: cannot be had from tracking.uri={uri} ({reason}).") from None
+        raise InputError(f"{key}={named}: cannot be had from tracking.uri={uri} ({reason}).") from None
     return run

@@ -1,0 +1,125 @@
+"""Which files `images=` means: a file, a folder, a glob, a CSV manifest, or a list of these, in order."""
+
+import csv
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.data import Data, image_folder
+from pipeline.data.raw import printable
+from pipeline.errors import InputError, nearest
+
+
+@dataclass(frozen=True)
+class Input:
+    """A file that is to be looked at."""
+
+    root: str  # nothing outside this folder is opened for it
+    path: str  # below root
+    label: str | None = None  # what a manifest calls it
+    reason: str = ""  # why it is not opened at all
+    named: str = ""  # as the user did, where that is not root and path
+
+    @property
+    def shown(self) -> str:
+        """Its name as text."""
+        return printable(self.named or os.path.normpath(os.path.join(self.root, self.path)))
+
+
+def find_inputs(images: Any, columns: dict[str, str] | None) -> list[Input]:
+    """Every file that `images` means, once each. `columns`: what a manifest calls path and label.
+
+    Raises InputError where one of them means nothing.
+    """
+    given = images if isinstance(images, list) else [images]
+    if images is None or not given:
+        raise InputError("images=null: name files, a folder, a glob, or a manifest ending in .csv.")
+    found: dict[tuple[str, str], Input] = {}
+    real: dict[str, str] = {}  # of the few folders
+    for one in given:
+        for each in _of(str(one), columns):
+            root = real.get(each.root) or real.setdefault(each.root, os.path.realpath(each.root))
+            found.setdefault((root, each.path), each)
+    return list(found.values())
+
+
+def _of(given: str, columns: dict[str, str] | None) -> Iterable[Input]:
+    path = os.path.expanduser(given)
+    if os.path.isdir(path):
+        files = image_folder.find(Data(root=path))
+        if not files:
+            raise InputError(f"images={given}: there is no file in this folder.")
+        return (Input(path, os.path.relpath(file, path)) for file in files)
+    if path.lower().endswith(".csv") and os.path.isfile(path):
+        return _manifest(Path(path), columns or {})
+    if os.path.lexists(path):  # named by the user: it may be a link
+        return [_file(path)]
+    if glob.has_magic(path):
+        return _glob(given, path)
+    folder = os.path.dirname(path) or "."
+    there = os.listdir(folder) if os.path.isdir(folder) else []
+    raise InputError(f"images={given}: no such file or folder.{nearest(os.path.basename(path), there)}")
+
+
+def _file(path: str) -> Input:
+    folder, name = os.path.split(os.path.realpath(path))
+    return Input(folder, name, named=path)
+
+
+def _glob(given: str, path: str) -> Iterator[Input]:
+    parts = Path(path).parts
+    fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
+    root = str(Path(*parts[:fixed]))
+    matches = [match for match in sorted(glob.glob(path, recursive=True)) if not os.path.isdir(match)]
+    if not matches:
+        raise InputError(f"images={given}: no file is called so.")
+    return (Input(root, os.path.relpath(match, root)) for match in matches)
+
+
+def _manifest(csv_file: Path, columns: dict[str, str]) -> list[Input]:
+    """The rows of a CSV file, parted as in data/manifest.py; a label is not asked for. Paths begin in its folder."""
+    root = str(csv_file.parent)
+    try:
+        with csv_file.open(newline="", encoding="utf-8-sig") as file:
+            first = file.readline()
+            file.seek(0)
+            reader = csv.DictReader(file, restval="", delimiter=max(",;\t", key=first.count))
+            header = [name.strip() for name in reader.fieldnames or []]
+            path, label = (_column(csv_file, header, role, columns) for role in ("path", "label"))
+            if path is None:
+                said = f"lacks the column path; its first line is {','.join(header)}."
+                raise InputError(f"images={csv_file}: {said} columns={{path: NAME}} names another.")
+            reader.fieldnames = header
+            found = []
+            for row in reader:
+                if None in row:
+                    raise InputError(f"images={csv_file}: line {reader.line_num} has more fields than the first line.")
+                found.append(_row(root, row[path].strip(), row[label].strip() if label else ""))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"images={csv_file}: is not CSV in UTF-8 ({error}).") from None
+    except OSError as error:
+        raise InputError(f"images={csv_file}: cannot be read ({error.strerror}).") from None
+    if not found:
+        raise InputError(f"images={csv_file}: names no image.")
+    return found
+
+
+def _column(csv_file: Path, header: list[str], role: str, columns: dict[str, str]) -> str | None:
+    if named := columns.get(role):
+        if named in header:
+            return named
+        if role == "path":
+            raise InputError(f"columns.{role}={named}: {csv_file} has no such column.{nearest(named, header)}")
+        return None
+    alike = [name for name in header if name.lower() == role]
+    return alike[0] if len(alike) == 1 else None
+
+
+def _row(root: str, path: str, label: str) -> Input:
+    base = os.path.abspath(root)
+    within = path and "\0" not in path and os.path.abspath(os.path.join(base, path)).startswith(os.path.join(base, ""))
+    reason = "" if within else "leads out of the manifest's folder" if path else "no path"
+    return Input(root, os.path.normpath(path) if within else path.replace("\0", "\\0"), label or None, reason)

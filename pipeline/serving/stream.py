@@ -1,0 +1,98 @@
+"""Files to batches, decoded on all cores while the network is at work on those before, in bounded memory.
+
+Each file goes the way that it would go in `prepare`: `data.photos` decodes and resizes, refuses and limits.
+"""
+
+import itertools
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from pipeline.config import Config
+from pipeline.data.images import LUMINANCE
+from pipeline.data.photos import photos
+from pipeline.data.raw import Photo, Refused
+from pipeline.serving.inputs import Input
+
+T = TypeVar("T")
+
+MOST = 512  # images of a batch
+BYTES = 4 << 20  # of its pixels: a layer of a network for photos makes a hundred times as much of them
+AHEAD = 2  # batches
+
+
+@dataclass(frozen=True)
+class Lot:
+    """Inputs that follow each other, and those of them that are images."""
+
+    inputs: list[Input]
+    reasons: list[str]  # by input: why it is not among the images; "" where it is
+    images: np.ndarray  # uint8 [n, size, size, C]
+    greyed: int  # how many had colour, of which the set that was trained on has none
+
+
+def lots(inputs: list[Input], settings: Config, channels: int) -> Iterator[Lot]:
+    """All inputs in order, in lots of one batch each."""
+    return _ahead(_gathered(inputs, settings, channels))
+
+
+def batch_size(size: int, channels: int) -> int:
+    """How many images of that shape are one batch."""
+    return max(1, min(MOST, BYTES // (size * size * channels)))
+
+
+def _gathered(inputs: list[Input], settings: Config, channels: int) -> Iterator[Lot]:
+    size = settings.data.size
+    most = batch_size(size, channels)
+    stream = zip(inputs, _decoded(inputs, settings), strict=True)
+    while some := list(itertools.islice(stream, most)):
+        images = np.empty((len(some), size, size, channels), np.uint8)
+        n = greyed = 0
+        for _, one in some:
+            if isinstance(one, Photo):
+                greyed += one.image.shape[2] > channels
+                images[n] = with_channels(one.image, channels)
+                n += 1
+        reasons = [_worded(one.reason) if isinstance(one, Refused) else "" for _, one in some]
+        yield Lot([each for each, _ in some], reasons, images[:n], greyed)
+
+
+def _decoded(inputs: list[Input], settings: Config) -> Iterator[Photo | Refused]:
+    """A Photo or Refused for each input."""
+    images = settings.data
+    for (root, refused), group in itertools.groupby(inputs, lambda one: (one.root, bool(one.reason))):
+        some = list(group)
+        if refused:
+            yield from (Refused(one.reason) for one in some)
+        else:
+            yield from photos(root, [one.path for one in some], images.size, images.resize, images.max_pixels)
+
+
+def with_channels(image: np.ndarray, channels: int) -> np.ndarray:
+    """uint8 [H, W, channels] of [H, W, 1 or 3]: grey is repeated, as in preparing; colour becomes its luminance."""
+    if image.shape[2] <= channels:
+        return image  # one grey value is as good as three: it is repeated where it is put
+    return np.rint(image @ np.array(LUMINANCE)).astype(np.uint8)[:, :, None]
+
+
+def _worded(reason: str) -> str:
+    return reason.replace("data.root", "the folder that was named")
+
+
+def _ahead(items: Iterator[T]) -> Iterator[T]:
+    """The same items, made in a thread of their own, some of them before they are asked for."""
+    end = object()
+    with ThreadPoolExecutor(1) as pool:
+        waiting: deque[Future] = deque(pool.submit(next, items, end) for _ in range(AHEAD))
+        try:
+            while (item := waiting.popleft().result()) is not end:
+                waiting.append(pool.submit(next, items, end))
+                yield item
+        finally:  # Ctrl-C, a full disk
+            for future in waiting:
+                future.cancel()
+            pool.submit(items.close).result()  # type: ignore[attr-defined]
