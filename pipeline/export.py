@@ -27,7 +27,7 @@ class Export:
 
     run: str | None = None  # a run directory; for a file also an MLflow run id, or models:/NAME@ALIAS
     sweep: str | None = None  # instead: the winner of this sweep; latest: the one begun last under runs_dir
-    runs_dir: str = "runs"
+    runs_dir: str = "runs"  # where the latest is looked for
     format: str | None = None  # onnx: a file for onnxruntime and others
     out: str = "model.onnx"  # that file
     register: str | None = None  # NAME: a new version of this registered model
