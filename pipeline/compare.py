@@ -87,7 +87,7 @@ def job(cfg: DictConfig) -> int:
     try:
         if (tracking := tracking_of(sweep)).uri is not None:
             check_trust(tracking)
-            live.attach(sweep, evidence.artifacts(sweep), evidence.headline(found))
+            live.attach(sweep, **evidence.shown(sweep, found))
     except InputError as error:
         terminal.say(f"not shown on MLflow: {error}")
     if options.out:
