@@ -13,6 +13,7 @@ COMMANDS = {
     "evaluate": "the metrics of a finished run's checkpoint again, and its invariance",
     "compare": "the verdict of a sweep, or of any table of results",
     "claims": "what became of every claim of the sweeps below a folder",
+    "dashboard": "open MLflow on a sweep: its question, its verdict and its runs",
     "sync": "send to MLflow what it missed",
 }
 

@@ -32,6 +32,7 @@ from pipeline.run.start import prepare_data, train_run, train_source
 from pipeline.sweep import fairness, progress, worker
 from pipeline.sweep.design import Multirun
 from pipeline.sweep.schedule import run_sweep
+from pipeline.tracking.view import where
 
 EXIT_CODES = {"finished": cli.DONE, "failed": cli.FAILED, "damaged": cli.FAILED, "interrupted": cli.INTERRUPTED}
 
@@ -92,7 +93,8 @@ def sweep(multirun: Multirun) -> int:
     """A sweep and its verdict."""
     result = run_sweep(multirun)
     verdict = result.verdict
-    cli.emit(result.output, result.document, lambda: print_verdict(result.dir, verdict) if verdict else None)
+    path = result.dir
+    cli.emit(result.output, result.document, lambda: print_verdict(path, verdict, where(path)) if verdict else None)
     for outcome in result.document["runs"] if verdict else ():
         if outcome["status"] != "finished":
             terminal.say(f"{outcome['status']}: {outcome['run']}: {outcome.get('error', '')}")

@@ -11,7 +11,7 @@ from pipeline import artifacts, config, rundir, transfer
 from pipeline.names import shortened
 from pipeline.records import RunRecord
 from pipeline.tracking.state import read_state
-from pipeline.tracking.view import MOST_LEVELS, Question
+from pipeline.tracking.view import MOST_LEVELS, Question, uid_of
 
 # MLflow 3.17 refuses longer keys, and cuts values at 6000 and 8000 so that nobody sees it. By these, a batch of 100
 # parameters and the tags stay within the 1 MB of one request.
@@ -139,7 +139,7 @@ def _read_sweep(sweep: Path) -> Content:
     findings = state.attached if state else None
     asked = Question(
         name=sweep.name,
-        uid=record.uid or rundir.digest([sweep.name, record.started])[:16],
+        uid=uid_of(sweep, record),
         started_ms=int(record.started * 1000),
         question=str(record.experiment["question"]),
         metric=str(record.experiment["metric"]),

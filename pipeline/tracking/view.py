@@ -8,14 +8,19 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import quote
 
 from pipeline import rundir
+from pipeline.errors import InputError
 from pipeline.names import short_names, shortened
+from pipeline.records import SweepRecord
+from pipeline.tracking.state import read_state, tracking_of
 
 VIEW = "mlflow.sharedViewState."
 NOTE = "mlflow.note.content"
 METRIC = "mlflow.experiment.primaryMetric.name"  # that charts begin with
+TRAINING = "workflowType=machine_learning"  # without it an address opens on pages for language models
 
 MOST = 4500  # characters of an experiment's tag, which MLflow refuses past 5,000
 MOST_LEVELS, MOST_QUESTION = 200, 1000
@@ -95,9 +100,31 @@ def _envelope(asked: Question, parent: str, metric: str, params: Sequence[str]) 
     return json.dumps({"name": name, **times, "state": json.dumps(state)})
 
 
+def uid_of(sweep: Path, record: SweepRecord) -> str:
+    """By which MLflow's run of the sweep, and its view, are found again."""
+    return record.uid or rundir.digest([sweep.name, record.started])[:16]
+
+
 def path_of(experiment: str, uid: str) -> str:
-    """The address of the view, from where MLflow is served. Without its last part, MLflow opens on language models."""
-    return f"#/experiments/{quote(experiment)}/runs?viewStateShareKey={quote(uid)}&workflowType=machine_learning"
+    """The address of the view, from where MLflow is served."""
+    return f"#/experiments/{quote(experiment)}/runs?viewStateShareKey={quote(uid)}&{TRAINING}"
+
+
+def find_path(sweep: Path) -> str:
+    """The same of a sweep's directory; empty where MLflow shows nothing of it yet."""
+    state = read_state(sweep)
+    return path_of(state.experiment, uid_of(sweep, rundir.read_sweep(sweep))) if state and state.experiment else ""
+
+
+def where(sweep: Path) -> str:
+    """What people are told to look at: the address on a server, or the command that serves it; empty: nothing."""
+    if not (sweep / "tracking.json").exists():
+        return ""
+    try:
+        tracking = tracking_of(sweep)
+    except InputError:  # of somebody else's making
+        return ""
+    return f"{tracking.uri}/{find_path(sweep)}" if tracking.remote else f"python -m pipeline.dashboard sweep={sweep}"
 
 
 def describe(asked: Question, experiment: str, run: str) -> str:
@@ -105,9 +132,9 @@ def describe(asked: Question, experiment: str, run: str) -> str:
     decided = "; ".join(f"{name}: {_plain(asked.decided[key])}" for key, name in _named(asked) if key in asked.decided)
     head = " → ".join(filter(None, (_plain(shortened(asked.question, MOST_QUESTION)), decided)))
     page = f"#/experiments/{quote(experiment)}/runs/{quote(run)}"
-    links = {"All runs": path_of(experiment, asked.uid), "The sweep": page}
+    links = {"All runs": path_of(experiment, asked.uid), "The sweep": f"{page}?{TRAINING}"}
     if asked.report:
-        links = {"Report": f"{page}/artifacts/report.html", **links}
+        links = {"Report": f"{page}/artifacts/report.html?{TRAINING}", **links}
     levels = "; ".join(f"{_plain(key)}: {_plain(asked.levels[key])}" for key in asked.levels)
     parts = [
         head or _plain(asked.name),
