@@ -115,8 +115,8 @@ def _is_taken(options: Dashboard) -> bool:
     return False
 
 
-def _answers(address: str) -> bool:
-    with contextlib.suppress(OSError, ValueError), urllib.request.urlopen(address, timeout=10) as found:
+def _answers(address: str, timeout_s: float = 10) -> bool:
+    with contextlib.suppress(OSError, ValueError), urllib.request.urlopen(address, timeout=timeout_s) as found:
         return bool(found.status == 200)
     return False
 

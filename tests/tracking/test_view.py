@@ -2,13 +2,16 @@
 
 import dataclasses
 import json
+import socket
 
 import pytest
+from running import refused
 from tracked import all_of
 
 from pipeline import rundir
 from pipeline.tracking import live
 from pipeline.tracking.send import send
+from pipeline.tracking.state import TrackingState
 from pipeline.tracking.view import MOST, Question, describe, may_describe, tag_of
 
 ASKED = Question(
@@ -78,3 +81,27 @@ def test_what_a_person_wrote_stays(sweep, where):
     assert client.get_run(sent.run_id).data.tags["mlflow.note.content"] == "Ours, too."
     assert rundir.read_json(sweep / "tracking.json")["experiment"] == experiment
     assert len(all_of(client, sweep)) == 1
+
+
+# ---- the command
+
+
+def test_of_a_shared_server_the_dashboard_is_its_address(sweep, command):
+    TrackingState({"uri": "http://host.invalid:5000", "artifacts": None}, experiment="7").save(sweep)
+    uid = rundir.read_sweep(sweep).uid
+    page = f"http://host.invalid:5000/#/experiments/7/runs?viewStateShareKey={uid}&workflowType=machine_learning"
+    done = command("dashboard", f"sweep={sweep} browser=false")
+    assert (done.code, done.out) == (0, f"dashboard  {page}\n")
+    done = command("dashboard", f"runs_dir={sweep.parent} browser=false output=json")
+    assert done.document == {"sweep": str(sweep), "dashboard": page}
+
+
+def test_what_cannot_be_served_is_said_in_a_line(sweep, command):
+    send(sweep)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        answer = command("dashboard", f"sweep={sweep} port={port} host=127.0.0.1 browser=false")
+    refused(answer, f"port={port}: http://127.0.0.1:{port} is taken, and not by an MLflow that shows this.")
+    refused(command("dashboard", f"sweep={sweep} host=no.such.host.invalid"), "host=no.such.host.invalid: is not known")
+    TrackingState({"uri": None, "artifacts": None}).save(sweep)
+    refused(command("dashboard", f"sweep={sweep}"), "is not tracked", f"pipeline.sync runs_dir={sweep} uri=sqlite")
