@@ -47,8 +47,8 @@ bench: $(READY) ## speed next to a hand-written loop and plain Lightning; the de
 bench-loader: $(READY) ## images/s of the augmenting loader next to the CNN that it feeds
 	$(BIN)/python -m benchmarks.loader
 
-dashboard: $(READY) ## MLflow on http://127.0.0.1:5000
-	$(BIN)/mlflow server --backend-store-uri sqlite:///mlruns/mlflow.db --host 127.0.0.1 --port 5000 --workers 1
+dashboard: $(READY) ## MLflow on http://127.0.0.1:5000, open on the last sweep
+	$(BIN)/python -m pipeline.dashboard
 
 repro: $(READY) ## by DVC, what changed of the demo and the transfer
 	$(BIN)/dvc repro compare report

@@ -15,6 +15,7 @@ COMMANDS = {
     "claims": "what became of every claim of the sweeps below a folder",
     "predict": "the classes and probabilities of images that nobody has labelled",
     "export": "a trained network for other programs: an ONNX file, or a registered MLflow model",
+    "dashboard": "open MLflow on a sweep: its question, its verdict and its runs",
     "sync": "send to MLflow what it missed",
 }
 

@@ -77,6 +77,7 @@ def job(cfg: DictConfig) -> int:
     from pipeline.tracking import live
     from pipeline.tracking.state import tracking_of
     from pipeline.tracking.trust import check_trust
+    from pipeline.tracking.view import where
 
     options = config.typed(cfg, Compare)
     if options.table is not None:
@@ -86,12 +87,13 @@ def job(cfg: DictConfig) -> int:
     try:
         if (tracking := tracking_of(sweep)).uri is not None:
             check_trust(tracking)
-            live.attach(sweep, evidence.artifacts(sweep), evidence.headline(found))
+            live.attach(sweep, **evidence.shown(sweep, found))
     except InputError as error:
         terminal.say(f"not shown on MLflow: {error}")
     if options.out:
         publish(sweep, found, Path(options.out))
-    cli.emit(options.output, found.to_json(), _paper(options, {"": found}) or (lambda: print_verdict(sweep, found)))
+    paper = _paper(options, {"": found})
+    cli.emit(options.output, found.to_json(), paper or (lambda: print_verdict(sweep, found, where(sweep))))
     return cli.DONE
 
 

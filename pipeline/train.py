@@ -33,6 +33,7 @@ from pipeline.serving.registered import register_finished
 from pipeline.sweep import fairness, progress, worker
 from pipeline.sweep.design import Multirun
 from pipeline.sweep.schedule import run_sweep
+from pipeline.tracking.view import where
 
 EXIT_CODES = {"finished": cli.DONE, "failed": cli.FAILED, "damaged": cli.FAILED, "interrupted": cli.INTERRUPTED}
 
@@ -96,7 +97,8 @@ def sweep(multirun: Multirun) -> int:
     verdict = result.verdict
     if verdict:
         register_finished([Path(one["run"]) for one in result.document["runs"]], result.tracking)
-    cli.emit(result.output, result.document, lambda: print_verdict(result.dir, verdict) if verdict else None)
+    path = result.dir
+    cli.emit(result.output, result.document, lambda: print_verdict(path, verdict, where(path)) if verdict else None)
     for outcome in result.document["runs"] if verdict else ():
         if outcome["status"] != "finished":
             terminal.say(f"{outcome['status']}: {outcome['run']}: {outcome.get('error', '')}")

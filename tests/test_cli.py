@@ -229,6 +229,9 @@ def test_a_directory_that_holds_a_sweep_is_not_written_again(command, workdir):
         ("claims", "", ["runs_dir=runs: no such folder."]),
         ("claims", "runs_dir=.", ["runs_dir=.: no sweep with a verdict below it.", "python -m pipeline.train -m"]),
         ("claims", "output=xml", ["output=xml: must be one of table, json, markdown."]),
+        ("dashboard", "", ["sweep=latest: no sweep under runs_dir=runs."]),
+        ("dashboard", "output=xml", ["output=xml: must be one of table, json."]),
+        ("dashboard", "port=70000", ["port=70000: must lie between 1 and 65535."]),
         ("compare", "+foo=1", ["+foo=1: no such key", "sweep, runs_dir, out, output"]),
     ],
 )

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from running import TINY, left_in, refused
 
+from pipeline.__main__ import COMMANDS
+
 LAUNCHER = "_target_: hydra._internal.core_plugins.basic_launcher.BasicLauncher\n"
 CALL = "{_target_: os.system, command: touch ran}"
 # A file of a folder given with --config-dir, and the line that uses it.
@@ -176,7 +178,7 @@ def test_a_package_header_is_no_way_round(package, process, workdir):
     assert left_in(workdir) == before
 
 
-@pytest.mark.parametrize("module", ["train", "prepare", "evaluate", "compare", "claims", "predict", "export", "sync"])
+@pytest.mark.parametrize("module", sorted({*COMMANDS} - {"plan"}))
 def test_no_other_command_starts_a_program_either(module, process, workdir):
     theirs(f"hydra: {{sweeper: {DECODED}}}")
     before = left_in(workdir)

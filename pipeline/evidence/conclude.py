@@ -15,15 +15,15 @@ from pipeline.config.metrics import METRICS, MOST_TRAIN, contradiction
 from pipeline.errors import InputError
 from pipeline.evidence import gates, tables
 from pipeline.evidence.analyses import ANALYSES
-from pipeline.evidence.document import Origin, Verdict
+from pipeline.evidence.document import FactorVerdict, Origin, Verdict
 from pipeline.evidence.page import write_page
 from pipeline.evidence.paired import ALPHA
 from pipeline.evidence.plots import figures
 from pipeline.evidence.rule import SPEND
 from pipeline.evidence.run import Run, arm_key
-from pipeline.evidence.sentence import ranges
+from pipeline.evidence.sentence import FIRST, ranges, text
 from pipeline.evidence.style import style
-from pipeline.evidence.verdict import verdict
+from pipeline.evidence.verdict import NO_DIFFERENCE, TOO_FEW, verdict
 from pipeline.names import shortened
 from pipeline.records import JobRecord, RunRecord, SweepRecord
 
@@ -234,3 +234,23 @@ def headline(found: Verdict) -> dict[str, float]:
         for level in entry.levels
         if level.mean is not None
     }
+
+
+def shown(sweep: Path, found: Verdict) -> dict[str, Any]:
+    """What MLflow is to show of a sweep's verdict, as `live.attach` takes it."""
+    decided = {factor: words for factor, entry in found.factors.items() if (words := _decided(entry))}
+    said = {"sentences": found.sentences, "decided": decided}
+    return {"artifacts": artifacts(sweep), "metrics": headline(found)} | said
+
+
+def _decided(entry: FactorVerdict) -> str:
+    """The level that it is to be, those that do as well, or that it is open."""
+    by_word: dict[str, list[str]] = {}
+    for level in entry.levels:
+        by_word.setdefault("first" if level.verdict in FIRST else level.verdict, []).append(text(level.level))
+    first, alike = by_word.get("first", []), by_word.get(NO_DIFFERENCE, [])
+    if not first:
+        return ""
+    if TOO_FEW in by_word:
+        return f"open ({first[0]} leads)"
+    return " ≈ ".join([*first, *alike])

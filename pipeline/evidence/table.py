@@ -71,13 +71,13 @@ def print_table(doc: Verdict, console: "Console") -> None:
         console.print(Text(f"warning: {warning}", style="yellow"), highlight=False)
 
 
-def print_verdict(sweep: Path, doc: Verdict) -> None:
+def print_verdict(sweep: Path, doc: Verdict, dashboard: str) -> None:
     """The verdict of a sweep's directory, and where to look next: how `train -m` and `compare` end."""
     console = terminal.console()
     print_table(doc, console)
     lines = [f"report     {sweep / 'report.html'}", f"runs       {sweep}"]
-    if (sweep / "tracking.json").exists():
-        lines.append("dashboard  make dashboard, then http://127.0.0.1:5000")
+    if dashboard:
+        lines.append(f"dashboard  {dashboard}")
     console.print("\n" + "\n".join(lines), soft_wrap=True)
 
 

@@ -306,7 +306,7 @@ def _conclude(path: Path, runs: list[_Run], stopped: bool) -> SweepResult:
     if not stopped:
         try:
             verdict = evidence.conclude(path)
-            live.attach(path, evidence.artifacts(path), evidence.headline(verdict))
+            live.attach(path, **evidence.shown(path, verdict))
         except Exception as error:
             if not (found := of_machine(error)):
                 raise

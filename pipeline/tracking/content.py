@@ -11,11 +11,11 @@ from pipeline import artifacts, config, rundir, transfer
 from pipeline.names import shortened
 from pipeline.records import RunRecord
 from pipeline.tracking.state import read_state
+from pipeline.tracking.view import MOST_LEVELS, Question, uid_of
 
 # MLflow 3.17 refuses longer keys, and cuts values at 6000 and 8000 so that nobody sees it. By these, a batch of 100
 # parameters and the tags stay within the 1 MB of one request.
 MOST_KEY, MOST_PARAM, MOST_TAG = 250, 2000, 4000
-MOST_LEVEL = 200  # of several in one tag
 
 
 class File(NamedTuple):
@@ -30,6 +30,7 @@ class Content:
     """What MLflow is to show of a directory."""
 
     uid: str
+    name: str
     experiment: str
     started: float
     tags: dict[str, str]
@@ -39,6 +40,7 @@ class Content:
     dataset: dict[str, Any] | None = None
     metrics: dict[str, float] = field(default_factory=dict)  # besides the rows of metrics.jsonl
     metrics_ms: int = 0  # when these were found
+    asked: Question | None = None  # of a sweep: what the page of its experiment shows
 
     def __post_init__(self) -> None:
         """Fit what has any length or character to what MLflow takes; whole, it stands in the artifacts."""
@@ -58,12 +60,15 @@ def fit_key(name: str) -> str:
     return plain if posixpath.normpath(plain) == plain else plain.replace("/", "_")
 
 
-def read_content(path: Path) -> Content:
-    """What MLflow is to show of the run or sweep at `path`. Raises InputError where it cannot be read."""
-    return _read_sweep(path) if (path / "sweep.json").exists() else _read_run(path)
+def read_content(path: Path, begun: bool = False) -> Content:
+    """What MLflow is to show of the run or sweep at `path`. Raises InputError where it cannot be read.
+
+    Of a run that has `begun` there, what stays as it is may be missing.
+    """
+    return _read_sweep(path) if (path / "sweep.json").exists() else _read_run(path, begun)
 
 
-def _read_run(run: Path) -> Content:
+def _read_run(run: Path, begun: bool) -> Content:
     record = rundir.read_run(run)
     flat = config.flat(record.config)
     dataset = record.dataset
@@ -71,8 +76,13 @@ def _read_run(run: Path) -> Content:
     alone = not (run.parent / "sweep.json").exists()  # the runs of a sweep share its card, which the parent has
     status = rundir.get_status(run)
     best = status.metrics if status.status == "finished" else {}
+    params = {k: str(v) for k, v in flat.items() if k.split(".")[0] not in ("tracking", "experiment", "dir", "output")}
+    job = None if alone or begun else rundir.job_of(run)
+    if job:  # a factor may be the name of a file, as in architecture=mlp,cnn, of which no key of a run tells
+        params = {k: str(v) for k, v in job.levels.items()} | params
     return Content(
         uid=record.uid or rundir.digest([record.key, run.name])[:16],
+        name=run.name if alone else f"{record.arm} seed {record.config['seed']}".strip(),
         experiment=record.config["experiment"]["name"],
         started=status.started or (run / "run.json").stat().st_mtime,
         tags={
@@ -87,9 +97,7 @@ def _read_run(run: Path) -> Content:
             "mlflow.source.name": "pipeline.train",
             "mlflow.source.git.commit": record.git_sha or "",
         },
-        params={
-            k: str(v) for k, v in flat.items() if k.split(".")[0] not in ("tracking", "experiment", "dir", "output")
-        },
+        params=params,
         first=[*_files(run, "first"), *([File(card)] if alone and (card := config.card_of_run(run)) else [])],
         last=_files(run, "last"),
         dataset={
@@ -124,21 +132,36 @@ def _transfer_tags(record: RunRecord) -> dict[str, str]:
 def _read_sweep(sweep: Path) -> Content:
     record = rundir.read_sweep(sweep)
     levels = {
-        f"levels.{k}": ", ".join(dict.fromkeys(shortened(str(j.levels.get(k)), MOST_LEVEL) for j in record.jobs))
+        k: ", ".join(dict.fromkeys(shortened(str(j.levels.get(k)), MOST_LEVELS) for j in record.jobs))
         for k in record.factors
     }
     state = read_state(sweep)
     findings = state.attached if state else None
+    asked = Question(
+        name=sweep.name,
+        uid=uid_of(sweep, record),
+        started_ms=int(record.started * 1000),
+        question=str(record.experiment["question"]),
+        metric=str(record.experiment["metric"]),
+        mode=str(record.experiment["mode"]),
+        levels=levels,
+        decided={k: v for k, v in findings.decided.items() if k in levels} if findings else {},
+        sentences=findings.sentences if findings else [],
+        report=findings is not None and "report.html" in findings.files,
+    )
     return Content(
-        uid=record.uid or rundir.digest([sweep.name, record.started])[:16],
+        uid=asked.uid,
+        name=asked.title,
         experiment=record.experiment["name"],
         started=record.started,
         tags={
             "sweep": sweep.name,
             "factors": ", ".join(record.factors),
-            **levels,  # no parameters, which could never change: a sweep may be given more levels later
+            "metric": asked.metric,
+            # no parameters, which could never change: a sweep may be given more levels later
+            **{f"levels.{k}": v for k, v in levels.items()},
+            **{f"decided.{k}": v for k, v in asked.decided.items()},
             "runs": str(len(record.jobs)),
-            "mlflow.note.content": record.experiment["question"],
             "mlflow.source.git.commit": record.git_sha or "",
         },
         params={},
@@ -146,4 +169,5 @@ def _read_sweep(sweep: Path) -> Content:
         last=[File(sweep / name) for name in findings.files] if findings else [],
         metrics=findings.metrics if findings else {},
         metrics_ms=(findings.time_ms if findings else 0) or int(record.started * 1000),
+        asked=asked,
     )

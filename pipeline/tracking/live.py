@@ -141,7 +141,9 @@ def begin_sweep(sweep: Path, tracking: Tracking, runs_dir: Path) -> None:
         unsent.add(sweep, rundir.uid(sweep / "sweep.json"), runs_dir, tracking.uri)
 
 
-def attach(sweep: Path, artifacts: list[Path], metrics: dict[str, float]) -> None:
+def attach(
+    sweep: Path, artifacts: list[Path], metrics: dict[str, float], sentences: list[str], decided: dict[str, str]
+) -> None:
     """Show what the sweep found on its parent run, where it is tracked; at its end while it is still under way."""
     tracking = tracking_of(sweep)
     if tracking.uri is None:
@@ -155,7 +157,7 @@ def attach(sweep: Path, artifacts: list[Path], metrics: dict[str, float]) -> Non
         when = max(int(time.time() * 1000), before.time_ms + 1)
         if before.metrics == named:
             when = before.time_ms or when
-        state.attached = Findings(files, named, when)
+        state.attached = Findings(files, named, when, sentences, decided)
         state.ended = None
         state.save(sweep)
     if find_end(sweep):

@@ -19,8 +19,9 @@ from pipeline.config.tracking import Tracking
 from pipeline.names import shortened
 from pipeline.tracking import unsent
 from pipeline.tracking.connect import connect, find_or_make_experiment
-from pipeline.tracking.content import MOST_KEY, MOST_TAG, Content, File, read_content
+from pipeline.tracking.content import MOST_KEY, MOST_TAG, Content, File, fit_key, read_content
 from pipeline.tracking.state import End, TrackingState, find_end, load_state, lock, tracking_of
+from pipeline.tracking.view import METRIC, NOTE, describe, may_describe, shown_metric, tag_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -93,7 +94,7 @@ def send(
         sent = Sent(state.mlflow_run_id or "")
         if end and state.ended == end:
             return sent
-        content = read_content(path)
+        content = read_content(path, begun=state.begun)
         try:
             delivery = Delivery(connect(tracking), tracking, path, content, state, still_wanted)
             _send_beginning(delivery)
@@ -136,6 +137,7 @@ def _send_beginning(delivery: Delivery) -> None:
         client.log_inputs(delivery.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
     for file in content.first:
         _send_file(delivery, file)
+    _send_page(delivery)
     # Not before all of this is there: a server that dies in between gets it again.
     state.begun = True
     state.save(path)
@@ -166,7 +168,7 @@ def _find_or_make_run(delivery: Delivery, tags: dict[str, str]) -> "Run":
     if not found:
         state.tries += 1
         state.save(path)
-        name = shortened(path.name, MOST_KEY)
+        name = shortened(content.name, MOST_KEY)
         found = [client.create_run(where, start_time=int(content.started * 1000), tags=tags, run_name=name)]
     state.mlflow_run_id = found[0].info.run_id
     state.save(path)
@@ -216,6 +218,7 @@ def _send_since(delivery: Delivery, end: End | None, sent: Sent) -> None:
         _delete_doubles(delivery)
         client.set_terminated(run_id, end.status, end_time=end.time_ms)
         sent.status = state.status = end.status
+        _send_page(delivery)
         there = (file for file in delivery.content.last if file.path.exists())
         for file in sorted(there, key=lambda file: file.path.stat().st_size):
             sent.files += _send_file(delivery, file)
@@ -251,6 +254,34 @@ def _send_findings(delivery: Delivery) -> None:
     changed = [Metric(k, v, content.metrics_ms, 0) for k, v in content.metrics.items() if there.get(k) != v]
     for batch in _batches(changed, MOST_METRICS):
         delivery.client.log_batch(delivery.run_id, metrics=batch)
+
+
+def _send_page(delivery: Delivery) -> None:
+    """Have MLflow's pages say what the sweep asks and has found, and open on its runs: see view.py.
+
+    Of several sweeps of an experiment, the one begun last describes it; each has a view.
+    """
+    from mlflow.entities import RunTag
+
+    client, run_id = delivery.client, delivery.run_id
+    if not (asked := delivery.content.asked):
+        return
+    run = client.get_run(run_id)
+    where = delivery.state.experiment = run.info.experiment_id
+    note = describe(asked, where, run_id)
+    tags = delivery.content.tags
+    if may_describe(run.data.tags.get(NOTE), asked):
+        tags = tags | {NOTE: note}
+    if changed := [RunTag(k, v) for k, v in tags.items() if run.data.tags.get(k) != v]:
+        client.log_batch(run_id, tags=changed)
+    there = client.get_experiment(where).tags
+    key, view = tag_of(asked, run_id, [fit_key(factor) for factor in asked.levels])
+    wanted = {key: view}
+    if may_describe(there.get(NOTE), asked):
+        wanted |= {NOTE: note, METRIC: shown_metric(asked.metric)}
+    for name, value in wanted.items():
+        if there.get(name) != value:
+            client.set_experiment_tag(where, name, value)
 
 
 def _send_rows(delivery: Delivery) -> int:

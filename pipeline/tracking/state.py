@@ -29,11 +29,13 @@ class End(NamedTuple):
 
 @dataclass
 class Findings:
-    """What a sweep found: files in its directory, and numbers by name."""
+    """What a sweep found: files in its directory, numbers by name, and its verdict in words."""
 
     files: list[str]
     metrics: dict[str, float]
     time_ms: int = 0  # when the numbers were found
+    sentences: list[str] = field(default_factory=list)
+    decided: dict[str, str] = field(default_factory=dict)  # by factor, which level it is to be
 
 
 @dataclass
@@ -42,6 +44,7 @@ class TrackingState:
 
     tracking: dict[str, Any]  # which MLflow: the section as it stands there, anybody's until `tracking_of` checks it
     mlflow_run_id: str | None = None
+    experiment: str = ""  # the MLflow experiment that this is in
     tries: int = 0  # how often the MLflow run was to be made
     begun: bool = False  # whether all is there that is known from the start
     rows: int = 0  # how many of metrics.jsonl are there

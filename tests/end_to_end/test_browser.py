@@ -1,20 +1,17 @@
 """What people see in a browser: the report of a sweep, and the sweep on MLflow's own pages."""
 
-import contextlib
 import html
-import os
 import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import time
-import urllib.request
-from pathlib import Path
 
 import pytest
 from running import call
+
+from pipeline import rundir
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [
@@ -45,35 +42,73 @@ def words(dom):
 
 
 @pytest.fixture(scope="module")
-def dashboard(road, tmp_path_factory):
-    """`make dashboard` on the road's tracking, at a port of its own; yields its address."""
-    folder, log_file = road[0], tmp_path_factory.mktemp("dashboard") / "server.log"
+def demo(road):
+    """The demo, smaller than it is, tracked beside the road; what `train -m` said."""
+    small = "experiment.max_seeds=4 trainer.max_epochs=2 data.limit_train=128 architecture.filters=[4,8]"
+    done = call(road[0], "train", f"-m experiment=demo {small} runs_dir=demo output=json")
+    assert done.code == 0, done.err
+    return done.document
+
+
+@pytest.fixture(scope="module")
+def opened(road, demo, tmp_path_factory):
+    """The dashboard on the road's tracking, at a port of its own; yields the address that it prints, of the demo."""
+    log = tmp_path_factory.mktemp("dashboard") / "server.log"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    line = f"server --backend-store-uri sqlite:///mlruns/mlflow.db --host 127.0.0.1 --port {port} --workers 1"
-    with open(log_file, "w") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", *line.split()], cwd=folder, stdout=log, stderr=log, start_new_session=True
-        )
-    address = f"http://127.0.0.1:{port}"
+    line = [sys.executable, "-m", "pipeline.dashboard", "runs_dir=demo", f"port={port}", "browser=false"]
+    with open(log, "w") as file:
+        serving = subprocess.Popen(line, cwd=road[0], stdout=subprocess.PIPE, stderr=file, text=True)
     try:
-        for _ in range(240):
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/health", timeout=1):
-                break
-            assert server.poll() is None, log_file.read_text()
-            time.sleep(0.5)
-        yield address
+        said = serving.stdout.readline()
+        assert said.startswith(f"dashboard  http://127.0.0.1:{port}/#/experiments/"), log.read_text()
+        again = call(road[0], "dashboard", f"runs_dir=demo port={port} browser=false")
+        assert (again.code, again.out) == (0, said), again.err  # it is there already, and shows it
+        yield said.split()[1]
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
+        serving.send_signal(signal.SIGTERM)
+        serving.stdout.close()
+        assert serving.wait(60) == 0
+        socket.create_server(("127.0.0.1", port)).close()  # nothing of it is left
 
 
-def test_the_dashboard_is_served_as_make_says():
-    makefile = (Path(__file__).parents[2] / "Makefile").read_text()
-    (line,) = re.findall(r"mlflow server .*", makefile)
-    assert "--backend-store-uri sqlite:///mlruns/mlflow.db --host 127.0.0.1 --port 5000" in line
+@pytest.fixture(scope="module")
+def dashboard(opened):
+    """Its address, of no sweep."""
+    return opened.partition("/#/")[0]
+
+
+def cells(dom):
+    """(row, column) -> the text of the cell, of a page's table of runs."""
+    row, found = "", {}
+    parts = re.split(r'(row-index="\d+"|<div[^>]* role="gridcell"[^>]*>)', dom)
+    for tag, after in zip(parts[1::2], parts[2::2], strict=True):
+        if tag.startswith("row-index"):
+            row = tag
+        elif column := re.search(r'col-id="([^"]+)"', tag):
+            found[row, html.unescape(column[1])] = words(after)
+    return found
+
+
+def test_the_dashboard_answers(road, demo, browse, opened):
+    """The question, the factors, the verdict, and each run's result beside its levels, without a click."""
+    dom = browse(opened)
+    seen, table = words(dom), cells(dom)
+    assert "Which kernel size, padding and pool order reads handwritten digits best? → kernel_size: " in seen
+    assert "test/acc by architecture.kernel_size: 3, 5; architecture.padding: same, valid; architecture.block:" in seen
+    for sentence in demo["verdict"]["sentences"]:
+        assert " ".join(sentence.split()) in seen
+    assert f"{len(demo['runs'])} matching runs" in seen
+    columns = [f"params.`architecture.{factor}`" for factor in ("kernel_size", "padding", "block")]
+    rows = sorted({row for row, _ in table})
+    shown = sorted([table[row, column] for column in ("metrics.`test/acc`", *columns)] for row in rows)
+    assert len(shown) > 20
+    results = [run["metrics"]["test/acc"] for run in demo["runs"]]
+    jobs = rundir.read_sweep(road[0] / demo["sweep"]).jobs
+    levels = [[str(job.levels[column[8:-1]]) for column in columns] for job in jobs]
+    for result, *at in shown:
+        assert [float(result), *at] in [[acc, *of] for acc, of in zip(results, levels, strict=True)]
 
 
 def test_the_report_needs_no_network(road, browse):
@@ -106,12 +141,10 @@ def test_the_index_of_claims_needs_no_network_and_leads_to_the_report(road, brow
 
 
 def test_the_sweep_is_one_row_with_its_runs_nested(road, browse, dashboard):
-    sweep = road[1]["sweep"].document  # experiment 2; the single run before it made the first
-    seen = words(browse(f"{dashboard}/#/experiments/2/runs"))
-    name = Path(sweep["sweep"]).name
-    assert name in seen
+    seen = words(browse(f"{dashboard}/#/experiments/2/runs"))  # the single run before it made the first
+    assert "kernel_size x head" in seen
     assert "9 matching runs" in seen
-    assert "000_kernel_size" not in seen  # folded under their parent
+    assert "seed 0" not in seen  # folded under their parent
 
 
 def test_the_parent_shows_its_verdict_and_its_runs(road, browse, dashboard):
@@ -119,8 +152,8 @@ def test_the_parent_shows_its_verdict_and_its_runs(road, browse, dashboard):
     seen = words(browse(f"{dashboard}/#/experiments/2/runs/{sweep['mlflow_run_id']}"))
     assert "Status Finished" in seen
     assert "Child runs" in seen
-    for run in sweep["runs"]:
-        assert Path(run["run"]).name in seen
+    for seed in (0, 1):
+        assert f"kernel_size=3,head=gap seed {seed}" in seen
     level = sweep["verdict"]["factors"]["architecture.head"]["levels"][0]
     assert f"verdict/architecture.head.flatten {level['mean']}" in seen
     assert "levels.architecture.kernel_size : 3, 5" in seen
@@ -131,7 +164,7 @@ def test_a_run_shows_what_it_is(road, browse, dashboard):
     run = sweep["runs"][0]
     seen = words(browse(f"{dashboard}/#/experiments/2/runs/{run['mlflow_run_id']}"))
     assert "Status Finished" in seen
-    assert f"Parent run {Path(sweep['sweep']).name}" in seen
+    assert "Parent run kernel_size x head" in seen
     assert f"test/acc {run['metrics']['test/acc']}" in seen
     for shown in ("architecture.kernel_size 3", "optimizer.lr 0.02", "Datasets digits", "system/cpu_utilization"):
         assert shown in seen

@@ -202,7 +202,7 @@ def test_a_table_and_where_to_look_next(road, documents):
     for level in ("flatten", "gap"):
         assert re.search(rf"^{level} ", done.out, re.M)
     assert f"report     {documents['sweep']['sweep']}/report.html" in done.out
-    assert "make dashboard" in done.out
+    assert f"dashboard  python -m pipeline.dashboard sweep={documents['sweep']['sweep']}" in done.out
 
 
 def test_compare_publishes_a_folder_for_dvc(road, documents):

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 from servers import recorded
-from tracked import LINE, runs_of, shown
+from tracked import LINE, folder_of, runs_of, shown
 
 from pipeline import config, rundir
 from pipeline.rundir.documents import write_checked
@@ -94,7 +94,7 @@ def found(home, local, workdir):
         write_checked(sweep / "sweep.json", asked)
         rundir.set_status(sweep, "finished", ended=started + 1)
         live.begin_sweep(sweep, config.Tracking(**tracking), workdir)
-        live.attach(sweep, [sweep / "sweep.json"], metrics)
+        live.attach(sweep, [sweep / "sweep.json"], metrics, ["It is so."], {"x": "1"})
         return read_run_id(sweep)
 
     return show
@@ -174,7 +174,7 @@ def test_a_sweep_over_long_lists_of_layers_is_shown_whole(client, local, command
     assert len({run.data.tags["arm"] for run in children}) == 2
     assert {run.data.params["architecture.layers"] for run in children} == {str(row) for row in layers}
     folders = sorted(path.name for path in (workdir / "sweep").glob("*_*"))
-    assert sorted(run.info.run_name for run in children) == folders
+    assert sorted(map(folder_of, children)) == folders
     assert [name[-7:] for name in folders] == ["_seed-0", "_seed-1"] * 2
     assert len({name[4:] for name in folders}) == 4
     assert "could not be shown" not in done.err

@@ -1,6 +1,8 @@
 """MLflow shows what the run directories say: all of it, once, and never at a run's expense."""
 
 import dataclasses
+import json
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,12 +10,13 @@ from types import SimpleNamespace
 import pytest
 from running import left_in
 from servers import recorded
-from tracked import runs_of, shown
+from tracked import folder_of, runs_of, shown
 
 from pipeline import artifacts, config, rundir
 from pipeline.sweep import earlier
 from pipeline.tracking.send import send
 from pipeline.tracking.state import read_run_id
+from pipeline.tracking.view import find_path
 
 # ---- a sweep
 
@@ -26,15 +29,53 @@ def test_one_parent_and_its_runs_nested_all_finished(home, client):
     directories = [path.parent for path in (home / "sweep").glob("*/run.json")]
     assert {run.info.run_id for run in children} == {read_run_id(path) for path in directories}
     assert parent.info.run_id == read_run_id(home / "sweep")
-    assert sorted(run.info.run_name for run in children) == sorted(path.name for path in directories)
+    assert sorted(map(folder_of, children)) == sorted(path.name for path in directories)
+
+
+def test_runs_are_named_by_what_is_asked(client):
+    parent, children = runs_of(client, "tracked")
+    assert parent.info.run_name == "kernel_size: Which?"
+    names = [f"kernel_size={size} seed {seed}" for size in (2, 3) for seed in (0, 1)]
+    assert sorted(run.info.run_name for run in children) == names
 
 
 def test_the_parent_says_what_was_asked(client):
     parent, _ = runs_of(client, "tracked")
-    assert parent.data.tags["mlflow.note.content"] == "Which?"
-    assert parent.data.tags["factors"] == "architecture.kernel_size"
-    assert parent.data.tags["runs"] == "4"
-    assert parent.data.tags["levels.architecture.kernel_size"] == "2, 3"
+    tags = parent.data.tags
+    assert tags["factors"] == "architecture.kernel_size"
+    assert tags["metric"] == "test/acc"
+    assert tags["runs"] == "4"
+    assert tags["levels.architecture.kernel_size"] == "2, 3"
+
+
+def test_the_parent_and_its_experiment_say_what_was_found(home, client):
+    parent, _ = runs_of(client, "tracked")
+    note, tags = parent.data.tags["mlflow.note.content"], client.get_experiment(parent.info.experiment_id).tags
+    verdict = rundir.read_json(home / "sweep" / "verdict.json")
+    decided = parent.data.tags["decided.architecture.kernel_size"]
+    assert re.fullmatch(r"[23]|[23] ≈ [23]|open \([23] leads\)", decided)
+    assert note.startswith(f"Which? → kernel_size: {decided}\n\n[Report](#/experiments/")
+    assert "\n\ntest/acc by architecture.kernel_size: 2, 3\n\n" in note
+    for sentence in verdict["sentences"]:
+        assert sentence in note
+    assert tags["mlflow.note.content"] == note
+    assert tags["mlflow.experiment.primaryMetric.name"] == "test/acc"
+
+
+def test_a_view_lists_the_runs_by_the_metric_beside_the_factors(home, client):
+    parent, _ = runs_of(client, "tracked")
+    uid = rundir.read_sweep(home / "sweep").uid
+    tags = client.get_experiment(parent.info.experiment_id).tags
+    (kept,) = (json.loads(value) for key, value in tags.items() if key == f"mlflow.sharedViewState.{uid}")
+    state = json.loads(kept["state"])
+    columns = ["metrics.`test/acc`", "params.`architecture.kernel_size`", "params.`seed`"]
+    assert (state["selectedColumns"], state["orderByKey"], state["orderByAsc"]) == (columns, columns[0], False)
+    listed = client.search_runs([parent.info.experiment_id], state["searchFilter"])
+    assert {run.data.tags["mlflow.parentRunId"] for run in listed} == {parent.info.run_id}
+    assert len(listed) == 4
+    page = f"#/experiments/{parent.info.experiment_id}/runs?viewStateShareKey={uid}&workflowType=machine_learning"
+    assert find_path(home / "sweep") == page
+    assert f"[All runs]({page})" in parent.data.tags["mlflow.note.content"]
 
 
 def test_the_parent_holds_the_verdict(home, client):

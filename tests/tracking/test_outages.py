@@ -16,6 +16,7 @@ import pytest
 from running import TINY, Done, begin, refused
 from scipy import stats
 from servers import free_port, http_answer, kill_server, listening, recorded, rows_of, signal_server
+from tracked import folder_of
 
 from pipeline import config, rundir
 from pipeline.config.tracking import Tracking
@@ -168,8 +169,8 @@ def test_a_server_on_postgresql_that_comes_and_goes_loses_nothing(postgresql, se
     print(f"sync then sent {sum(row['rows'] for row in synced.document['runs'])} rows")
     client = MlflowClient(tracking_uri=uri)
     found = client.search_runs([client.get_experiment_by_name("comes_and_goes").experiment_id])
-    shown = {run.info.run_name: run for run in found}
-    assert sorted(shown) == sorted(run.info.run_name for run in found)  # none twice
+    shown = {folder_of(run): run for run in found}
+    assert sorted(shown) == sorted(map(folder_of, found))  # none twice
     assert set(shown) == {"sweep"} | {Path(run["run"]).name for run in done.document["runs"]}
     assert {run.info.status for run in found} == {"FINISHED"}
     for run in done.document["runs"]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from running import TINY, refused
-from tracked import all_of
+from tracked import all_of, folder_of
 
 from pipeline import rundir
 from pipeline.rundir.documents import write_checked
@@ -75,7 +75,7 @@ def test_a_sweep_sends_no_folder_and_no_card_of_other_data(sweep, where, client,
     assert command("sync", f"runs_dir={sweep}").code == 0
     assert "extra is not sent: it is no file" in caplog.text
     assert "is not sent: it lies outside" in caplog.text
-    (made,) = (one for one in all_of(client, sweep) if one.info.run_name == "sweep")
+    (made,) = (one for one in all_of(client, sweep) if folder_of(one) == "sweep")
     assert [file.path for file in client.list_artifacts(made.info.run_id)] == ["sweep.json"]
 
 
@@ -101,7 +101,7 @@ def test_a_sweep_sends_no_file_that_only_its_tracking_names(named, sweep, where,
     found = Findings([named.format(tmp=tmp_path), "sweep.json"], {})
     TrackingState(vars(where), attached=found).save(sweep)
     assert command("sync", f"runs_dir={sweep}").code == 0
-    (made,) = (one for one in all_of(client, sweep) if one.info.run_name == "sweep")
+    (made,) = (one for one in all_of(client, sweep) if folder_of(one) == "sweep")
     assert [file.path for file in client.list_artifacts(made.info.run_id)] == ["sweep.json"]
 
 

@@ -15,7 +15,7 @@ import pytest
 from filelock import Timeout
 from running import refused
 from servers import recorded, rows_of
-from tracked import all_of
+from tracked import all_of, folder_of
 
 from pipeline import rundir
 from pipeline.config.tracking import Tracking
@@ -38,7 +38,7 @@ def test_sync_sends_a_whole_sweep_and_then_has_nothing_to_do(sweep, client, comm
     done = command("sync", f"runs_dir={sweep.parent} output=json")
     assert done.code == 0, done.err
     assert (done.document["tracked"], done.document["sent"], done.document["failed"]) == (3, 3, 0)
-    shown = {run.info.run_name: run for run in all_of(client, sweep)}
+    shown = {folder_of(run): run for run in all_of(client, sweep)}
     assert sorted(shown) == ["000_seed-0", "001_seed-1", "sweep"]
     assert {run.info.status for run in shown.values()} == {"FINISHED"}
     for row in done.document["runs"][1:]:
@@ -135,7 +135,7 @@ def test_processes_that_send_the_same_sweep_at_once_make_each_run_once(sweep, cl
         one.join(120)
     assert [one.exitcode for one in several] == [0] * 3
     send(sweep)
-    assert sorted(run.info.run_name for run in all_of(client, sweep)) == ["000_seed-0", "001_seed-1", "sweep"]
+    assert sorted(map(folder_of, all_of(client, sweep))) == ["000_seed-0", "001_seed-1", "sweep"]
 
 
 # ---- how it ended
@@ -325,7 +325,7 @@ def test_a_database_that_was_deleted_is_said_and_again_shows_all(new, sweep, pro
     assert process("sync", line).out.startswith("Nothing to send")
     from pipeline.tracking.connect import connect
 
-    shown = {run.info.run_name: run for run in all_of(connect(own), sweep)}
+    shown = {folder_of(run): run for run in all_of(connect(own), sweep)}
     assert sorted(shown) == ["000_seed-0", "001_seed-1", "sweep"]
     for path in sweep.glob("*/run.json"):
         run = shown[path.parent.name]
@@ -339,4 +339,4 @@ def test_a_damaged_run_is_named_and_the_others_are_sent(sweep, client, command):
     done = command("sync", f"runs_dir={sweep.parent} output=json")
     assert done.code == 1
     assert {Path(row["run"]).name for row in done.document["runs"] if row["error"]} == {"000_seed-0", "001_seed-1"}
-    assert [run.info.run_name for run in all_of(client, sweep)] == ["sweep"]
+    assert [folder_of(run) for run in all_of(client, sweep)] == ["sweep"]

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections import Counter
+from pathlib import Path
 
 from pipeline import rundir
 
@@ -31,3 +32,9 @@ def all_of(client, path):
     asked = rundir.read_json(path / name)
     experiment = asked.get("experiment") or asked["config"]["experiment"]
     return client.search_runs([client.get_experiment_by_name(experiment["name"]).experiment_id])
+
+
+def folder_of(run):
+    """The name of the directory that an MLflow run shows."""
+    tags = run.data.tags
+    return Path(tags["run_dir"]).name if "run_dir" in tags else tags["sweep"]
