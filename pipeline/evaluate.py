@@ -41,11 +41,12 @@ def job(cfg: DictConfig) -> int:
     path = rundir.find_run(options.run)
     from pipeline.evaluation.predict import evaluate
 
-    mends = options.checkpoint == "best" and predictions_are_bad(path)
+    lacking = options.checkpoint == "best" and lack_of_predictions(path)
+    mends = bool(lacking)
     found = evaluate(path, options.checkpoint, save=mends, invariant=options.invariance)
     if mends:
         rundir.set_status(path, "finished", files=rundir.seals(path))
-        terminal.say(f"{path}: predictions.npz could not be used, and is written again")
+        terminal.say(f"{path}: predictions.npz {lacking}, and is written again")
 
     def table() -> None:
         for name, value in found["metrics"].items():
@@ -65,15 +66,18 @@ def job(cfg: DictConfig) -> int:
     return cli.DONE
 
 
-def predictions_are_bad(run: Path) -> bool:
-    """Whether the run finished, and has no predictions that can be read and are its own."""
+def lack_of_predictions(run: Path) -> str:
+    """What is wrong with the predictions of a run that finished; nothing of others, or where they are whole."""
+    bad = "could not be used"
     if rundir.get_status(run).status != "finished":
-        return False
+        return ""
     try:
-        rundir.read_predictions(run)
+        found = rundir.read_predictions(run)
     except InputError:
-        return True
-    return f"{run / 'predictions.npz'}:" in (rundir.damage(run) or "")
+        return bad
+    if f"{run / 'predictions.npz'}:" in (rundir.damage(run) or ""):
+        return bad
+    return "" if "val_logits" in found else "lacks those of validation"  # of an earlier version
 
 
 def main() -> None:

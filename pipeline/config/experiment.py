@@ -1,10 +1,12 @@
 """The `experiment` section: the question that a sweep answers, and what of it is judged."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.config.metrics import METRICS
-from pipeline.errors import InputError, one_of
+from pipeline.diagnosis.predicted import FLOOR, Asked
+from pipeline.errors import InputError, nearest, one_of, within
 from pipeline.key import aside
 
 # What arms can differ in besides their factors, see sweep/fairness.py.
@@ -67,6 +69,9 @@ class Experiment:
     mode: str | None = aside(None)  # max | min: which end of the metric is better; null: as the metric has it
     smallest_effect: float = aside(0.01)  # differences below it do not matter to the asker
     max_seeds: int = aside(30)  # of seeds=auto: what is open then stays so
+    positive: str | None = aside(None)  # the class that test/auroc and so on are about; null: their mean over classes
+    specificity: float = aside(FLOOR)  # at least that is kept, on validation, where test/sensitivity is reported
+    sensitivity: float = aside(FLOOR)  # the same for test/specificity
     invariance: bool = False  # every run ends with its accuracy against rotation, scale and shift
     meant_to_differ: list[str] = aside([])  # of QUANTITIES: part of the question
     contrasts: list[Contrast] = aside([])  # what the question asks beyond which level of a factor is best
@@ -83,5 +88,18 @@ class Experiment:
             raise InputError(f"experiment.max_seeds={self.max_seeds}: must be a whole number from 2 to 1000.")
         if not self.smallest_effect > 0:
             raise InputError(f"experiment.smallest_effect={self.smallest_effect}: must be greater than 0.")
+        within("experiment.specificity", self.specificity, 0, 1)
+        within("experiment.sensitivity", self.sensitivity, 0, 1)
         if not self.name or not all(c.isalnum() or c in "-_." for c in self.name) or self.name.startswith("."):
             raise InputError(f"experiment.name={self.name}: use letters, digits, '-', '_' and '.'; it names a folder.")
+
+    def asked(self, classes: Sequence[Any]) -> Asked:
+        """What figures of predictions are about, for a set of these classes. InputError where `positive` is none."""
+        names = [str(name) for name in classes]
+        if self.positive is not None and self.positive not in names:
+            raise InputError(
+                f"experiment.positive={self.positive}: no such class.{nearest(self.positive, names)} "
+                f"The set has {', '.join(names[:20])}{' and more' if len(names) > 20 else ''}."
+            )
+        positive = None if self.positive is None else names.index(self.positive)
+        return Asked(positive, self.specificity, self.sensitivity)

@@ -1,0 +1,102 @@
+"""What a sweep is judged by besides what its runs measured: by hand, by scikit-learn, and by the real command."""
+
+import numpy as np
+import pytest
+from running import TINY, refused
+from sklearn import metrics as sk
+
+from pipeline import rundir
+from pipeline.config import Experiment
+from pipeline.config.metrics import METRICS
+from pipeline.diagnosis import calibration
+from pipeline.diagnosis.predicted import Asked, Predictions, figures, of_run
+
+
+def drawn(seed, classes=3, count=300):
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, classes, count)
+    return Predictions(labels, random.normal(size=(count, classes)) + 1.5 * np.eye(classes)[labels])
+
+
+def test_the_means_over_classes_are_scikit_learns():
+    test = drawn(0)
+    p, predicted = calibration.probabilities(test.logits), test.logits.argmax(1)
+    found = figures(test, None, Asked())
+    assert found == pytest.approx(
+        {
+            "test/balanced_acc": sk.balanced_accuracy_score(test.labels, predicted),
+            "test/f1": sk.f1_score(test.labels, predicted, average="macro"),
+            "test/auroc": sk.roc_auc_score(test.labels, p, multi_class="ovr"),
+            "test/ap": sk.average_precision_score(test.labels, p),
+            "test/ece": calibration.calibration_error(p.max(1), (predicted == test.labels).astype(float)),
+        }
+    )
+
+
+def test_a_positive_class_is_judged_alone():
+    test = drawn(0)
+    p = calibration.probabilities(test.logits)[:, 2]
+    found = figures(test, None, Asked(positive=2))
+    assert found["test/auroc"] == pytest.approx(sk.roc_auc_score(test.labels == 2, p))
+    assert found["test/ap"] == pytest.approx(sk.average_precision_score(test.labels == 2, p))
+    predicted = test.logits.argmax(1) == 2
+    assert found["test/f1"] == pytest.approx(sk.f1_score(test.labels == 2, predicted))
+
+
+def test_thresholds_come_from_validation():
+    scores = np.array([1.0, 2.0, 3.0, 4.0])
+    logits = np.stack([np.zeros(4), scores], axis=1)
+    val, test = Predictions(np.array([0, 0, 1, 1]), logits), Predictions(np.array([0, 1, 0, 1]), logits)
+    found = figures(test, val, Asked(positive=1, specificity=1.0, sensitivity=1.0))
+    # By validation what scores 2.5 and more is positive: of the test split's two, one, and of its others one.
+    assert (found["test/sensitivity"], found["test/specificity"]) == (0.5, 0.5)
+    assert "test/sensitivity" not in figures(test, None, Asked())
+
+
+def test_what_cannot_be_said_is_left_out():
+    test = drawn(1)
+    same = Predictions(np.zeros(300, int), test.logits)
+    assert set(figures(same, same, Asked())) == {"test/balanced_acc", "test/ece", "test/f1"}
+    assert figures(Predictions(test.labels, test.logits * np.inf), None, Asked()) == {}
+
+
+def test_every_such_metric_is_known_before_and_had_by_each_run(command, workdir):
+    assert command("train", f"{TINY} dir=run").code == 0
+    found = of_run(workdir / "run", Asked())
+    assert set(found) == {name for name, metric in METRICS.items() if metric.predicted}
+    saved = rundir.read_predictions(workdir / "run")
+    assert found["test/balanced_acc"] == pytest.approx(
+        sk.balanced_accuracy_score(saved["label"], saved["logits"].argmax(1))
+    )
+    # Runs of earlier versions left no predictions of validation.
+    np.savez(workdir / "run/predictions.npz", **{name: saved[name] for name in ("index", "label", "logits")})
+    assert set(found) - set(of_run(workdir / "run", Asked())) == {"test/sensitivity", "test/specificity"}
+    (workdir / "run/predictions.npz").unlink()
+    assert of_run(workdir / "run", Asked()) == {}
+
+
+def test_a_sweep_is_judged_by_one_and_its_claim_by_another(command, workdir):
+    claim = "{compare:{optimizer.lr:[0.01,0.0001]},expects:better,claim:faster,metric:test/ece,margin:0.5}"
+    line = f"-m {TINY} experiment.metric=test/auroc optimizer.lr=0.0001,0.01 seed=0,1 dir=sweep output=json"
+    done = command("train", f"{line} experiment.positive=3 'experiment.contrasts=[{claim}]'")
+    assert done.code == 0, done.err
+    verdict = done.document["verdict"]
+    assert (verdict["metric"], verdict["mode"], verdict["n_test"]) == ("test/auroc", "max", None)
+    (factor,) = verdict["factors"].values()
+    for level, runs in zip(factor["levels"], (done.document["runs"][:2], done.document["runs"][2:]), strict=True):
+        asked = Experiment(positive="3").asked(list("0123456789"))
+        values = [of_run(workdir / one["run"], asked)["test/auroc"] for one in runs]
+        assert level["values"] == {"0": values[0], "1": values[1]} or list(level["values"]) == values
+    assert verdict["contrasts"][-1]["metric"] == "test/ece"
+    # Asked otherwise, the same runs answer.
+    again = command("train", line.replace("test/auroc", "test/sensitivity").replace("dir=sweep ", "") + " runs_dir=.")
+    assert again.code == 0, again.err
+    assert again.document["verdict"]["metric"] == "test/sensitivity"
+    assert again.document["verdict"]["runs"]["finished"] == 4
+
+
+def test_a_class_that_the_set_lacks(command, workdir):
+    refused(command("train", f"{TINY} experiment.positive=cat"), "experiment.positive=cat: no such class.", "0, 1, 2")
+    refused(command("train", f"-m {TINY} seed=0,1 experiment.positive=cat"), "experiment.positive=cat")
+    assert not (workdir / "runs").exists()
+    refused(command("plan", "experiment.specificity=90"), "experiment.specificity=90.0: must lie between 0 and 1")
