@@ -51,6 +51,7 @@ ARTIFACTS: tuple[Artifact, ...] = (
     Artifact("heartbeat", "step/steps of a running run, a hint for progress lines", sent=None, copied=False),
     Artifact("invariance.json", "accuracy against rotation, scale and shift, where it was asked for"),
     Artifact("invariance.png", "shows it", linked=True),
+    Artifact("diagnosis.html", "how it fails, for people, where `evaluate` wrote it", linked=True),
     Artifact("diverged.json", "the batch whose loss was not finite, where one was"),
     Artifact("error.txt", "the traceback of a run that failed"),
     Artifact(

@@ -69,6 +69,7 @@ class Experiment:
     mode: str | None = aside(None)  # max | min: which end of the metric is better; null: as the metric has it
     smallest_effect: float = aside(0.01)  # differences below it do not matter to the asker
     max_seeds: int = aside(30)  # of seeds=auto: what is open then stays so
+    class_map: dict[str, Any] = aside({})  # {class: [classes that are trained, ...]}: these are judged; {}: each itself
     positive: str | None = aside(None)  # the class that test/auroc and so on are about; null: their mean over classes
     specificity: float = aside(FLOOR)  # at least that is kept, on validation, where test/sensitivity is reported
     sensitivity: float = aside(FLOOR)  # the same for test/specificity
@@ -88,18 +89,49 @@ class Experiment:
             raise InputError(f"experiment.max_seeds={self.max_seeds}: must be a whole number from 2 to 1000.")
         if not self.smallest_effect > 0:
             raise InputError(f"experiment.smallest_effect={self.smallest_effect}: must be greater than 0.")
+        self._check_map()
         within("experiment.specificity", self.specificity, 0, 1)
         within("experiment.sensitivity", self.sensitivity, 0, 1)
         if not self.name or not all(c.isalnum() or c in "-_." for c in self.name) or self.name.startswith("."):
             raise InputError(f"experiment.name={self.name}: use letters, digits, '-', '_' and '.'; it names a folder.")
 
+    def _check_map(self) -> None:
+        if not self.class_map:
+            return
+        if len(self.class_map) < 2 or not all(isinstance(fine, list) and fine for fine in self.class_map.values()):
+            raise InputError(
+                f"experiment.class_map={self.class_map}: must name the classes of two and more, as in "
+                "{malignant: [mel, bcc], benign: [nv]}."
+            )
+        for metric in (self.metric, *(one.metric for one in self.contrasts if one.metric)):
+            if not METRICS[metric].mapped:
+                allowed = ", ".join(name for name, one in METRICS.items() if one.mapped)
+                raise InputError(
+                    f"experiment.metric={metric}: is of the classes that are trained, and experiment.class_map judges "
+                    f"others. Allowed: {allowed}."
+                )
+
+    def judged(self, classes: Sequence[Any]) -> list[str]:
+        """The names of the classes that are judged, of a set of these classes. InputError where they do not fit."""
+        trained = [str(name) for name in classes]
+        mapped = [str(name) for fine in self.class_map.values() for name in fine]
+        for name in mapped if self.class_map else ():
+            if name not in trained:
+                raise InputError(f"experiment.class_map: {name} is no class of the set.{nearest(name, trained)}")
+            if mapped.count(name) > 1:
+                raise InputError(f"experiment.class_map: {name} is named twice.")
+        if self.class_map and (lacking := [name for name in trained if name not in mapped]):
+            raise InputError(f"experiment.class_map: must name each class of the set, and lacks {lacking[0]}.")
+        return list(self.class_map) if self.class_map else trained
+
     def asked(self, classes: Sequence[Any]) -> Asked:
-        """What figures of predictions are about, for a set of these classes. InputError where `positive` is none."""
-        names = [str(name) for name in classes]
+        """What figures of predictions are about, for a set of these classes. InputError where they do not fit."""
+        names, trained = self.judged(classes), [str(name) for name in classes]
+        merged = tuple(tuple(trained.index(str(name)) for name in fine) for fine in self.class_map.values())
         if self.positive is not None and self.positive not in names:
             raise InputError(
                 f"experiment.positive={self.positive}: no such class.{nearest(self.positive, names)} "
                 f"The set has {', '.join(names[:20])}{' and more' if len(names) > 20 else ''}."
             )
         positive = None if self.positive is None else names.index(self.positive)
-        return Asked(positive, self.specificity, self.sensitivity)
+        return Asked(positive, self.specificity, self.sensitivity, merged)

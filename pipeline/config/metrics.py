@@ -16,13 +16,14 @@ class Metric:
     share: bool = False  # whether it is a share of them
     invariance: bool = False  # a run has it with experiment.invariance=true alone
     predicted: bool = False  # it is made of a run's predictions where it is asked for: see diagnosis/predicted.py
+    mapped: bool = False  # it can be made of them for coarser classes than were trained, too
 
 
 # A new metric of a run is an entry here, and a number among those that `diagnosis.predicted.figures` makes of its
 # predictions, which earlier runs have too; or, what these do not tell, among those that `predict.evaluate` returns.
 METRICS = {
-    "test/acc": Metric("max", "test", share=True),
-    "test/loss": Metric("min", "test"),
+    "test/acc": Metric("max", "test", share=True, mapped=True),
+    "test/loss": Metric("min", "test", mapped=True),
     "val/acc": Metric("max", "val", share=True),
     "val/loss": Metric("min", "val"),
     "train/acc": Metric("max", "train", share=True),
@@ -33,10 +34,10 @@ METRICS = {
         for kind in PERTURBATIONS
     },
     **{
-        f"test/{name}": Metric("max", "test", predicted=True)
+        f"test/{name}": Metric("max", "test", predicted=True, mapped=True)
         for name in ("balanced_acc", "f1", "auroc", "ap", "sensitivity", "specificity")
     },
-    "test/ece": Metric("min", "test", predicted=True),
+    "test/ece": Metric("min", "test", predicted=True, mapped=True),
 }
 
 

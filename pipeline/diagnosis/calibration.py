@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.diagnosis.estimate import CONFIDENCE, DRAWS, UNKNOWN, Estimate, Floats, Ints, bootstrap, wilson
-from pipeline.diagnosis.ranking import midranks
+from pipeline.diagnosis.ranking import log_sum_exp, midranks
 
 BINS = 15
 HOTTEST = 100.0  # temperatures are looked for from a hundredth to a hundred
@@ -32,6 +32,12 @@ def confidences(logits_NK: Floats, labels: Ints, temperature: float = 1.0) -> tu
     p_NK = probabilities(logits_NK, temperature)
     predicted = np.asarray(logits_NK).argmax(axis=1)
     return p_NK[np.arange(len(labels)), predicted], (predicted == labels).astype(np.float64)
+
+
+def cross_entropy(logits_NK: Floats, labels: Ints, temperature: float = 1.0) -> float:
+    """The mean over the examples."""
+    x_NK = np.asarray(logits_NK, dtype=np.float64) / temperature
+    return float((log_sum_exp(x_NK) - x_NK[np.arange(len(labels)), labels]).mean())
 
 
 def _bins(confidence: Floats, bins: int) -> Ints:
@@ -102,14 +108,9 @@ def fit_temperature(logits_NK: Floats, labels: Ints) -> float:
     """
     from scipy.optimize import minimize_scalar
 
-    x_NK = np.asarray(logits_NK, dtype=np.float64)
-    x_NK = x_NK - x_NK[np.arange(len(labels)), labels][:, None]  # against the true class, so that 0 is in the sum
-
-    def loss(log_inverse: float) -> float:
-        scaled = x_NK * math.exp(log_inverse)
-        most = scaled.max(axis=1)
-        return float((most + np.log(np.exp(scaled - most[:, None]).sum(axis=1))).mean())
+    def loss(log_temperature: float) -> float:
+        return cross_entropy(logits_NK, labels, math.exp(log_temperature))
 
     end = math.log(HOTTEST)
     found = minimize_scalar(loss, bounds=(-end, end), method="bounded", options={"xatol": 1e-6})
-    return math.exp(-float(found.x))
+    return math.exp(float(found.x))

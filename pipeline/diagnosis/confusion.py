@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.diagnosis.estimate import UNKNOWN, Estimate, Ints, mean, wilson
+from pipeline.diagnosis.estimate import DRAWS, UNKNOWN, Estimate, Ints, mean, percentiles, wilson
 
 
 class ClassFigures(NamedTuple):
@@ -47,6 +47,20 @@ def balanced_accuracy(counts_KK: Ints) -> Estimate:
     return mean([one.recall for one in per_class(counts_KK) if one.examples])
 
 
-def macro_f1(counts_KK: Ints) -> float:
-    """The mean F1 of the classes that have examples or are called."""
-    return float(np.mean([one.f1.value for one in per_class(counts_KK) if one.examples or one.called]))
+def macro_f1(counts_KK: Ints, draws: int = DRAWS) -> Estimate:
+    """The mean F1 of the classes that have examples or are called, its interval by the bootstrap."""
+    total, classes = int(counts_KK.sum()), len(counts_KK)
+    if not total:
+        return UNKNOWN
+    true, called = np.nonzero(counts_KK)  # examples drawn anew fall into these cells alone
+    cells = counts_KK[true, called]
+    drawn = np.random.default_rng(0).multinomial(total, cells / total, draws)
+    means = [_mean_f1(true, called, some, classes) for some in drawn]
+    return percentiles(_mean_f1(true, called, cells, classes), np.array(means))
+
+
+def _mean_f1(true: Ints, called: Ints, cells: Ints, classes: int) -> float:
+    right = np.bincount(true, weights=cells * (true == called), minlength=classes)
+    twice = np.bincount(true, weights=cells, minlength=classes) + np.bincount(called, weights=cells, minlength=classes)
+    known = twice > 0
+    return float((2 * right[known] / twice[known]).mean())

@@ -27,6 +27,7 @@ class Asked(NamedTuple):
     positive: int | None = None  # a class, against all others; None: the mean over the classes, each against all others
     specificity: float = FLOOR  # at least that is kept where sensitivity is reported
     sensitivity: float = FLOOR  # and the other way round
+    merged: tuple[tuple[int, ...], ...] = ()  # the classes that are one where it is judged; (): each is judged itself
 
 
 def of_run(run: Path, asked: Asked) -> dict[str, float]:
@@ -39,6 +40,17 @@ def of_run(run: Path, asked: Asked) -> dict[str, float]:
     return figures(Predictions(found["label"], found["logits"]), val, asked)
 
 
+def merge(predictions: Predictions, merged: tuple[tuple[int, ...], ...]) -> Predictions:
+    """Of coarser classes, whose probabilities are the sums of those that each is made of."""
+    if not merged:
+        return predictions
+    coarse_K = np.empty(predictions.logits.shape[1], dtype=np.intp)
+    for k, fine in enumerate(merged):
+        coarse_K[list(fine)] = k
+    logits = [ranking.log_sum_exp(np.asarray(predictions.logits[:, list(fine)], dtype=np.float64)) for fine in merged]
+    return Predictions(coarse_K[predictions.labels], np.stack(logits, axis=1))
+
+
 def figures(test: Predictions, val: Predictions | None, asked: Asked) -> dict[str, float]:
     """By name, without what cannot be said.
 
@@ -46,9 +58,11 @@ def figures(test: Predictions, val: Predictions | None, asked: Asked) -> dict[st
     test/auroc, test/ap, test/f1: area under the ROC curve, average precision, F1; see `Asked.positive`.
     test/sensitivity: at the threshold that on validation has at least `Asked.specificity` there; test/specificity the
     other way round. Both want the predictions of validation.
+    test/acc, test/loss: where classes are merged, whose run has measured others.
     """
     if not np.isfinite(test.logits).all():
         return {}
+    test, val = merge(test, asked.merged), merge(val, asked.merged) if val else None
     classes = test.logits.shape[1]
     counts_KK = confusion.counts(test.labels, test.logits.argmax(axis=1), classes)
     by_class = confusion.per_class(counts_KK)
@@ -56,6 +70,9 @@ def figures(test: Predictions, val: Predictions | None, asked: Asked) -> dict[st
         "balanced_acc": confusion.balanced_accuracy(counts_KK).value,
         "ece": calibration.calibration_error(*calibration.confidences(test.logits, test.labels)),
     }
+    if asked.merged:
+        named["acc"] = float(np.trace(counts_KK) / len(test.labels))
+        named["loss"] = calibration.cross_entropy(test.logits, test.labels)
     wanted = range(classes) if asked.positive is None else [asked.positive]
     known = [k for k in wanted if by_class[k].examples or by_class[k].called]
     named["f1"] = _mean([by_class[k].f1.value for k in known])

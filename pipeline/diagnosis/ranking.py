@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.diagnosis.estimate import CONFIDENCE, UNKNOWN, Estimate, Floats, wilson, z_of
+from pipeline.diagnosis.estimate import CONFIDENCE, DRAWS, UNKNOWN, Estimate, Floats, percentiles, wilson, z_of
 
 Bools = NDArray[np.bool_]
 
@@ -18,11 +18,12 @@ def margins(logits_NK: Floats) -> Floats:
     """
     logits_NK = np.asarray(logits_NK, dtype=np.float64)
     classes = logits_NK.shape[1]
-    others = np.stack([_log_sum_exp(np.delete(logits_NK, k, axis=1)) for k in range(classes)], axis=1)
+    others = np.stack([log_sum_exp(np.delete(logits_NK, k, axis=1)) for k in range(classes)], axis=1)
     return logits_NK - others
 
 
-def _log_sum_exp(x_NK: Floats) -> Floats:
+def log_sum_exp(x_NK: Floats) -> Floats:
+    """Over the second axis [N]; of none 0, where nothing is to be told apart."""
     if x_NK.shape[1] == 0:
         return np.zeros(len(x_NK))
     most = x_NK.max(axis=1)
@@ -130,3 +131,28 @@ def average_precision(scores: Floats, positive: Bools) -> float:
     _, hits, misses = _cumulated(scores, positive)
     gained = np.diff(hits, prepend=0.0) / hits[-1]
     return float(np.sum(gained * hits / (hits + misses)))
+
+
+def average_precisions(scores_NK: Floats, positive_NK: Bools, draws: int = DRAWS) -> tuple[list[Estimate], Estimate]:
+    """Of each class, and their mean; intervals by a bootstrap in which all classes are drawn at once.
+
+    A resample counts each example some times, so scores are sorted once and not in each.
+    """
+    count, classes = scores_NK.shape
+    values = [average_precision(scores_NK[:, k], positive_NK[:, k]) for k in range(classes)]
+    random = np.random.default_rng(0)
+    drawn = np.full((draws, classes), np.nan)
+    orders = [np.argsort(-scores, kind="stable") for scores in scores_NK.T]
+    ranked = [scores[order] for scores, order in zip(scores_NK.T, orders, strict=True)]
+    ends = [np.flatnonzero(np.append(one[1:] != one[:-1], True)) for one in ranked]  # the last of equal scores
+    for draw in range(draws):
+        times_N = np.bincount(random.integers(0, count, count), minlength=count)
+        for k, (order, end) in enumerate(zip(orders, ends, strict=True)):
+            times = times_N[order]
+            hits = np.cumsum(times * positive_NK[order, k])[end]
+            called = np.cumsum(times)[end]
+            if hits[-1]:
+                drawn[draw, k] = np.sum(np.diff(hits, prepend=0) * hits / np.maximum(called, 1)) / hits[-1]
+    each = [percentiles(value, one[np.isfinite(one)]) for value, one in zip(values, drawn.T, strict=True)]
+    means = drawn.mean(axis=1)
+    return each, percentiles(float(np.mean(values)) if values else math.nan, means[np.isfinite(means)])

@@ -59,9 +59,11 @@ def _run(path: Path, job: JobRecord, question: config.Experiment) -> Run:
     if status.status == "finished" and (path / "invariance.json").exists():
         curves |= {f"invariance/{kind}": curve for kind, curve in rundir.read_invariance(path).accuracy.items()}
     metrics = status.metrics
-    if record and status.status == "finished" and any(METRICS[name].predicted for name in metrics_of(question)):
+    wanted = any(METRICS[name].predicted for name in metrics_of(question)) or question.class_map
+    if record and status.status == "finished" and wanted:
         made = predicted.of_run(path, question.asked(record.dataset.classes))
-        metrics = metrics | {name: made[name] for name in metrics_of(question) if name in made}
+        given = {} if question.class_map else metrics  # which are of the classes that were trained
+        metrics = given | {name: made[name] for name in metrics_of(question) if name in made}
     return Run(
         levels=job.levels,
         seed=job.seed,
@@ -108,8 +110,13 @@ def metrics_of(question: config.Experiment) -> set[str]:
 def design_of(record: SweepRecord) -> str:
     """A digest of what a sweep is to judge, and how: metric, margins, claims, arms, looks or seeds, and the rule."""
     asked = {name: record.experiment.get(name) for name in ("metric", "mode", "smallest_effect", "contrasts")}
-    for one in ("positive", "specificity", "sensitivity"):  # not of earlier ones, whose digest is as it was
-        if record.experiment.get(one, default := getattr(config.Experiment, one)) != default:
+    for one in (
+        "class_map",
+        "positive",
+        "specificity",
+        "sensitivity",
+    ):  # earlier ones keep their digest
+        if record.experiment.get(one, default := getattr(config.Experiment(), one)) != default:
             asked[one] = record.experiment[one]
     arms = sorted({arm_key(job.levels, record.factors) for job in record.jobs})
     seeds = record.looks or record.judged or sorted({job.seed for job in record.jobs})

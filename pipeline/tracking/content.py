@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline import artifacts, config, rundir, transfer
+from pipeline.config.metrics import METRICS
 from pipeline.diagnosis import predicted
 from pipeline.errors import InputError
 from pipeline.names import shortened
@@ -111,7 +112,8 @@ def _read_run(run: Path) -> Content:
 def _predicted(run: Path) -> dict[str, float]:
     """test/auroc and so on, as a sweep would judge the run by them."""
     try:
-        return predicted.of_run(run, config.of_run(run).experiment.asked(rundir.read_run(run).dataset.classes))
+        found = predicted.of_run(run, config.of_run(run).experiment.asked(rundir.read_run(run).dataset.classes))
+        return {name: value for name, value in found.items() if METRICS[name].predicted}
     except InputError:  # of another version of the code, say
         return {}
 

@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 from pipeline.diagnosis.estimate import Estimate, bootstrap, mean, percentiles, wilson
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(total=st.integers(1, 2000), share=st.floats(0, 1), confidence=st.sampled_from([0.8, 0.95, 0.99]))
 def test_wilson_is_scipys(total, share, confidence):
     count = round(share * total)

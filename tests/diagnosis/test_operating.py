@@ -36,7 +36,7 @@ def test_a_specificity_that_no_score_has_calls_nothing_positive():
     assert at_threshold(SCORES, POSITIVE, threshold).sensitivity.value == 0
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 8), st.booleans()), min_size=2, max_size=40),
     st.floats(0, 1),

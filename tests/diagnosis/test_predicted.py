@@ -100,3 +100,51 @@ def test_a_class_that_the_set_lacks(command, workdir):
     refused(command("train", f"-m {TINY} seed=0,1 experiment.positive=cat"), "experiment.positive=cat")
     assert not (workdir / "runs").exists()
     refused(command("plan", "experiment.specificity=90"), "experiment.specificity=90.0: must lie between 0 and 1")
+
+
+# ---- fine classes are trained and coarse ones judged
+
+
+def test_a_coarse_class_has_the_probabilities_of_its_parts():
+    test = drawn(2, classes=4)
+    p, merged = calibration.probabilities(test.logits), ((0, 3), (1, 2))
+    found = figures(test, test, Asked(positive=1, merged=merged))
+    positive, share = np.isin(test.labels, (1, 2)), p[:, 1] + p[:, 2]
+    assert found["test/auroc"] == pytest.approx(sk.roc_auc_score(positive, share))
+    assert found["test/acc"] == pytest.approx(((share > 0.5) == positive).mean())
+    assert found["test/loss"] == pytest.approx(sk.log_loss(positive, share))
+
+
+def test_a_sweep_and_a_page_of_coarse_classes(command, workdir):
+    # Of ints and of names: as they are typed.
+    coarse = "experiment.class_map={low:[0,1,2,3,4],high:[5,6,7,8,9]} experiment.positive=high"
+    line = f"-m {TINY} optimizer.lr=0.0001,0.01 seed=0,1 dir=sweep output=json"
+    done = command("train", f"{line} {coarse}")
+    assert done.code == 0, done.err
+    first = workdir / done.document["runs"][0]["run"]
+    saved = rundir.read_predictions(first)
+    p = calibration.probabilities(saved["logits"])
+    right = (p[:, 5:].sum(1) > 0.5) == (saved["label"] >= 5)
+    (factor,) = done.document["verdict"]["factors"].values()
+    assert factor["levels"][0]["mean"] != pytest.approx(rundir.get_status(first).metrics["test/acc"])
+    assert right.mean() in [pytest.approx(one) for one in np.ravel(list(factor["levels"][0]["values"].values()))]
+    page = command("evaluate", f"run={first} invariance=false output=json").document["diagnosis"]
+    assert list(page["classes"]) == ["low", "high"]
+    assert page["overall"]["acc"][0] == pytest.approx(right.mean())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("experiment.class_map={low:[0,1],high:[5]}", "must name each class of the set, and lacks 2."),
+        ("experiment.class_map={low:[0,1,cat],high:[5]}", "cat is no class of the set."),
+        ("experiment.class_map={low:[0,1],high:[1]}", "1 is named twice."),
+        ("experiment.class_map={low:[0,1]}", "must name the classes of two and more"),
+        (
+            "experiment.class_map={a:[0],b:[1]} experiment.metric=val/acc",
+            "metric=val/acc: is of the classes",
+        ),
+    ],
+)
+def test_a_class_map_that_does_not_fit(options, said, command):
+    refused(command("train", f"{TINY} {options}"), said)

@@ -25,7 +25,7 @@ def blobs(count, shift, share=0.3, seed=0):
     return random.normal(size=count) + shift * positive, positive
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(scored)
 def test_the_area_is_scikit_learns_and_has_its_interval_about_it(pairs):
     scores, positive = both(pairs)
@@ -36,7 +36,7 @@ def test_the_area_is_scikit_learns_and_has_its_interval_about_it(pairs):
         assert found.value - 1e-12 <= found.high <= 1
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(scored)
 def test_components_are_those_of_all_pairs(pairs):
     scores, positive = both(pairs)
@@ -52,7 +52,7 @@ def test_components_are_those_of_all_pairs(pairs):
         assert area.high == pytest.approx(1 / (1 + np.exp(-(logit + half))))
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(scored)
 def test_average_precision_and_curve_are_scikit_learns(pairs):
     scores, positive = both(pairs)
@@ -123,3 +123,14 @@ def test_margins_rank_as_probabilities_and_where_these_are_all_1():
     found = ranking.margins(logits)
     assert found[0] == pytest.approx(np.log(p[0] / (1 - p[0])))
     assert found[2, 0] > found[1, 0]
+
+
+def test_average_precisions_intervals_are_the_bootstraps():
+    scores, positive = blobs(400, 1.5)
+    scores = scores.round(1)  # many are equal
+    both, each = np.stack([scores, -scores], 1), np.stack([positive, ~positive], 1)
+    (first, second), together = ranking.average_precisions(both, each, draws=300)
+    drawn = bootstrap(lambda some: ranking.average_precision(scores[some], positive[some]), 400, draws=300)
+    assert first == percentiles(ranking.average_precision(scores, positive), drawn)
+    assert together.value == pytest.approx((first.value + second.value) / 2)
+    assert min(first.low, second.low) < together.low < together.high < max(first.high, second.high)
