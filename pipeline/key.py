@@ -62,7 +62,7 @@ ASIDE = frozenset(
 def aside(default: Any) -> Any:
     """A dataclass field whose value cannot change a run's numbers: it is left out of the key. A list's is copied."""
     free = {"decides": False}
-    if isinstance(default, list | dict):
+    if isinstance(default, list):
         return field(default_factory=default.copy, metadata=free)
     return field(default=default, metadata=free)
 

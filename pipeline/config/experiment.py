@@ -69,7 +69,7 @@ class Experiment:
     mode: str | None = aside(None)  # max | min: which end of the metric is better; null: as the metric has it
     smallest_effect: float = aside(0.01)  # differences below it do not matter to the asker
     max_seeds: int = aside(30)  # of seeds=auto: what is open then stays so
-    class_map: dict[str, Any] = aside({})  # {class: [classes that are trained, ...]}: these are judged; {}: each itself
+    class_map: Any = aside(None)  # {class: [classes that are trained, ...]}: what is judged instead; null: each itself
     positive: str | None = aside(None)  # the class that test/auroc and so on are about; null: their mean over classes
     specificity: float = aside(FLOOR)  # at least that is kept, on validation, where test/sensitivity is reported
     sensitivity: float = aside(FLOOR)  # the same for test/specificity
@@ -96,9 +96,10 @@ class Experiment:
             raise InputError(f"experiment.name={self.name}: use letters, digits, '-', '_' and '.'; it names a folder.")
 
     def _check_map(self) -> None:
-        if not self.class_map:
+        if self.class_map is None:
             return
-        if len(self.class_map) < 2 or not all(isinstance(fine, list) and fine for fine in self.class_map.values()):
+        names = self.class_map if isinstance(self.class_map, dict) else {}
+        if len(names) < 2 or not all(isinstance(fine, list) and fine for fine in names.values()):
             raise InputError(
                 f"experiment.class_map={self.class_map}: must name the classes of two and more, as in "
                 "{malignant: [mel, bcc], benign: [nv]}."
@@ -114,20 +115,23 @@ class Experiment:
     def judged(self, classes: Sequence[Any]) -> list[str]:
         """The names of the classes that are judged, of a set of these classes. InputError where they do not fit."""
         trained = [str(name) for name in classes]
+        if self.class_map is None:
+            return trained
         mapped = [str(name) for fine in self.class_map.values() for name in fine]
-        for name in mapped if self.class_map else ():
+        for name in mapped:
             if name not in trained:
                 raise InputError(f"experiment.class_map: {name} is no class of the set.{nearest(name, trained)}")
             if mapped.count(name) > 1:
                 raise InputError(f"experiment.class_map: {name} is named twice.")
-        if self.class_map and (lacking := [name for name in trained if name not in mapped]):
+        if lacking := [name for name in trained if name not in mapped]:
             raise InputError(f"experiment.class_map: must name each class of the set, and lacks {lacking[0]}.")
-        return list(self.class_map) if self.class_map else trained
+        return [str(name) for name in self.class_map]
 
     def asked(self, classes: Sequence[Any]) -> Asked:
         """What figures of predictions are about, for a set of these classes. InputError where they do not fit."""
         names, trained = self.judged(classes), [str(name) for name in classes]
-        merged = tuple(tuple(trained.index(str(name)) for name in fine) for fine in self.class_map.values())
+        parts = [] if self.class_map is None else self.class_map.values()
+        merged = tuple(tuple(trained.index(str(name)) for name in fine) for fine in parts)
         if self.positive is not None and self.positive not in names:
             raise InputError(
                 f"experiment.positive={self.positive}: no such class.{nearest(self.positive, names)} "

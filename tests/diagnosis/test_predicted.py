@@ -75,6 +75,7 @@ def test_every_such_metric_is_known_before_and_had_by_each_run(command, workdir)
     assert of_run(workdir / "run", Asked()) == {}
 
 
+@pytest.mark.slow
 def test_a_sweep_is_judged_by_one_and_its_claim_by_another(command, workdir):
     claim = "{compare:{optimizer.lr:[0.01,0.0001]},expects:better,claim:faster,metric:test/ece,margin:0.5}"
     line = f"-m {TINY} experiment.metric=test/auroc optimizer.lr=0.0001,0.01 seed=0,1 dir=sweep output=json"
@@ -86,7 +87,7 @@ def test_a_sweep_is_judged_by_one_and_its_claim_by_another(command, workdir):
     for level, runs in zip(factor["levels"], (done.document["runs"][:2], done.document["runs"][2:]), strict=True):
         asked = Experiment(positive="3").asked(list("0123456789"))
         values = [of_run(workdir / one["run"], asked)["test/auroc"] for one in runs]
-        assert level["values"] == {"0": values[0], "1": values[1]} or list(level["values"]) == values
+        assert level["values"] == values
     assert verdict["contrasts"][-1]["metric"] == "test/ece"
     # Asked otherwise, the same runs answer.
     again = command("train", line.replace("test/auroc", "test/sensitivity").replace("dir=sweep ", "") + " runs_dir=.")
@@ -115,6 +116,7 @@ def test_a_coarse_class_has_the_probabilities_of_its_parts():
     assert found["test/loss"] == pytest.approx(sk.log_loss(positive, share))
 
 
+@pytest.mark.slow
 def test_a_sweep_and_a_page_of_coarse_classes(command, workdir):
     # Of ints and of names: as they are typed.
     coarse = "experiment.class_map={low:[0,1,2,3,4],high:[5,6,7,8,9]} experiment.positive=high"
@@ -127,7 +129,7 @@ def test_a_sweep_and_a_page_of_coarse_classes(command, workdir):
     right = (p[:, 5:].sum(1) > 0.5) == (saved["label"] >= 5)
     (factor,) = done.document["verdict"]["factors"].values()
     assert factor["levels"][0]["mean"] != pytest.approx(rundir.get_status(first).metrics["test/acc"])
-    assert right.mean() in [pytest.approx(one) for one in np.ravel(list(factor["levels"][0]["values"].values()))]
+    assert right.mean() in [pytest.approx(one) for one in factor["levels"][0]["values"]]
     page = command("evaluate", f"run={first} invariance=false output=json").document["diagnosis"]
     assert list(page["classes"]) == ["low", "high"]
     assert page["overall"]["acc"][0] == pytest.approx(right.mean())
