@@ -46,11 +46,12 @@ ARTIFACTS: tuple[Artifact, ...] = (
     Artifact("checkpoints/previous.ckpt", "the one before it, while training goes on", sent=None, linked=True),
     Artifact("status.json", "running | finished | failed | interrupted, results, error (replaced atomically)"),
     Artifact("metrics.jsonl", "one row per epoch, appended as training goes", sealed=True),
-    Artifact("predictions.npz", "per test example: index, label, logits", sealed=True, linked=True),
+    Artifact("predictions.npz", "per test and validation example: index, label, logits", sealed=True, linked=True),
     Artifact("curves.png", "learning curves and confusions", linked=True),
     Artifact("heartbeat", "step/steps of a running run, a hint for progress lines", sent=None, copied=False),
     Artifact("invariance.json", "accuracy against rotation, scale and shift, where it was asked for"),
     Artifact("invariance.png", "shows it", linked=True),
+    Artifact("diagnosis.html", "how it fails, for people, where `evaluate` wrote it", linked=True),
     Artifact("diverged.json", "the batch whose loss was not finite, where one was"),
     Artifact("error.txt", "the traceback of a run that failed"),
     Artifact(

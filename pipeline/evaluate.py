@@ -1,4 +1,4 @@
-"""What a run's checkpoint gives on its own data, in one process and full precision, and what it stands.
+"""What a run's checkpoint gives on its own data, in one process and full precision, what it stands, and how it fails.
 
 python -m pipeline.evaluate run=runs/train/...
 """
@@ -26,6 +26,7 @@ class Evaluate:
     run: str | None = None  # a run directory
     checkpoint: str = "best"  # of its epochs: the best by trainer.monitor, or the last
     invariance: bool = True  # accuracy against rotation, scale and shift too; writes invariance.json and .png
+    diagnosis: bool = True  # how a run that finished fails, class by class; writes diagnosis.html
     output: str = "table"  # for people, or one document for programs
 
     def __post_init__(self) -> None:
@@ -41,11 +42,24 @@ def job(cfg: DictConfig) -> int:
     path = rundir.find_run(options.run)
     from pipeline.evaluation.predict import evaluate
 
-    mends = options.checkpoint == "best" and predictions_are_bad(path)
+    lacking = options.checkpoint == "best" and lack_of_predictions(path)
+    mends = bool(lacking)
     found = evaluate(path, options.checkpoint, save=mends, invariant=options.invariance)
     if mends:
         rundir.set_status(path, "finished", files=rundir.seals(path))
-        terminal.say(f"{path}: predictions.npz could not be used, and is written again")
+        terminal.say(f"{path}: predictions.npz {lacking}, and is written again")
+
+    page = None
+    if options.diagnosis and options.checkpoint == "best" and rundir.get_status(path).status == "finished":
+        from pipeline.evaluation.diagnose import diagnose
+        from pipeline.evaluation.diagnosis_page import write_page
+
+        diagnosis = diagnose(path)
+        page = write_page(path, diagnosis)
+        found["diagnosis"] = {**diagnosis.document(), "page": str(page)}
+
+    if page:
+        show(path)
 
     def table() -> None:
         for name, value in found["metrics"].items():
@@ -60,20 +74,39 @@ def job(cfg: DictConfig) -> int:
             print(f"{'mean':10} {mean:6.3f}, and {same:.3f} are called what they are called unperturbed")
         if options.invariance and options.checkpoint == "best":
             print(f"\ncurves     {terminal.literal(path / 'invariance.png')}")
+        if page:
+            print(f"diagnosis  {terminal.literal(page)}")
 
     cli.emit(options.output, found, table)
     return cli.DONE
 
 
-def predictions_are_bad(run: Path) -> bool:
-    """Whether the run finished, and has no predictions that can be read and are its own."""
-    if rundir.get_status(run).status != "finished":
-        return False
+def show(run: Path) -> None:
+    """Show the run's page on MLflow, where the run is tracked."""
+    from pipeline.tracking import live
+    from pipeline.tracking.state import tracking_of
+    from pipeline.tracking.trust import check_trust
+
     try:
-        rundir.read_predictions(run)
+        if (tracking := tracking_of(run)).uri is not None:
+            check_trust(tracking)
+            live.show_again(run, tracking)
+    except InputError as error:
+        terminal.say(f"not shown on MLflow: {error}")
+
+
+def lack_of_predictions(run: Path) -> str:
+    """What is wrong with the predictions of a run that finished; nothing of others, or where they are whole."""
+    bad = "could not be used"
+    if rundir.get_status(run).status != "finished":
+        return ""
+    try:
+        found = rundir.read_predictions(run)
     except InputError:
-        return True
-    return f"{run / 'predictions.npz'}:" in (rundir.damage(run) or "")
+        return bad
+    if f"{run / 'predictions.npz'}:" in (rundir.damage(run) or ""):
+        return bad
+    return "" if "val_logits" in found else "lacks those of validation"  # of an earlier version
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ import dataclasses
 import functools
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,9 @@ ASIDE = frozenset(
         "data/overlap.py",
         "data/progress.py",
         "data/sheet.py",
+        "evaluation/diagnose.py",
+        "evaluation/diagnosis_page.py",
+        "evaluation/diagnosis_plots.py",
         "evaluation/plots.py",
         "training/allocator.py",
         "training/calibrate.py",
@@ -67,6 +70,16 @@ def aside(default: Any) -> Any:
 def deciding_by(default: Any, what: Callable[[Any], Any]) -> Any:
     """A dataclass field of whose value only `what` it says decides."""
     return field(default=default, metadata={"decides_by": what})
+
+
+def newer(default: Any) -> Any:
+    """A dataclass field that there was not before: with its default it is left out, and keys are as they were.
+
+    `default` is a value, or the dataclass of a section.
+    """
+    if isinstance(default, type):
+        return field(default_factory=default, metadata={"newer": True})
+    return field(default=default, metadata={"newer": True})
 
 
 @dataclass(frozen=True)
@@ -108,7 +121,7 @@ def of(config: Any, data: str, code: str, source: Any) -> Key:
 def deciding(config: Any) -> Any:
     """`config` as plain data, without the options that decide nothing."""
     if is_dataclass(config) and not isinstance(config, type):
-        kept = [one for one in fields(config) if one.metadata.get("decides", True)]
+        kept = [one for one in fields(config) if one.metadata.get("decides", True) and not _as_before(one, config)]
         found = {one.name: deciding(getattr(config, one.name)) for one in kept}
         by = {one.name: one.metadata["decides_by"] for one in kept if "decides_by" in one.metadata}
         return found | {name: what(found[name]) for name, what in by.items()}
@@ -117,6 +130,13 @@ def deciding(config: Any) -> Any:
     if isinstance(config, list | tuple):
         return [deciding(value) for value in config]
     return config
+
+
+def _as_before(one: Field[Any], config: Any) -> bool:
+    if not one.metadata.get("newer"):
+        return False
+    made = one.default_factory
+    return getattr(config, one.name) == (one.default if made is MISSING else made())
 
 
 @functools.cache

@@ -12,7 +12,7 @@ LAYERS = (
     ("folders", "terminal", "records", "groups"),
     ("rundir",),
     ("key",),
-    ("data", "architecture", "augmentation"),
+    ("data", "architecture", "augmentation", "diagnosis"),
     ("transfer",),
     ("config",),
     ("options",),

@@ -9,18 +9,21 @@ MOST_TRAIN = 5000  # as many as validation usually has: more would cost seconds 
 
 @dataclass(frozen=True)
 class Metric:
-    """One number that stands in the status.json of a finished run."""
+    """One number that a finished run has in its status.json, or that follows from its predictions."""
 
     better: str  # max | min: which end of it is better
     split: str  # whose examples it is about; of two the smaller
     share: bool = False  # whether it is a share of them
     invariance: bool = False  # a run has it with experiment.invariance=true alone
+    predicted: bool = False  # it is made of a run's predictions where it is asked for: see diagnosis/predicted.py
+    mapped: bool = False  # it can be made of them for coarser classes than were trained, too
 
 
-# A new metric of a run is an entry here, and a number among those that `predict.evaluate` returns.
+# A new metric of a run is an entry here, and a number among those that `diagnosis.predicted.figures` makes of its
+# predictions, which earlier runs have too; or, what these do not tell, among those that `predict.evaluate` returns.
 METRICS = {
-    "test/acc": Metric("max", "test", share=True),
-    "test/loss": Metric("min", "test"),
+    "test/acc": Metric("max", "test", share=True, mapped=True),
+    "test/loss": Metric("min", "test", mapped=True),
     "val/acc": Metric("max", "val", share=True),
     "val/loss": Metric("min", "val"),
     "train/acc": Metric("max", "train", share=True),
@@ -30,6 +33,11 @@ METRICS = {
         for name in ("invariance", "agreement")
         for kind in PERTURBATIONS
     },
+    **{
+        f"test/{name}": Metric("max", "test", predicted=True, mapped=True)
+        for name in ("balanced_acc", "f1", "auroc", "ap", "sensitivity", "specificity")
+    },
+    "test/ece": Metric("min", "test", predicted=True, mapped=True),
 }
 
 

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pipeline import architecture, data, environment, rundir
 from pipeline.augmentation import Augmentation
 from pipeline.config.experiment import Experiment
+from pipeline.config.loss import Loss
 from pipeline.config.metrics import METRICS
 from pipeline.config.tracking import Tracking
 from pipeline.config.trainer import Optimizer, Trainer
 from pipeline.data import Data
 from pipeline.errors import InputError, nearest, one_of, within
 from pipeline.groups import CONF
-from pipeline.key import aside
+from pipeline.key import aside, newer
 from pipeline.transfer import Transfer
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Config:
     augmentation: Augmentation = field(default_factory=Augmentation)
     transfer: Transfer = field(default_factory=Transfer)
     optimizer: Optimizer = field(default_factory=Optimizer)
+    loss: Loss = newer(Loss)
     trainer: Trainer = field(default_factory=Trainer)
     tracking: Tracking = field(default_factory=Tracking, metadata={"decides": False})
     experiment: Experiment = field(default_factory=Experiment)
@@ -162,6 +164,7 @@ def from_dict(values: dict[str, Any]) -> Config:
         "augmentation": Augmentation,
         "transfer": _transfer,
         "optimizer": Optimizer,
+        "loss": Loss,
         "trainer": Trainer,
         "tracking": Tracking,
         "experiment": Experiment,

@@ -7,9 +7,10 @@ from typing import Any
 from pipeline.data.formats import FORMATS
 from pipeline.data.raw import BOX
 from pipeline.errors import InputError, at_least, one_of
-from pipeline.key import aside
+from pipeline.key import aside, newer
 
 RESIZE = ("pad", "stretch", "crop")
+SAMPLING = ("natural", "balanced")
 HALVES = ("a", "b")
 NO_GROUP = "none"  # as data.group: examples are split one by one, whatever the columns are called
 ROLES = ("path", "label", "split", "group", *BOX)  # of a manifest's columns, which data.columns may say by other names
@@ -35,6 +36,7 @@ class Data:
     group: str | None = None  # the column that no split may divide; null: one known by its name; none: no column
     class_half: str | None = None  # only this half of the classes, drawn by the split's seed; null: all of them
     split_seed: int | None = None  # draws the splits; null: the run's seed does
+    sampling: str = newer("natural")  # of training examples; balanced: as many of each class
     batch_size: int = 32  # images a step, over all devices together
     num_workers: int = aside(0)  # processes that load batches beside the one that trains; 0: it loads its own
     messy: float = 0.0  # how much images are spoilt on purpose: moved, sized, cluttered, made noisy
@@ -51,6 +53,7 @@ class Data:
             raise InputError(f"data.root={self.root}: must be a folder, or null for raw/{self.name}.")
         _whole("data.size", self.size, 1)
         one_of("data.resize", self.resize, RESIZE)
+        one_of("data.sampling", self.sampling, SAMPLING)
         _fraction("data.val_fraction", self.val_fraction)
         _fraction("data.test_fraction", self.test_fraction)
         if self.val_fraction + self.test_fraction >= 1:

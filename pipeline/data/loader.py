@@ -52,10 +52,23 @@ class Shuffled(Sampler):
 
     Fewer examples than one batch make a single smaller batch. `rank` of `world` processes gets its share of
     each batch; the shares are of equal size, so the mean of their gradients is the gradient of the batch.
+
+    With the `labels` of all examples an epoch has as many of each class, and no more in all: of a frequent class some,
+    others in each epoch; of a rare one each as often as any other, give or take one. Augmentation, which is named by
+    epoch and example, shows the same picture each time.
     """
 
-    def __init__(self, indices: np.ndarray, batch_size: int, seed: int, rank: int = 0, world: int = 1) -> None:
+    def __init__(
+        self,
+        indices: np.ndarray,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+        labels: np.ndarray | None = None,
+    ) -> None:
         self.indices, self.seed, self.rank, self.world = indices, seed, rank, world
+        self.of_class = None if labels is None else _by_class(indices, np.asarray(labels[indices]))
         self.epoch = self.skip = 0
         self.batch_size = min(batch_size, len(indices) // world * world)
         if self.batch_size == 0:
@@ -70,7 +83,9 @@ class Shuffled(Sampler):
         self.epoch, self.skip = epoch, batch
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.indices)
+        random = np.random.default_rng([self.seed, self.epoch])
+        shown = self.indices if self.of_class is None else _balanced(self.of_class, len(self.indices), random)
+        order = random.permutation(shown)
         first, self.skip = self.skip, 0
         for batch in range(first, len(self)):
             start = batch * self.batch_size
@@ -78,6 +93,22 @@ class Shuffled(Sampler):
 
     def __len__(self) -> int:
         return len(self.indices) // self.batch_size
+
+
+def _by_class(indices: np.ndarray, labels: np.ndarray) -> list[np.ndarray]:
+    return [indices[labels == name] for name in np.unique(labels)]
+
+
+def _balanced(of_class: list[np.ndarray], count: int, random: np.random.Generator) -> np.ndarray:
+    """`count` examples, of each class as many; where that does not come out even, some have one more by chance."""
+    share, left = divmod(count, len(of_class))
+    more = random.permutation(len(of_class)) < left
+    shown = []
+    for members, one_more in zip(of_class, more, strict=True):
+        wanted = share + int(one_more)
+        times = -(-wanted // len(members))
+        shown += [np.concatenate([random.permutation(members) for _ in range(times)] or [members[:0]])[:wanted]]
+    return np.concatenate(shown)
 
 
 class WithEpoch(Sampler):

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from pipeline import folders, rundir
+from pipeline.diagnosis.confusion import counts
 
 
 def draw(run: Path) -> Path:
@@ -24,14 +23,9 @@ def draw(run: Path) -> Path:
         axes.set_xlabel("epoch")
         axes.legend(frameon=False)
     saved = rundir.read_predictions(run)
-    counts_KK = confusions(saved["label"], saved["logits"].argmax(1), saved["logits"].shape[1])
+    counts_KK = counts(saved["label"], saved["logits"].argmax(1), saved["logits"].shape[1])
     confusion.imshow(counts_KK / counts_KK.sum(1, keepdims=True).clip(1), cmap="Blues", vmin=0, vmax=1)
     confusion.set(xlabel="predicted class", ylabel="true class", title="test split, share of the true class")
     with folders.replacing(run / "curves.png") as file:
         figure.savefig(file, format="png", dpi=90)
     return run / "curves.png"
-
-
-def confusions(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Counts [true class, predicted class]."""
-    return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)

@@ -83,8 +83,8 @@ def evaluate(run: Path, checkpoint: str = "best", save: bool = False, invariant:
 
     `train/acc` is over clean training images, not augmented: all, or MOST_TRAIN of them evenly over the split.
     `gap/acc` is what it is above `val/acc`.
-    `save` writes predictions.npz as well: index, label and logits per test example. `invariant` measures accuracy
-    against rotation, scale and shift too, and writes invariance.json and invariance.png.
+    `save` writes predictions.npz as well: index, label and logits per test and validation example. `invariant` measures
+    accuracy against rotation, scale and shift too, and writes invariance.json and invariance.png.
     """
     record = rundir.read_run(run)
     settings = config.of_run(run)
@@ -99,14 +99,16 @@ def evaluate(run: Path, checkpoint: str = "best", save: bool = False, invariant:
     if settings.trainer.accelerator == "gpu" and torch.cuda.is_available():
         module = module.cuda()
     found: dict[str, float] = {}
+    predicted = {}
     for split in ("val", "test"):
         logits_BK = logits(module, prepared.images, prepared.labels, splits[split])
         labels = torch.from_numpy(np.asarray(prepared.labels[splits[split]], dtype=np.int64))
         found |= metrics(logits_BK, labels, split)
+        predicted[split] = splits[split], labels.numpy(), logits_BK.numpy()
     if checkpoint == "best":
         _check_reported(run, record, found)
-    if save:  # the loop ends with the test split
-        rundir.write_predictions(run, splits["test"], labels.numpy(), logits_BK.numpy())
+    if save:
+        rundir.write_predictions(run, **predicted)
     some = invariance.evenly(splits["train"], MOST_TRAIN)
     logits_BK = logits(module, prepared.images, prepared.labels, some)
     labels = torch.from_numpy(np.asarray(prepared.labels[some], dtype=np.int64))

@@ -12,6 +12,7 @@ from typing import Any
 from pipeline import config, folders, records, rundir, transfer
 from pipeline.artifacts import VERDICT
 from pipeline.config.metrics import METRICS, MOST_TRAIN, contradiction
+from pipeline.diagnosis import predicted
 from pipeline.errors import InputError
 from pipeline.evidence import gates, tables
 from pipeline.evidence.analyses import ANALYSES
@@ -33,10 +34,19 @@ TABLES = {"verdict.md": "markdown", "verdict.tex": "latex", "verdict.csv": "csv"
 
 def collect(sweep: Path) -> list[Run]:
     """The runs of a sweep, in its order, with what each left in its directory."""
-    return [_run(sweep / job.dir, job) for job in rundir.read_sweep(sweep).jobs]
+    record = rundir.read_sweep(sweep)
+    question = _question(sweep, record)
+    return [_run(sweep / job.dir, job, question) for job in record.jobs]
 
 
-def _run(path: Path, job: JobRecord) -> Run:
+def _question(sweep: Path, record: SweepRecord) -> config.Experiment:
+    try:
+        return records.parse(config.Experiment, record.experiment)
+    except ValueError as error:
+        raise rundir.DamagedError(f"{sweep / 'sweep.json'}: is damaged: experiment: {error}") from None
+
+
+def _run(path: Path, job: JobRecord, question: config.Experiment) -> Run:
     if said := rundir.damage(path, job.key):
         return Run(job.levels, job.seed, status="damaged", dir=job.dir, damage=said)
     status = rundir.get_status(path)
@@ -49,10 +59,16 @@ def _run(path: Path, job: JobRecord) -> Run:
                 curves.setdefault(name, []).append((row.step, value))
     if status.status == "finished" and (path / "invariance.json").exists():
         curves |= {f"invariance/{kind}": curve for kind, curve in rundir.read_invariance(path).accuracy.items()}
+    metrics = status.metrics
+    wanted = any(METRICS[name].predicted for name in metrics_of(question)) or question.class_map
+    if record and status.status == "finished" and wanted:
+        made = predicted.of_run(path, question.asked(record.dataset.classes))
+        given = {} if question.class_map else metrics  # which are of the classes that were trained
+        metrics = given | {name: made[name] for name in metrics_of(question) if name in made}
     return Run(
         levels=job.levels,
         seed=job.seed,
-        metrics=status.metrics,
+        metrics=metrics,
         parameters=record.parameters if record else 0,
         macs=record.macs if record else 0,
         seconds=float("nan") if status.seconds is None else status.seconds,
@@ -88,9 +104,22 @@ def conclude(sweep: Path) -> Verdict:
     return found
 
 
+def metrics_of(question: config.Experiment) -> set[str]:
+    """All metrics that something is judged by."""
+    return {question.metric, *(one.metric for one in question.contrasts if one.metric)}
+
+
 def design_of(record: SweepRecord) -> str:
     """A digest of what a sweep is to judge, and how: metric, margins, claims, arms, looks or seeds, and the rule."""
     asked = {name: record.experiment.get(name) for name in ("metric", "mode", "smallest_effect", "contrasts")}
+    for one in (
+        "class_map",
+        "positive",
+        "specificity",
+        "sensitivity",
+    ):  # earlier ones keep their digest
+        if record.experiment.get(one, default := getattr(config.Experiment(), one)) != default:
+            asked[one] = record.experiment[one]
     arms = sorted({arm_key(job.levels, record.factors) for job in record.jobs})
     seeds = record.looks or record.judged or sorted({job.seed for job in record.jobs})
     return rundir.digest([asked, record.factors, arms, seeds, ALPHA, SPEND])[:16]
@@ -104,16 +133,13 @@ def judge(sweep: Path) -> Verdict:
 def _judge(sweep: Path) -> tuple[Verdict, list[Run]]:
     """The verdict and the runs that it is about."""
     record = rundir.read_sweep(sweep)
-    try:
-        question, mode = records.parse(config.Experiment, record.experiment), record.experiment["mode"]
-    except ValueError as error:
-        raise rundir.DamagedError(f"{sweep / 'sweep.json'}: is damaged: experiment: {error}") from None
+    question, mode = _question(sweep, record), record.experiment["mode"]
     runs = collect(sweep)
     late = sum(run.seed not in record.judged for run in runs) if record.judged else 0
     runs = [run for run in runs if run.seed in record.judged] if record.judged else runs
     finished = [run for run in runs if run.status == "finished"]
     described = [rundir.read_run(sweep / run.dir) for run in finished]
-    others = {one.metric for one in question.contrasts if one.metric}
+    others = metrics_of(question) - {question.metric}
     splits = {METRICS[metric].split for metric in (question.metric, *others)}
     found = verdict(
         runs,

@@ -1,5 +1,6 @@
 """What was measured of a trained run: predictions.npz and invariance.json."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,26 +31,35 @@ def read_invariance(run: Path) -> Invariance:
         raise DamagedError(f"{path}: is damaged, or was written by another version: {error}.") from None
 
 
-def write_predictions(run: Path, index: Any, label: Any, logits: Any) -> None:
-    """predictions.npz, per test example: int [N], int [N], float [N, classes]."""
+ARRAYS = ("index", "label", "logits")
+
+
+def write_predictions(run: Path, test: Sequence[Any], val: Sequence[Any]) -> None:
+    """predictions.npz: per test example index int [N], label int [N], logits float [N, classes].
+
+    The same of validation are called val_index and so on: thresholds are chosen by these.
+    """
     import numpy as np
 
     with folders.replacing(run / "predictions.npz") as file:
-        np.savez(file, index=index, label=label, logits=logits)
+        named = dict(zip(ARRAYS, test, strict=True))
+        np.savez(file, **named, **{f"val_{name}": one for name, one in zip(ARRAYS, val, strict=True)})
 
 
 def read_predictions(run: Path) -> dict[str, Any]:
-    """The arrays of predictions.npz by name. Raises DamagedError where they are not whole or do not fit each other."""
+    """The arrays of predictions.npz by name; earlier runs have none of validation.
+
+    Raises DamagedError where they are not whole or do not fit each other.
+    """
     import numpy as np
 
     path = run / "predictions.npz"
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as saved:
-            found = {name: saved[name] for name in ("index", "label", "logits")}
-        count, classes = found["logits"].shape
-        fits = count > 0 and found["index"].shape == found["label"].shape == (count,)
-        fits = fits and all(found[name].dtype.kind in "iu" for name in ("index", "label"))
-        if not fits or not ((found["label"] >= 0) & (found["label"] < classes)).all():
+            splits = [prefix for prefix in ("", "val_") if not prefix or f"{prefix}index" in saved]
+            found = {f"{prefix}{name}": saved[f"{prefix}{name}"] for prefix in splits for name in ARRAYS}
+        classes = found["logits"].shape[1]
+        if not all(_fit([found[f"{prefix}{name}"] for name in ARRAYS], classes) for prefix in splits):
             raise ValueError("its arrays do not fit each other")
     except FileNotFoundError:
         raise DamagedError(f"{path}: no such file.") from None
@@ -57,3 +67,12 @@ def read_predictions(run: Path) -> dict[str, Any]:
         said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise DamagedError(f"{path}: is damaged ({said}).") from None
     return found
+
+
+def _fit(arrays: Sequence[Any], classes: int) -> bool:
+    """Whether index, label and logits are of the same examples, and there are some."""
+    index, label, logits = arrays
+    count = len(logits)
+    fits = count > 0 and logits.shape == (count, classes) and index.shape == label.shape == (count,)
+    fits = fits and all(one.dtype.kind in "iu" for one in (index, label))
+    return fits and bool(((label >= 0) & (label < classes)).all())

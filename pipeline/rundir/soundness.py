@@ -45,8 +45,10 @@ def damage(run: Path, key: str | None = None, weights: bool = False) -> str | No
         return f"{error} To train the run again: the same command with retry=true."
     try:
         if os.path.lexists(run / "predictions.npz"):  # no number was made of it; what is made of it later says it lacks
-            made_of = (record.dataset.counts.test, len(record.dataset.classes))
-            if read_predictions(run)["logits"].shape != made_of:
+            counts, classes = record.dataset.counts, len(record.dataset.classes)
+            made_of = {"logits": (counts.test, classes), "val_logits": (counts.val, classes)}
+            found = read_predictions(run)
+            if any(name in found and found[name].shape != shape for name, shape in made_of.items()):
                 raise DamagedError(f"{run / 'predictions.npz'}: is of another data set than the run.")
             check_sealed(run, "predictions.npz")
         measured = record.config["experiment"].get("invariance") or os.path.lexists(run / "invariance.json")

@@ -1,6 +1,7 @@
 """The directory of a sweep: a new one, or that of the sweep that it goes on with; and those of its runs in it."""
 
 import contextlib
+import dataclasses
 import itertools
 import json
 from pathlib import Path
@@ -48,15 +49,18 @@ def choose_directory(
     return fresh
 
 
-def _question(experiment: Any) -> str:
-    return json.dumps(experiment, sort_keys=True, default=str)
+def _question(experiment: dict[str, Any]) -> dict[str, str]:
+    """By its field what is asked; what an earlier version did not know to ask is as it is by itself."""
+    whole = {**dataclasses.asdict(config.Experiment()), **experiment}
+    return {name: json.dumps(value, sort_keys=True, default=str) for name, value in whole.items()}
 
 
 def _what_changed(path: Path, settings: Config, jobs: list[Job]) -> str:
     """Why the sweep at `path` is another, where it asked for the same but for the question, data, source or code."""
-    before, asked = rundir.read_sweep(path), config.to_dict(settings)["experiment"]
+    before, asked = rundir.read_sweep(path), _question(config.to_dict(settings)["experiment"])
+    was_asked = _question(before.experiment)
     for name in asked:
-        if _question(asked[name]) != _question(before.experiment.get(name)):
+        if asked[name] != was_asked[name]:
             return f": its experiment.{name} is {before.experiment.get(name)}"
     known = {earlier.cell(job_): job_ for job_ in jobs}
     for was in before.jobs:

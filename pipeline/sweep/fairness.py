@@ -69,7 +69,7 @@ def duplicates(jobs: Sequence[Job]) -> list[dict[str, Any]]:
 
 def _identity(job: Job) -> str:
     layers = [[layer.type, layer.options, layer.output_shape] for layer in job.planned.layers]
-    sections = ("data", "augmentation", "transfer", "optimizer", "trainer")
+    sections = ("data", "augmentation", "transfer", "optimizer", "loss", "trainer")
     rest = {k: v for k, v in config.to_dict(job.settings).items() if k in sections}
     # A section of a kind that names no layers (timm) is told apart by its own keys.
     section = job.settings.architecture if job.settings.architecture.type == "timm" else None

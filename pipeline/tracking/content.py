@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline import artifacts, config, rundir, transfer
+from pipeline.config.metrics import METRICS
+from pipeline.diagnosis import predicted
+from pipeline.errors import InputError
 from pipeline.names import shortened
 from pipeline.records import RunRecord
 from pipeline.tracking.state import read_state
@@ -108,9 +111,19 @@ def _read_run(run: Path, begun: bool) -> Content:
             "profile": json.dumps(profile),
         },
         # Under val/acc MLflow shows the last epoch, not the best checkpoint, as under all other names.
-        metrics={f"best/{k}": v for k, v in best.items() if k.startswith("val/")},
+        # Figures of its predictions stand in none of its rows.
+        metrics={f"best/{k}": v for k, v in best.items() if k.startswith("val/")} | (_predicted(run) if best else {}),
         metrics_ms=max((row.time_ms for row in rundir.metric_rows(run)), default=0) if best else 0,
     )
+
+
+def _predicted(run: Path) -> dict[str, float]:
+    """test/auroc and so on, as a sweep would judge the run by them."""
+    try:
+        found = predicted.of_run(run, config.of_run(run).experiment.asked(rundir.read_run(run).dataset.classes))
+        return {name: value for name, value in found.items() if METRICS[name].predicted}
+    except InputError:  # of another version of the code, say
+        return {}
 
 
 def _files(run: Path, when: artifacts.When) -> list[File]:

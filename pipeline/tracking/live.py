@@ -164,6 +164,17 @@ def attach(
         _send_within(_patience_s(tracking), [sweep], tracking, sweep, "the verdict")
 
 
+def show_again(run: Path, tracking: Tracking) -> None:
+    """Show what was written into the directory of a run after its end, where MLflow has the run."""
+    with lock(run):
+        state = read_state(run)
+        if state is None:
+            return
+        state.ended = None
+        state.save(run)
+    _send_within(_patience_s(tracking), [run], tracking, run, run.name)
+
+
 def end_sweep(sweep: Path, tracking: Tracking, status: str) -> None:
     """Send the end of the sweep, and what its runs have missed."""
     if tracking.uri is None:

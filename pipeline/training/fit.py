@@ -22,6 +22,7 @@ from pipeline.training.allocator import keep_buffers
 from pipeline.training.checkpoints import Durable, Keep
 from pipeline.training.features import Cached
 from pipeline.training.guard import Guard
+from pipeline.training.loss import class_weights
 from pipeline.training.module import Classifier
 from pipeline.training.record import Record
 from pipeline.transfer import network as networks
@@ -59,7 +60,7 @@ def fit(path: Path, gpu: int | None = None) -> Fitted | None:
     module = module_of(record, settings, prepared, splits, newest and newest[1])
     # One for small networks, see Trainer.cpu_threads: what run.json says.
     torch.set_num_threads(settings.trainer.cpu_threads(module.network.plan.macs * settings.data.batch_size // world))  # type: ignore
-    sampler = loader.Shuffled(splits["train"], settings.data.batch_size, settings.seed, rank, world)
+    sampler = sampler_of(settings, prepared, splits, rank, world)
     if newest:
         sampler.go_on(**checkpoints.position(newest[1]))
         if rank == 0:
@@ -102,7 +103,25 @@ def module_of(
         mean, std = networks.load(network, record.transfer) or map(
             torch.as_tensor, prepared.kind.normalisation(prepared.images, splits["train"])
         )
-    return Classifier(network, mean, std, len(prepared.classes), settings.optimizer, networks.tuning_of(record))
+    labels = np.asarray(prepared.labels[splits["train"]])
+    return Classifier(
+        network,
+        mean,
+        std,
+        len(prepared.classes),
+        settings.optimizer,
+        networks.tuning_of(record),
+        settings.loss,
+        class_weights(labels, len(prepared.classes), settings.loss),
+    )
+
+
+def sampler_of(
+    settings: config.Config, prepared: data.Prepared, splits: dict[str, np.ndarray], rank: int = 0, world: int = 1
+) -> loader.Shuffled:
+    """Of the training batches, for the process `rank` of `world`."""
+    labels = prepared.labels if settings.data.sampling == "balanced" else None
+    return loader.Shuffled(splits["train"], settings.data.batch_size, settings.seed, rank, world, labels)
 
 
 def _callbacks(path: Path, settings: config.Config, batch_size: int) -> list[pl.Callback]:

@@ -10,9 +10,11 @@ from torch.nn import functional as F
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
+from pipeline.config.loss import Loss
 from pipeline.config.trainer import Optimizer
 from pipeline.data.images import normalise
 from pipeline.data.loader import Batch
+from pipeline.training.loss import example_losses
 from pipeline.transfer import Tuning
 
 
@@ -21,6 +23,7 @@ class Classifier(pl.LightningModule):
 
     mean: torch.Tensor
     std: torch.Tensor
+    class_weights: torch.Tensor | None
 
     def __init__(
         self,
@@ -30,13 +33,16 @@ class Classifier(pl.LightningModule):
         classes: int,
         optimizer: Optimizer | None = None,
         tuning: Tuning | None = None,
+        loss: Loss | None = None,
+        class_weights: torch.Tensor | None = None,
     ) -> None:
         super().__init__()
         # NHWC weights fit the NHWC images: 2 times the images/s of NCHW on a CPU with bf16.
         self.network = network.to(memory_format=torch.channels_last)
         self.register_buffer("mean", mean.reshape(-1, 1, 1).float())
         self.register_buffer("std", std.reshape(-1, 1, 1).float())
-        self.options, self.tuning = optimizer, tuning
+        self.options, self.tuning, self.loss = optimizer, tuning, loss or Loss()
+        self.register_buffer("class_weights", class_weights, persistent=False)  # no part of the network
         self.waiting: list[torch.Tensor] = []  # what is not yet trained in this epoch
         self.cached = False  # batches are the features of a frozen trunk, not images: see features.py
         # Over the examples of this epoch so far. torchmetrics' mean takes 0.2 ms a batch, for checks.
@@ -91,7 +97,12 @@ class Classifier(pl.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> torch.Tensor:
         x, y, _ids = batch
-        loss = F.cross_entropy(self.head(x) if self.cached else self(x), y)
+        logits = self.head(x) if self.cached else self(x)
+        if self.loss.is_plain:
+            loss = F.cross_entropy(logits, y)
+        else:
+            weights = None if self.class_weights is None else self.class_weights[y]
+            loss = example_losses(logits, y, self.loss, weights).mean()
         self.loss_sum = self.loss_sum + loss.detach() * len(y)
         self.seen += len(y)
         return loss

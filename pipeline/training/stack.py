@@ -29,8 +29,9 @@ from pipeline.data.images import normalise, to_batch
 from pipeline.training import checkpoints, quiet
 from pipeline.training.allocator import keep_buffers
 from pipeline.training.checkpoints import Durable
-from pipeline.training.fit import Fitted, count_parameters, module_of
+from pipeline.training.fit import Fitted, count_parameters, module_of, sampler_of
 from pipeline.training.guard import diverged
+from pipeline.training.loss import example_losses
 from pipeline.training.module import make_optimizer, rate_factor
 from pipeline.training.record import BEAT_EVERY_S, system
 
@@ -55,6 +56,7 @@ class Member:
     plan: Plan
     parameters: dict[str, int]
     state: dict[str, Tensor]  # as its checkpoints have it: mean, std, network.*
+    class_weights: Tensor | None  # [classes], of its own training split
     moments: dict[str, Any]  # of the optimizer: name -> {weight: tensor}, or a scalar
     epoch: int = 0
     batch: int = 0  # of the epoch, how many are done
@@ -166,10 +168,11 @@ def _member(path: Path) -> Member:
         settings=settings,
         prepared=prepared,
         val=splits["val"],
-        sampler=loader.Shuffled(splits["train"], settings.data.batch_size, settings.seed),
+        sampler=sampler_of(settings, prepared, splits),
         augment=augmentation.build(settings.augmentation, settings.seed),
         plan=module.network.plan,  # type: ignore[arg-type]
         parameters=count_parameters(module),
+        class_weights=module.class_weights,
         state=module.state_dict(),
         moments={},
     )
@@ -238,6 +241,7 @@ class Stack:
 
     def step(self, indices: Sequence[np.ndarray]) -> Tensor:
         """One step on a batch of each seat; its losses [S]."""
+        first = self.members[0]
         if self.draws:
             stacked.name_draws(self.network, [one.draws(self.device) for one in self.seats])
         shown = [one.images(mine) for one, mine in zip(self.seats, indices, strict=True)]
@@ -245,14 +249,23 @@ class Stack:
         with self.autocast:
             logits_SBK = self.network(self._batch(shown))
         y = torch.cat(labels).to(self.device)
-        losses_SB = F.cross_entropy(logits_SBK.float().flatten(0, 1), y, reduction="none").view(len(shown), -1)
-        losses_S = losses_SB.mean(1)
+        losses = example_losses(logits_SBK.float().flatten(0, 1), y, first.settings.loss, self._weights(labels))
+        losses_S = losses.view(len(shown), -1).mean(1)
         assert self.flat.grad is not None
         self.flat.grad.zero_()
         losses_S.sum().backward()  # no sum over members: each weight has a part in one of them
         self.optimizer.param_groups[0]["lr"] = self.lr
         self.optimizer.step()
         return losses_S.detach()
+
+    def _weights(self, labels: Sequence[Tensor]) -> Tensor | None:
+        """What each example of all seats counts [S*B]; None where all count the same."""
+        found = [
+            one.class_weights[mine]
+            for one, mine in zip(self.seats, labels, strict=True)
+            if one.class_weights is not None
+        ]
+        return torch.cat(found).to(self.device) if found else None
 
     @property
     def lr(self) -> float:

@@ -70,7 +70,7 @@ def test_evaluate_is_readable(run, command):
 
 def test_evaluate_changes_nothing(run, command):
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    assert command("evaluate", "run=run invariance=false").code == 0
+    assert command("evaluate", "run=run invariance=false diagnosis=false").code == 0
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 

@@ -129,7 +129,14 @@ def test_seeds_are_no_duplicates(jobs):
 
 
 def test_arms_that_differ_in_training_alone_are_no_duplicates(jobs):
-    for swept in ("optimizer.lr=0.1,0.2", "data.limit_train=64,128", "trainer.max_epochs=1,2", "data.batch_size=16,32"):
+    rare = ("loss.type=focal,cross_entropy", "loss.class_weights=none,balanced", "data.sampling=natural,balanced")
+    for swept in (
+        "optimizer.lr=0.1,0.2",
+        "data.limit_train=64,128",
+        "trainer.max_epochs=1,2",
+        "data.batch_size=16,32",
+        *rare,
+    ):
         assert fairness.duplicates(jobs(swept)[1]) == []
 
 

@@ -16,6 +16,7 @@ from collections import Counter
 from pathlib import Path
 
 from pipeline import rundir
+from pipeline.diagnosis import predicted
 
 
 def free_port():
@@ -138,11 +139,12 @@ def http_answer(status, body="", kind="text/html"):
 
 
 def recorded(run):
-    """Every metric row that MLflow is to have of a run, with its count: metrics.jsonl, and the best val/*."""
+    """Every metric row that MLflow is to have of a run, with its count: metrics.jsonl, best val/*, test/auroc, ..."""
     rows = list(rundir.metric_rows(run))
     status = rundir.get_status(run)
     ended = status.metrics if status.status == "finished" else {}
     best = {f"best/{k}": v for k, v in ended.items() if k.startswith("val/")}
+    best |= predicted.of_run(run, predicted.Asked()) if ended else {}
     return Counter(
         [
             *((name, row.step, row.time_ms, value) for row in rows for name, value in row.metrics.items()),

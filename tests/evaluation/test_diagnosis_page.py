@@ -1,0 +1,105 @@
+"""The page of a run says what its predictions say, and shows what it took for something else."""
+
+import re
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from running import TINY, call
+
+from pipeline import rundir
+from pipeline.diagnosis import confusion, ranking
+from pipeline.diagnosis.operating import at_specificity, at_threshold
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    """The folder of a run that is evaluated, and what that said."""
+    folder = tmp_path_factory.mktemp("diagnosis")
+    assert call(folder, "train", f"{TINY} experiment.positive=8 dir=run").code == 0
+    done = call(folder, "evaluate", "run=run invariance=false output=json")
+    assert done.code == 0, done.err
+    return folder, done.document["diagnosis"]
+
+
+@pytest.fixture(scope="module")
+def saved(evaluated):
+    return rundir.read_predictions(evaluated[0] / "run")
+
+
+@pytest.fixture(scope="module")
+def page(evaluated):
+    return (evaluated[0] / evaluated[1]["page"]).read_text()
+
+
+def test_the_document_says_what_the_predictions_say(evaluated, saved):
+    document = evaluated[1]
+    counts = confusion.counts(saved["label"], saved["logits"].argmax(1), 10)
+    assert document["confusions"] == counts.tolist()
+    assert document["overall"]["acc"][0] == rundir.get_status(evaluated[0] / "run").metrics["test/acc"]
+    recall = confusion.per_class(counts)[3].recall
+    assert document["classes"]["3"]["recall"] == pytest.approx(recall)
+    margins = ranking.margins(saved["logits"])
+    assert document["classes"]["3"]["auroc"] == pytest.approx(ranking.auroc(margins[:, 3], saved["label"] == 3))
+    # Of the class that is asked about, chosen on validation and reported on the test split.
+    first = document["operating_points"][0]
+    threshold = at_specificity(ranking.margins(saved["val_logits"])[:, 8], saved["val_label"] == 8, 0.8)
+    assert (first["class"], first["least_specificity"]) == ("8", 0.8)
+    assert first["threshold"] == pytest.approx(1 / (1 + np.exp(-threshold)))
+    expected = at_threshold(margins[:, 8], saved["label"] == 8, threshold)
+    assert first["sensitivity"] == pytest.approx(expected.sensitivity)
+    assert document["calibration"]["temperature"] > 0
+
+
+def test_the_page_needs_nothing_else_and_shows_the_surest_mistakes(page, saved):
+    assert re.findall(r'(?:src|href)="(?!data:|#)[^"]*"', page) == []
+    assert page.count("<svg") == 3
+    wrong = np.flatnonzero(saved["logits"].argmax(1) != saved["label"])
+    sure = ranking.margins(saved["logits"]).max(1)
+    first = saved["index"][wrong[np.argmax(sure[wrong])]]
+    shown = re.findall(r"example (\d+)<", page)
+    assert len(shown) == page.count('<img alt="a test example" src="data:image/png') == 24
+    assert int(shown[0]) == first
+    assert f"24 of {len(wrong):,}." in page
+    assert "Operating points of 8" in page
+
+
+def test_each_class_has_its_row(page, saved):
+    for name in range(10):
+        assert f"<td class=l>{name}</td><td>{int((saved['label'] == name).sum()):,}</td>" in page
+
+
+def test_a_run_without_mistakes_of_names_that_are_html(command, workdir):
+    """And an earlier version's, whose predictions lack validation's."""
+    random, y = np.random.default_rng(0), np.arange(120) % 2
+    x = (random.integers(0, 60, (120, 8, 8)) + 180 * y[:, None, None]).astype(np.uint8)
+    np.savez("set.npz", x=x, y=y, classes=np.array(["<b>dark", "light & $x$"]))
+    line = TINY.replace("data.limit_train=64 ", "").replace("max_epochs=1", "max_epochs=10")
+    assert command("train", f"{line} data=npz data.root=set.npz data.size=8 optimizer.lr=0.01 dir=run").code == 0
+    saved = rundir.read_predictions(workdir / "run")
+    np.savez(workdir / "run/predictions.npz", **{name: saved[name] for name in ("index", "label", "logits")})
+    rundir.set_status(workdir / "run", "finished", files=rundir.seals(workdir / "run"))
+    done = command("evaluate", "run=run invariance=false")
+    assert "predictions.npz lacks those of validation, and is written again" in done.err
+    assert "diagnosis  run/diagnosis.html" in done.out
+    page = (workdir / "run/diagnosis.html").read_text()
+    assert "all test examples are called what they are" in page
+    assert "&lt;b&gt;dark" in page
+    assert "<b>dark" not in page
+
+
+def test_none_of_another_checkpoint_or_where_it_is_not_wanted(evaluated, command, workdir):
+    run = evaluated[0] / "run"
+    for more in ("checkpoint=last", "diagnosis=false"):
+        found = command("evaluate", f"run={run} invariance=false output=json {more}").document
+        assert "diagnosis" not in found
+
+
+@pytest.mark.slow
+def test_mlflow_shows_it(command, workdir):
+    line = TINY.replace("tracking=none", "tracking=local")
+    shown_by = command("train", f"{line} dir=run output=json").document["mlflow_run_id"]
+    assert command("evaluate", "run=run invariance=false").code == 0
+    client = MlflowClient(f"sqlite:///{workdir}/mlruns/mlflow.db")
+    assert "diagnosis.html" in {one.path for one in client.list_artifacts(shown_by)}
+    assert client.get_run(shown_by).info.status == "FINISHED"
