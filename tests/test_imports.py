@@ -16,6 +16,7 @@ LAYERS = (
     ("transfer",),
     ("config",),
     ("training", "evidence", "tracking"),
+    ("insight",),
     ("evaluation",),
     ("run",),
     ("sweep",),
