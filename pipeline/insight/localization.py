@@ -7,10 +7,16 @@ Beside a network stand what needs none: the middle of the image, and where its e
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from scipy import ndimage
+
+from pipeline.insight.attention import class_maps
+from pipeline.insight.sanity import shuffled
+from pipeline.training.module import Classifier
 
 THRESHOLDS = np.round(np.arange(0.05, 1.0, 0.05), 2)  # of a map scaled to 0..1
 ENOUGH = 0.5  # of intersection over union
+MOST, BATCH = 2000, 100  # images
 
 
 @dataclass(frozen=True)
@@ -115,3 +121,51 @@ def edges(images_NHWC: np.ndarray) -> np.ndarray:
     grey = images_NHWC.astype(np.float64).mean(3)
     slope = np.hypot(*np.gradient(grey, axis=(1, 2)))
     return ndimage.gaussian_filter(slope, (0, *(side / 10 for side in grey.shape[1:])))
+
+
+def measure(
+    module: Classifier,
+    images_NHWC: np.ndarray,
+    labels: np.ndarray,
+    boxes_N4: np.ndarray,
+    val: np.ndarray,
+    test: np.ndarray,
+) -> dict[str, Found]:
+    """What the maps of a network find, and beside them those of shuffled weights, the middle and the edges.
+
+    The maps are those of the class that an image is of, also where the network calls it another. `val` and `test` are
+    the indices of the splits. Images without a box are passed by, and of more than 2,000 as many are taken, evenly;
+    empty where either split has none.
+    """
+    parts = [_with_box(boxes_N4, some) for some in (val, test)]
+    if not all(len(some) for some in parts):
+        return {}
+    pictures = [np.asarray(images_NHWC[some]) for some in parts]
+    boxes = [np.asarray(boxes_N4[some], np.float64) for some in parts]
+    found = {}
+    other = shuffled(module)
+    for name, draw in (
+        ("network", lambda some, x: _maps(module, x, labels[some])),
+        ("shuffled weights", lambda some, x: _maps(other, x, labels[some])),
+        ("the middle", lambda _some, x: middle(x)),
+        ("edges", lambda _some, x: edges(x)),
+    ):
+        of_val, of_test = (draw(some, x) for some, x in zip(parts, pictures, strict=True))
+        found[name] = judge(of_test, boxes[1], of_val, boxes[0])
+    return found
+
+
+def _with_box(boxes_N4: np.ndarray, some: np.ndarray) -> np.ndarray:
+    """Those that have one, at most MOST of them, evenly."""
+    some = some[~np.isnan(np.asarray(boxes_N4[some])).any(1)]
+    return some[np.unique(np.linspace(0, len(some) - 1, min(MOST, len(some))).astype(int))] if len(some) else some
+
+
+def _maps(module: Classifier, images_NHWC: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Maps [N, side, side] of each image's own class."""
+    drawn = []
+    for start in range(0, len(images_NHWC), BATCH):
+        x_BCHW = torch.from_numpy(images_NHWC[start : start + BATCH]).permute(0, 3, 1, 2).to(module.device)
+        own = torch.from_numpy(np.asarray(labels[start : start + BATCH], dtype=np.int64)).to(module.device)
+        drawn.append(class_maps(module, x_BCHW, own).upsampled(images_NHWC.shape[1]).double().cpu().numpy())
+    return np.concatenate(drawn)

@@ -4,9 +4,20 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from insight.networks import GAP, classifier
 from sklearn.metrics import average_precision_score
 
-from pipeline.insight.localization import edges, hits, judge, largest_box, middle, pixel_precision, scaled, union_share
+from pipeline.insight.localization import (
+    edges,
+    hits,
+    judge,
+    largest_box,
+    measure,
+    middle,
+    pixel_precision,
+    scaled,
+    union_share,
+)
 
 
 def peak(row, column, side=8):
@@ -84,3 +95,22 @@ def test_what_needs_no_network():
     boxes = np.array([[7, 7, 9, 9], [8, 1, 14, 7]], float)
     assert hits(middle(images), boxes).tolist() == [True, False]
     assert hits(edges(images), boxes).tolist() == [True, True]  # of the black one nothing has an edge: the middle
+
+
+def test_a_network_is_measured_beside_what_needs_none():
+    """It answers to light, and what is light is in the box; one image of each split has none."""
+    source = np.random.default_rng(0)
+    images = source.integers(0, 40, (12, 16, 16, 1), dtype=np.uint8)
+    boxes = np.full((12, 4), np.nan, np.float32)
+    for n in range(10):
+        row, column = source.integers(0, 12, 2)
+        images[n, row : row + 4, column : column + 4] = 255
+        boxes[n] = column, row, column + 4, row + 4
+    labels = np.zeros(12, np.int64)
+    module = classifier(GAP, (1, 16, 16), conv1_weight=[1, 1], dense1_weight=[1, 1, -1, -1], dense1_bias=[0, 0])
+    found = measure(module, images, labels, boxes, np.array([0, 1, 2, 10]), np.array([3, 4, 5, 6, 7, 8, 9, 11]))
+    assert list(found) == ["network", "shuffled weights", "the middle", "edges"]
+    assert [one.images for one in found.values()] == [7] * 4
+    assert (found["network"].pointing, found["network"].box) == (1, 1)
+    assert found["the middle"].pointing < 1
+    assert measure(module, images, labels, boxes, np.array([10]), np.array([3])) == {}
