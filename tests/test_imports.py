@@ -18,6 +18,7 @@ LAYERS = (
     ("options",),
     ("help",),
     ("training", "evidence", "tracking"),
+    ("insight",),
     ("evaluation",),
     ("serving",),
     ("run",),
