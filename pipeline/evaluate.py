@@ -27,6 +27,7 @@ class Evaluate:
     checkpoint: str = "best"  # of its epochs: the best by trainer.monitor, or the last
     invariance: bool = True  # accuracy against rotation, scale and shift too; writes invariance.json and .png
     diagnosis: bool = True  # how a run that finished fails, class by class; writes diagnosis.html
+    inside: bool = True  # on that page, what its maps and filters show
     output: str = "table"  # for people, or one document for programs
 
     def __post_init__(self) -> None:
@@ -55,7 +56,7 @@ def job(cfg: DictConfig) -> int:
         from pipeline.evaluation.diagnosis_page import write_page
 
         diagnosis = diagnose(path)
-        page = write_page(path, diagnosis)
+        page = write_page(path, diagnosis, options.inside)
         found["diagnosis"] = {**diagnosis.document(), "page": str(page)}
 
     if page:

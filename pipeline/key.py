@@ -51,6 +51,7 @@ ASIDE = frozenset(
         "evaluation/diagnose.py",
         "evaluation/diagnosis_page.py",
         "evaluation/diagnosis_plots.py",
+        "evaluation/insight_page.py",
         "evaluation/plots.py",
         "training/allocator.py",
         "training/calibrate.py",

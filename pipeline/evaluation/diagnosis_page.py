@@ -1,4 +1,4 @@
-"""How a finished run fails, as one HTML page that needs nothing but itself."""
+"""How a finished run fails, and why it answers as it does, as one HTML page that needs nothing but itself."""
 
 import base64
 import io
@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline import config, data, folders, rundir
 from pipeline.diagnosis.estimate import Estimate
-from pipeline.evaluation import diagnosis_plots
+from pipeline.evaluation import diagnosis_plots, insight_page
 from pipeline.evaluation.diagnose import DRAWS, Diagnosis, Mistake, Point
 from pipeline.evidence import html
 from pipeline.records import RunRecord
@@ -36,16 +36,19 @@ td { vertical-align: top; }
 """
 
 
-def write_page(run: Path, found: Diagnosis) -> Path:
-    """Write the page of a finished run into its directory, whole or not at all. The same run gives the same bytes."""
+def write_page(run: Path, found: Diagnosis, inside: bool = True) -> Path:
+    """Write the page of a finished run into its directory, whole or not at all. The same run gives the same bytes.
+
+    inside: also what the network's maps and filters show.
+    """
     path = run / NAME
-    page = _page(run, found).encode()
+    page = _page(run, found, inside).encode()
     with folders.replacing(path) as file:
         file.write(page)
     return path
 
 
-def _page(run: Path, found: Diagnosis) -> str:
+def _page(run: Path, found: Diagnosis, inside: bool) -> str:
     record = rundir.read_run(run)
     drawn = diagnosis_plots.figures(found)
     plots = {name: html.svg(figure, name, i) for i, (name, figure) in enumerate(drawn.items())}
@@ -54,7 +57,7 @@ def _page(run: Path, found: Diagnosis) -> str:
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{title}</title><style>{html.CSS}{CSS}</style></head><body>",
+        f"<title>{title}</title><style>{html.CSS}{CSS}{insight_page.CSS}</style></head><body>",
         f"<h1>{title}</h1>",
         _facts(record, found),
         _overall(found),
@@ -69,6 +72,7 @@ def _page(run: Path, found: Diagnosis) -> str:
         html.figures(plots, ["reliability"]),
         "<h2>The most confident mistakes</h2>",
         _mistakes(run, found),
+        *(insight_page.sections(run, found) if inside else ()),
         "<h2>How this was made</h2>",
         _method(found),
     ]

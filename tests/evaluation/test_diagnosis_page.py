@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from PIL import Image
 from running import TINY, call
 
 from pipeline import rundir
@@ -64,6 +65,13 @@ def test_the_page_needs_nothing_else_and_shows_the_surest_mistakes(page, saved):
     assert "Operating points of 8" in page
 
 
+def test_the_page_looks_inside(page):
+    """Maps of the mistakes, the first filters, what excites the last ones, and an image layer by layer."""
+    assert len(re.findall(r'<img alt="[^"]*(?:mistakes|filters|layer)[^"]*" src="data:image/png', page)) == 4
+    assert "Rank correlation of the maps with what covering says" in page
+    assert "boxes" not in page  # the digits have none
+
+
 def test_each_class_has_its_row(page, saved):
     for name in range(10):
         assert f"<td class=l>{name}</td><td>{int((saved['label'] == name).sum()):,}</td>" in page
@@ -93,6 +101,29 @@ def test_none_of_another_checkpoint_or_where_it_is_not_wanted(evaluated, command
     for more in ("checkpoint=last", "diagnosis=false"):
         found = command("evaluate", f"run={run} invariance=false output=json {more}").document
         assert "diagnosis" not in found
+
+
+def test_maps_find_boxes_or_not_as_the_page_says(command, workdir):
+    """Light squares on dark ground, of two sizes that are the classes."""
+    random = np.random.default_rng(0)
+    rows = ["path,label,xmin,ymin,xmax,ymax"]
+    for i in range(60):
+        image = random.integers(0, 40, (16, 16), dtype=np.uint8)
+        side = 4 + 4 * (i % 2)
+        top, left = random.integers(0, 17 - side, 2)
+        image[top : top + side, left : left + side] = 250
+        Image.fromarray(image).save(workdir / f"{i}.png")
+        rows.append(f"{i}.png,{'large' if i % 2 else 'small'},{left},{top},{left + side},{top + side}")
+    (workdir / "manifest.csv").write_text("\n".join(rows))
+    line = TINY.replace("data.limit_train=64 ", "").replace("max_epochs=1", "max_epochs=3")
+    line += " data=manifest data.root=. data.manifest=manifest.csv data.size=16 architecture.head=gap"
+    assert command("train", f"{line} optimizer.lr=0.01 dir=run").code == 0
+    assert command("evaluate", "run=run invariance=false").code == 0
+    page = (workdir / "run/diagnosis.html").read_text()
+    assert "Do the maps find what the boxes show?" in page
+    table = page.split("maps of the true class by")[1]
+    assert re.findall(r"<td class=l>([^<]*)</td>", table)[:4] == ["network", "shuffled weights", "the middle", "edges"]
+    assert "12 test images with a box." in page
 
 
 @pytest.mark.slow
