@@ -22,6 +22,7 @@ import webbrowser
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from omegaconf import DictConfig
 
@@ -73,7 +74,7 @@ def job(cfg: DictConfig) -> int:
     here = "127.0.0.1" if options.host in ("", "0.0.0.0") else options.host
     address = f"http://{here}:{options.port}"
     if _is_taken(options):
-        if not (run_id and _answers(f"{address}/api/2.0/mlflow/runs/get?run_id={run_id}")):
+        if not (run_id and _answers(f"{address}/api/2.0/mlflow/runs/get?run_id={quote(run_id)}")):
             hint = f"Choose another, as in port={options.port + 1}."
             raise InputError(f"port={options.port}: {address} is taken, and not by an MLflow that shows this. {hint}")
         _show(options, sweep, f"{address}/{path}")

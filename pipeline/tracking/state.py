@@ -44,7 +44,6 @@ class TrackingState:
 
     tracking: dict[str, Any]  # which MLflow: the section as it stands there, anybody's until `tracking_of` checks it
     mlflow_run_id: str | None = None
-    experiment: str = ""  # the MLflow experiment that this is in
     tries: int = 0  # how often the MLflow run was to be made
     begun: bool = False  # whether all is there that is known from the start
     rows: int = 0  # how many of metrics.jsonl are there
@@ -53,6 +52,7 @@ class TrackingState:
     status: str = "RUNNING"
     ended: End | None = None  # the end that it shows, with all that belongs to it
     attached: Findings | None = None  # what it has to show of a sweep
+    experiment: str = ""  # of a sweep: the MLflow experiment that it is in
 
     def __post_init__(self) -> None:
         if not isinstance(self.tracking.get("uri", 0), str | None):
