@@ -103,10 +103,10 @@ class Cluster:
                     found.append(one)
         return found
 
-    def says(self, *command):
+    def says(self, *command, timeout_s=60):
         """What a command of SLURM's prints: says("squeue", "-h")."""
         done = subprocess.run(
-            command, capture_output=True, text=True, env={**os.environ, "SLURM_CONF": str(self.conf)}, timeout=60
+            command, capture_output=True, text=True, env={**os.environ, "SLURM_CONF": str(self.conf)}, timeout=timeout_s
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

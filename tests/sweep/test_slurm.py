@@ -11,7 +11,7 @@ import time
 import psutil
 import pytest
 from run_state import ledger, states
-from running import TINY, Done, begin, call
+from running import TINY, Done, begin, call, left_in, refused
 from slurm_cluster import NODES, free_port, slurm, wait_for, why_not
 
 from pipeline import rundir
@@ -150,16 +150,16 @@ def test_a_job_cancelled_before_it_began_is_told(cluster, workdir):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_job_at_its_time_limit_is_queued_again(undisturbed, cluster, workdir):
-    """SLURM counts in minutes, and looks every half of one: its signal comes 10 to 40 s after the job began."""
-    limit = "hydra.launcher.timeout_min=1 hydra.launcher.signal_delay_s=20"
+    """SLURM counts in minutes, and looks every half of one: its signal comes 25 to 55 s after the job began."""
+    limit = "hydra.launcher.timeout_min=1 hydra.launcher.signal_delay_s=5"
     process = begin(workdir, f"-m {LONG} seed=0 dir=sweep output=json {SLURM} {limit}")
-    under_way(process, workdir / "sweep", 1)
-    run = psutil.Process(rundir.get_status(workdir / "sweep" / "000_seed-0").pid)
-    run.suspend()  # until then, a run that takes no core
-    wait_for(lambda: waits(run.pid, signal.SIGUSR2), cluster.log)
-    run.resume()
     with no_delay(cluster):
-        done = ended(process, 500)
+        under_way(process, workdir / "sweep", 1)
+        run = psutil.Process(rundir.get_status(workdir / "sweep" / "000_seed-0").pid)
+        run.suspend()  # until then, a run that takes no core
+        wait_for(lambda: waits(run.pid, signal.SIGUSR2), cluster.log)
+        run.resume()
+        done = ended(process, 400)
     assert done.code == 0, done.err
     status = rundir.get_status(workdir / "sweep" / "000_seed-0")
     assert status.status == "finished"
@@ -218,7 +218,7 @@ def test_two_processes_under_srun_train_one_run(cluster, workdir):
     host = "$(scontrol show hostnames $SLURM_JOB_NODELIST | head -n 1 | sed s/n1/127.0.0.1/)"
     train = f"{sys.executable} -m pipeline.train {line} trainer=ddp_cpu trainer.devices=1 trainer.num_nodes=2 dir=run"
     srun = ["srun", "--nodes=2", "--ntasks-per-node=1", "--label", "bash", "-c"]
-    said = cluster.says(*srun, f"{train} trainer.rdzv_endpoint={host}:{free_port()}")
+    said = cluster.says(*srun, f"{train} trainer.rdzv_endpoint={host}:{free_port()}", timeout_s=300)
     assert states(workdir)["run"] == states(workdir)["alone"], said
 
 
@@ -306,6 +306,15 @@ def test_nothing_is_said_of_an_srun_that_is_there_and_not_used(command, on_path)
     done = command("train", f"{TINY} dir=run")
     assert done.code == 0, done.err
     assert "srun" not in done.out + done.err
+
+
+@pytest.mark.parametrize("count", ["0", "many"])
+def test_a_number_of_runs_that_is_none(count, command, on_path, workdir):
+    on_path("sbatch", "exit 1")
+    on_path("srun", "exit 1")
+    done = command("train", f"-m {TINY} seed=0,1 hydra/launcher=slurm hydra.launcher.runs_per_job={count}")
+    refused(done, f"hydra.launcher.runs_per_job={count}", "at least 1")
+    assert left_in(workdir) == []
 
 
 @pytest.mark.slow
