@@ -129,15 +129,13 @@ def test_a_password_that_changes_under_way_costs_nothing(team, client, workdir, 
         done = Done(process.returncode, out, err)
         assert done.code == 0, err
         assert [run["status"] for run in done.document["runs"]] == ["finished", "finished"]
-        print(err)
         assert "Traceback" not in err
         assert err.count("MLFLOW_TRACKING_PASSWORD") == 1, err
         assert "python -m pipeline.sync" in err, err
-        old = call(workdir, "sync", "runs_dir=sweep")
-        print(old)
-        refused(old, "401", "MLFLOW_TRACKING_PASSWORD")
+        sync = f"runs_dir=sweep uri={uri}"  # named, since a directory's word does not get it a password
+        refused(call(workdir, "sync", sync), f"uri={uri}: cannot be used", "MLFLOW_TRACKING_PASSWORD")
         monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "a new one, as long as the other")
-        synced = call(workdir, "sync", "runs_dir=sweep")
+        synced = call(workdir, "sync", sync)
         assert synced.code == 0, synced.err
         _, runs = runs_of(client, "changed")
         assert {run.info.status for run in runs} == {"FINISHED"}
