@@ -80,6 +80,12 @@ def _begin_submitit(launcher: Any, sweep: Path) -> None:
     launcher.params["submitit_folder"] = str(_folder(sweep) / "%j")
 
 
+def _by_submitit(launcher: Any, tasks: Sequence[Task], sweep: Path) -> None:
+    from pipeline.sweep import slurm
+
+    slurm.launch(launcher, tasks, sweep)
+
+
 def _folder(sweep: Path) -> Path:
     return sweep.absolute() / "submitit"
 
@@ -87,6 +93,9 @@ def _folder(sweep: Path) -> Path:
 def _check_slurm(launcher: Any) -> None:
     if not (shutil.which("sbatch") and shutil.which("srun")):
         raise InputError("hydra/launcher=slurm: there is no sbatch here. Run it on a login node, or use joblib.")
+    count = launcher.params.get("runs_per_job", 1)
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise InputError(f"hydra.launcher.runs_per_job={count}: must be a number of runs, at least 1.")
 
 
 def _begin_slurm(launcher: Any, sweep: Path) -> None:
@@ -147,13 +156,17 @@ ENGINES = {
         f"{PLUGINS}joblib_launcher.joblib_launcher.JoblibLauncher", "joblib", check=_check_joblib, begin=_begin_joblib
     ),
     "submitit_local": Engine(
-        f"{PLUGINS}submitit_launcher.submitit_launcher.LocalLauncher", "slurm", begin=_begin_submitit
+        f"{PLUGINS}submitit_launcher.submitit_launcher.LocalLauncher",
+        "slurm",
+        launch=_by_submitit,
+        begin=_begin_submitit,
     ),
     "slurm": Engine(
         f"{PLUGINS}submitit_launcher.submitit_launcher.SlurmLauncher",
         "slurm",
         elsewhere=True,
         check=_check_slurm,
+        launch=_by_submitit,
         begin=_begin_slurm,
         end=_end_slurm,
     ),

@@ -21,6 +21,8 @@ POLL_S = 0.5
 # kills those of joblib and of a Ray cluster of our own. Runs on other machines end by themselves.
 PATIENCE_S = stopping.GRACE_S + 15
 
+TIME_IS_UP = "its scheduler, whose time for it is up"
+
 _at_work = threading.Event()  # within a job
 _is_watched: Callable[[], bool] | None = None  # whether the command is there, where this process knows it
 
@@ -37,12 +39,11 @@ def in_worker(sweep: Path, train: Callable[[], None]) -> None:
     )  # before the look at its lock: one that is killed after it is missed below
     if (sweep / "stop").exists() or not rundir.alive(sweep):
         return
-    pre_emption = signal.getsignal(signal.SIGUSR2)  # submitit's, which queues the job again
-    caught = []
+    pre_emption = signal.getsignal(signal.SIGUSR2)  # submitit's, for when the run has saved itself
 
     def pre_empted(_number: int, _frame: Any) -> None:
-        caught.append(signal.SIGUSR2)
-        os.kill(os.getpid(), signal.SIGTERM)
+        if not stopping.asked():
+            stopping.ask(TIME_IS_UP)
 
     ended = threading.Event()
     watcher = threading.Thread(target=_watch, args=(sweep / "stop", is_watched, ended), daemon=True)
@@ -63,8 +64,6 @@ def in_worker(sweep: Path, train: Callable[[], None]) -> None:
     finally:
         if callable(pre_emption):
             signal.signal(signal.SIGUSR2, pre_emption)
-    if caught:
-        os.kill(os.getpid(), signal.SIGUSR2)
 
 
 def _deaf() -> None:

@@ -105,7 +105,7 @@ def check(tracking: Tracking, name: str) -> bool:
             return False
         hint = "Start the server"
         if "error code 401" in str(error):
-            hint = "Say who you are by MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+            hint = "Set them"
         raise InputError(
             f"tracking.uri={tracking.uri}: cannot be used ({reason(error)}). "
             f"{hint}, or choose tracking=local or tracking=none."
@@ -154,6 +154,8 @@ def reason(error: BaseException) -> str:
         return "connection refused"
     if any(isinstance(c, requests.exceptions.Timeout) for c in causes) or "timed out" in text:
         return "no answer in time"
+    if "error code 401" in text:
+        return "401: MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD do not say who you are"
     # What says more than "Max retries exceeded" stands inside that.
     inside = [c.reason for c in causes if isinstance(c, urllib3.exceptions.MaxRetryError) and c.reason]
     return " ".join(str(inside[0]).split())[:200] if inside else text[:200]

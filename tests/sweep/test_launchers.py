@@ -1,4 +1,7 @@
-"""Sweeps by our own workers, joblib's, on a local Ray cluster and through submitit give what one process gives."""
+"""Sweeps by our own workers, joblib's and on a local Ray cluster give what one process gives.
+
+SLURM's are in test_slurm.py, and those of Ray on two nodes in test_ray.py.
+"""
 
 import json
 import os
@@ -23,7 +26,6 @@ BASIC = "hydra/launcher=basic"  # in the command's own process
 WORKERS = ""  # where none is named
 JOBLIB = "hydra/launcher=joblib hydra.launcher.n_jobs=2"
 RAY = "hydra/launcher=ray hydra.launcher.ray.init.num_cpus=2"
-LOCAL = "hydra/launcher=submitit_local"  # submitit's own stand-in for a scheduler
 
 # A run of some seconds after the first epoch, to stop and to kill.
 LONG = f"{TINY} trainer.max_epochs=150 architecture.block=CNAP"
@@ -54,13 +56,6 @@ def all_alike(folder, line, runs, engines):
         found[name] = (states(folder / name / "sweep"), shown, means(done.document["verdict"]))
     for name in engines:
         assert found[name] == found["serial"], name
-
-
-@pytest.mark.timeout(600)
-@pytest.mark.slow
-def test_submitit_gives_what_one_process_gives(tmp_path):
-    line = f"{TRACKED} trainer.max_epochs=2 architecture.kernel_size=3,5 seed=0,1"
-    all_alike(tmp_path, line, 4, {"submitit": f"{LOCAL} ++hydra.launcher.cpus_per_task=1"})
 
 
 @pytest.mark.slow
@@ -100,9 +95,8 @@ def both_train(process, sweep):
         (JOBLIB, BASIC, signal.SIGTERM, False),
         (JOBLIB, RAY, signal.SIGINT, True),  # Ctrl-C
         (RAY, JOBLIB, signal.SIGTERM, False),
-        (LOCAL, WORKERS, signal.SIGTERM, False),
     ],
-    ids=["workers", "workers-ctrl-c", "joblib", "joblib-ctrl-c", "ray", "submitit"],
+    ids=["workers", "workers-ctrl-c", "joblib", "joblib-ctrl-c", "ray"],
 )
 def test_stopped_and_taken_up_by_another_launcher(engine, other, number, group, undisturbed, workdir):
     line = f"-m {LONG} seed=0,1,2 output=json"
@@ -339,7 +333,8 @@ def test_the_presets_say_all_that_their_launchers_take():
     from hydra_plugins.hydra_joblib_launcher.config import JobLibLauncherConf
     from hydra_plugins.hydra_submitit_launcher.config import SlurmQueueConf
 
+    ours = {"runs_per_job"}
     for name, schema in {"joblib": JobLibLauncherConf, "slurm": SlurmQueueConf}.items():
         preset = yaml.safe_load((Path(REPOSITORY) / f"conf/hydra/launcher/{name}.yaml").read_text())
-        assert set(preset) == set(schema.__dataclass_fields__)
+        assert set(preset) - ours == set(schema.__dataclass_fields__)
         assert preset["_target_"] == schema._target_

@@ -26,11 +26,11 @@ def free_port():
         return free.getsockname()[1]
 
 
-def start_server(backend, artifacts, log, port=None, wait=True):
-    """A real tracking server -> (its address, its process)."""
+def start_server(backend, artifacts, log, port=None, wait=True, more=(), **env):
+    """A real tracking server, with `more` options and variables of its environment -> (its address, its process)."""
     port = port or free_port()
     line = ["server", "--backend-store-uri", backend, "--artifacts-destination", str(artifacts)]
-    line += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--allowed-hosts", "127.0.0.1:*"]
+    line += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--allowed-hosts", "127.0.0.1:*", *more]
     with open(log, "a") as file:
         # Gentle, as if it had a machine of its own: its start takes seconds of a core.
         made = subprocess.Popen(
@@ -38,6 +38,7 @@ def start_server(backend, artifacts, log, port=None, wait=True):
             stdout=file,
             stderr=file,
             start_new_session=True,
+            env={**os.environ, **env},
         )
     uri = f"http://127.0.0.1:{port}"
     for _ in range(240 if wait else 0):

@@ -1,8 +1,7 @@
-"""Two hosts train one run together: two network namespaces with addresses of their own, joined by a cable."""
+"""Two hosts train one run together."""
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -10,6 +9,7 @@ import time
 import psutil
 import pytest
 import torch
+from hosts import ADDRESSES, ip, on, two_hosts
 from run_state import state
 from running import Done, begin, call
 
@@ -21,41 +21,19 @@ LINE = (
     "data.limit_train=256 trainer.threads=1 trainer.precision=32-true architecture.filters=[4,8] augmentation=affine "
     "tracking=none output=json"
 )
-ADDRESSES = ("10.77.0.1", "10.77.0.2")
 MEETING = f"trainer.num_nodes=2 trainer.rdzv_endpoint={ADDRESSES[0]}:29511 dir=run"
-
-
-def ip(*words, check=True):
-    return subprocess.run(["ip", *words], check=check, capture_output=True, text=True)
 
 
 @pytest.fixture
 def hosts():
     """The names of two network namespaces that reach each other, and nothing else."""
-    if not shutil.which("ip"):
-        pytest.skip("no ip command here")
-    names = [f"convtrial{os.getpid()}{side}" for side in "ab"]
-    cables = [f"ct{os.getpid()}{side}" for side in "ab"]
-    made = ip("netns", "add", names[0], check=False)
-    if made.returncode:
-        pytest.skip(f"ip netns is not permitted here: {made.stderr.strip()}")
-    try:
-        ip("netns", "add", names[1])
-        ip("link", "add", cables[0], "type", "veth", "peer", "name", cables[1])
-        for name, cable, address in zip(names, cables, ADDRESSES, strict=True):
-            ip("link", "set", cable, "netns", name)
-            ip("-n", name, "addr", "add", f"{address}/24", "dev", cable)
-            ip("-n", name, "link", "set", cable, "up")
-            ip("-n", name, "link", "set", "lo", "up")
-        yield dict(zip(names, cables, strict=True))
-    finally:
-        for name in names:
-            ip("netns", "del", name, check=False)
+    with two_hosts() as found:
+        yield found
 
 
 def start(folder, name, line):
     """`python -m pipeline.train <line>` on the host `name`."""
-    return begin(folder, line, "ip", "netns", "exec", name)
+    return begin(folder, line, *on(name))
 
 
 def ended(process, timeout_s=300):
