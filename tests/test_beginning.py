@@ -16,7 +16,7 @@ from running import REPOSITORY, TINY, Done, left_in, refused
 
 from pipeline import rundir
 
-COMMANDS = ("prepare", "plan", "train", "evaluate", "compare", "claims", "sync")
+COMMANDS = ("init", "prepare", "plan", "train", "evaluate", "compare", "claims", "sync")
 LONG = f"{TINY} trainer.max_epochs=4000"
 
 

@@ -23,7 +23,7 @@ def test_help_names_groups_and_keys(command):
     assert "schema" not in said
 
 
-@pytest.mark.parametrize("module", ["prepare", "plan", "train", "evaluate", "compare", "claims", "sync"])
+@pytest.mark.parametrize("module", ["init", "prepare", "plan", "train", "evaluate", "compare", "claims", "sync"])
 def test_hydras_own_help(module, process, workdir):
     done = process(module, "--hydra-help")
     assert (done.code, done.err) == (0, "")

@@ -176,7 +176,7 @@ def test_a_package_header_is_no_way_round(package, process, workdir):
     assert left_in(workdir) == before
 
 
-@pytest.mark.parametrize("module", ["train", "prepare", "evaluate", "compare", "claims", "sync"])
+@pytest.mark.parametrize("module", ["init", "train", "prepare", "evaluate", "compare", "claims", "sync"])
 def test_no_other_command_starts_a_program_either(module, process, workdir):
     theirs(f"hydra: {{sweeper: {DECODED}}}")
     before = left_in(workdir)

@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import terminal
+from pipeline import environment, terminal
 from pipeline.evidence.analyses import findings
 from pipeline.evidence.document import Arm, FactorVerdict, LevelVerdict, Verdict
 from pipeline.evidence.sentence import FIRST, LONGEST, count, number, saved, seeds_in_words, text
@@ -23,6 +23,8 @@ STYLES = {
 
 OUTCOMES = {"supported": "green", "refuted": "red", "open": "yellow"}
 
+# As `make dashboard` has it, where there is no Makefile of ours.
+SERVER = "mlflow server --backend-store-uri sqlite:///mlruns/mlflow.db --workers 1"
 CLOCK = "seconds by the clock, longer where the machine was busy; MACs tell the work of one input on any machine."
 
 
@@ -77,7 +79,8 @@ def print_verdict(sweep: Path, doc: Verdict) -> None:
     print_table(doc, console)
     lines = [f"report     {sweep / 'report.html'}", f"runs       {sweep}"]
     if (sweep / "tracking.json").exists():
-        lines.append("dashboard  make dashboard, then http://127.0.0.1:5000")
+        here = Path.cwd() == environment.PROJECT.parent  # where our Makefile is
+        lines.append(f"dashboard  {'make dashboard' if here else SERVER}, then http://127.0.0.1:5000")
     console.print("\n" + "\n".join(lines), soft_wrap=True)
 
 
