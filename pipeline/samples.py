@@ -1,7 +1,7 @@
-"""Labelled photos for who has none at hand: pieces of the two photos that scikit-learn embeds, in a folder for each class.
+"""Labelled photos for who has none at hand: pieces of the two photos that scikit-learn embeds, a folder for each class.
 
-What they show was told by eye, and pieces do not overlap, so that what is learnt of one says nothing of another's pixels.
-Colours tell most of them apart, and not all: walls and petals, trees and leaves. A small network reaches about 0.97.
+What they show was told by eye. Pieces do not overlap, so that none has pixels of another. Colours tell most of them
+apart, and not all: walls and petals, trees and leaves. A small network reaches about 0.97.
 """
 
 import io

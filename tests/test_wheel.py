@@ -80,7 +80,7 @@ def test_a_question_is_asked_from_an_empty_folder(wheel, tmp_path):
     assert "5 arms x at most 13 seeds" in shipped.stdout, shipped.stderr
     laid_out = convtrial("init", "project")
     assert laid_out.returncode == 0, laid_out.stderr
-    done = convtrial("plan", "--config-dir", "project/conf", "-m", "experiment=my_question")
+    done = convtrial("plan", "--config-dir", "project/conf", "-m", "experiment=my_question", "data.root=project/photos")
     assert "3 arms x at most 8 seeds" in done.stdout, done.stderr
     wrong = convtrial("trian")
     assert (wrong.returncode, wrong.stdout) == (2, "")
