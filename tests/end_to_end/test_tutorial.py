@@ -1,6 +1,7 @@
 """docs/tutorial.md, done as a newcomer does it: its commands in order, and what it says of their output."""
 
 import base64
+import json
 import os
 import re
 import shutil
@@ -27,7 +28,7 @@ def followed(tmp_path_factory):
     (folder / "bin" / "convtrial").write_text(f'#!/bin/sh\nexec {sys.executable} -m pipeline "$@"\n')
     (folder / "bin" / "convtrial").chmod(0o755)
     script = "".join(f"echo '=== {n}'\n{commands}" for n, commands in enumerate(blocks("sh")))
-    env = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "OMP_NUM_THREADS")}
+    env = {k: v for k, v in os.environ.items() if k != "COLUMNS"}
     env |= {"PYTHONPATH": str(REPOSITORY), "PATH": f"{folder / 'bin'}{os.pathsep}{env['PATH']}"}
     before = time.monotonic()
     done = subprocess.run(
@@ -66,6 +67,14 @@ def test_its_commands_print_what_it_says(followed):
     assert told == 7
 
 
+def test_more_photos_help(followed):
+    verdict = json.loads((followed[0] / "reports" / "verdict.json").read_text())
+    mean = {level["level"]: level["mean"] for level in verdict["factors"]["data.limit_train"]["levels"]}
+    assert mean[0.1] + 0.03 < mean[0.5]
+    assert mean[0.1] + 0.1 < mean[1.0]
+    assert len(verdict["contrasts"]) == 2
+
+
 def test_all_it_makes_lies_in_the_newcomers_folder(followed):
     folder, _, _ = followed
     assert {path.name for path in folder.parent.iterdir()} == {"bin", "first-hour"}
@@ -77,8 +86,8 @@ def test_all_it_makes_lies_in_the_newcomers_folder(followed):
 
 def test_its_pictures_are_what_its_commands_make(followed, request):
     """With --record they are taken from here."""
-    folder, _, _ = followed
-    card = max(folder.glob("prepared/*/card-*.html"), key=lambda path: path.read_text().count("<tr"))
+    folder, printed, _ = followed
+    card = folder / re.search(r"^card +(\S+)$", printed[1], re.M)[1]
     sheet = re.search(r'class="sheet"[^>]*src="data:image/png;base64,([^"]+)"', card.read_text())[1]
     (plot,) = folder.glob("runs/my_question/*/plots/data.limit_train.difference.png")
     if request.config.getoption("--record"):
