@@ -7,6 +7,7 @@ from pipeline.beginning import begin
 
 # In the order in which a user meets them, as CONTRIBUTING has them.
 COMMANDS = {
+    "init": "a project of your own, laid out: sample photos, a question, all that it takes to run",
     "prepare": "the data, as training reads it: what is in it, and what is wrong with it",
     "plan": "what would be trained, layer by layer or arm by arm, before any time is spent",
     "train": "one run, or with -m a sweep and its verdict",
@@ -32,7 +33,7 @@ def main() -> None:
 
         sys.exit(completion.main(sys.argv[2:], COMMANDS))
     elif name in ("--help", "-h"):
-        print("convtrial COMMAND [key=value ...] [group=name ...] [-m key=a,b,c ...]\n")
+        print("convtrial init FOLDER\nconvtrial COMMAND [key=value ...] [group=name ...] [-m key=a,b,c ...]\n")
         print("\n".join(f"  {command:10} {what}" for command, what in COMMANDS.items()))
         print("  completion a script that completes all this at a shell: source <(convtrial completion bash)")
         print("\nconvtrial COMMAND --help shows the keys of each: what they mean, what they may be.")

@@ -17,7 +17,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--endurance", action="store_true", help="100 interruptions, 200 runs, 10,000 overrides, not a tenth"
     )
-    parser.addoption("--record", action="store_true", help="same_numbers.json is written anew, not compared with")
+    parser.addoption("--record", action="store_true", help="same_numbers.json, the tutorial's pictures: written anew")
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ import pytest
 from running import REPOSITORY, TINY, Done, left_in, refused
 
 from pipeline import rundir
+from pipeline.__main__ import COMMANDS
 
-COMMANDS = ("prepare", "plan", "train", "evaluate", "compare", "claims", "predict", "export", "dashboard", "sync")
 LONG = f"{TINY} trainer.max_epochs=4000"
 
 

@@ -211,6 +211,11 @@ def test_a_directory_that_holds_a_sweep_is_not_written_again(command, workdir):
 @pytest.mark.parametrize(
     ("module", "line", "said"),
     [
+        ("init", "", ["no folder is named.", "convtrial init my-project"]),
+        ("init", "one two", ["one two: one folder at a time."]),
+        ("init", "a=b", ["a=b: no such key.", "Allowed: output"]),
+        ("init", "mine output=xml", ["output=xml: must be one of table, json."]),
+        ("init", "/proc/x", ["/proc/x: cannot be made or written"]),
         ("prepare", "data=nosuch", ["data=nosuch: no such data.", "digits"]),
         ("prepare", "data.root=/nowhere", ["data.root=/nowhere: no such folder."]),
         ("prepare", "data.siez=8", ["data.siez=8: no such key", "Did you mean 'data.size'?"]),

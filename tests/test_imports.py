@@ -8,7 +8,18 @@ from running import REPOSITORY
 
 # From below. What is not named here is a command: each may import all below, and no other command.
 LAYERS = (
-    ("errors", "bounded", "beginning", "names", "stopping", "environment", "artifacts", "directories", "perturbations"),
+    (
+        "errors",
+        "bounded",
+        "beginning",
+        "names",
+        "stopping",
+        "environment",
+        "artifacts",
+        "directories",
+        "perturbations",
+        "samples",
+    ),
     ("folders", "terminal", "records", "groups"),
     ("rundir",),
     ("key",),

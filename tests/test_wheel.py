@@ -43,8 +43,14 @@ def test_it_carries_every_module_and_every_configuration(wheel):
         for path in (REPOSITORY / folder).rglob("*.py")
     }
     files = {f"pipeline/{path.relative_to(REPOSITORY).as_posix()}" for path in (REPOSITORY / "conf").rglob("*.yaml")}
-    assert modules | files <= inside
-    assert not any(name.startswith(("tests/", "benchmarks/", "conf/")) for name in inside)
+    template = {
+        f"pipeline/{path.relative_to(REPOSITORY).as_posix()}"
+        for path in (REPOSITORY / "template").rglob("*")
+        if path.is_file()
+    }
+    assert len(template) == 5
+    assert modules | files | template <= inside
+    assert not any(name.startswith(("tests/", "benchmarks/", "conf/", "template/")) for name in inside)
 
 
 def test_a_question_is_asked_from_an_empty_folder(wheel, tmp_path):
@@ -77,6 +83,10 @@ def test_a_question_is_asked_from_an_empty_folder(wheel, tmp_path):
         in convtrial("completion", "fish", "convtrial", "train", "--config-dir", "conf", "experiment=w").stdout
     )
     assert convtrial("completion", "bash", "convtrial train architecture.padding=s", "s").stdout == "same \n"
+    laid_out = convtrial("init", "project")
+    assert laid_out.returncode == 0, laid_out.stderr
+    done = convtrial("plan", "--config-dir", "project/conf", "-m", "experiment=my_question", "data.root=project/photos")
+    assert "3 arms x at most 8 seeds" in done.stdout, done.stderr
     wrong = convtrial("trian")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert wrong.stderr.startswith("error: trian: no such command. Did you mean 'train'?")
