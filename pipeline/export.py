@@ -33,7 +33,7 @@ class Export:
     register: str | None = None  # NAME: a new version of this registered model
     alias: str | None = None  # of the registered model: from now on this version is meant by it
     uri: str | None = None  # the MLflow to register on, or to look run up on; null: the one that shows the run
-    output: str = "table"  # table | json
+    output: str = "table"  # for people, or one document for programs
 
     def __post_init__(self) -> None:
         one_of("output", self.output, ("table", "json"))

@@ -37,7 +37,7 @@ NEXT = (
 class Init:
     """What `python -m pipeline.init FOLDER` takes besides the folder."""
 
-    output: str = "table"  # table | json
+    output: str = "table"  # for people, or one document for programs
 
     def __post_init__(self) -> None:
         one_of("output", self.output, ("table", "json"))

@@ -36,9 +36,10 @@ class Predict:
     run: str | None = None  # a run directory, an MLflow run id, or models:/NAME@ALIAS
     images: Any = None  # a file, a folder, a glob, a manifest (.csv), or a list of these
     out: str | None = None  # also write all of it to FILE.csv, FILE.json or FILE.parquet
+    maps: str | None = None  # also draw what spoke for its class in each image, into this new folder
     columns: Any = None  # of a manifest, {path: NAME, label: NAME}; null: as the run's own manifest had them
     uri: str | None = None  # the MLflow on which run is looked up; null: the database of tracking=local
-    output: str = "table"  # table | json
+    output: str = "table"  # for people, or one document for programs
 
     def __post_init__(self) -> None:
         one_of("output", self.output, ("table", "json"))
@@ -104,6 +105,11 @@ def job(cfg: DictConfig) -> int:
     from pipeline.serving import inputs, opened, tables
 
     out = tables.check_place(options.out) if options.out else None
+    drawn = None
+    if options.maps:
+        from pipeline.serving import maps
+
+        drawn = maps.check_folder(options.maps)
     if options.images is None:
         raise InputError("images=null: name files, a folder, a glob, or a manifest ending in .csv.")
     with opened.opened(options.run, options.uri) as network:
@@ -112,7 +118,7 @@ def job(cfg: DictConfig) -> int:
         if out and any(one.suffix == ".csv" and os.path.exists(out) and one.samefile(out) for one in _named(options)):
             raise InputError(f"out={out}: is the manifest itself. Choose another file.")
         tally = Tally(network.classes, keep=SHOWN if out or options.output == "table" else None)
-        document = {"run": str(options.run), "classes": network.classes} | _predict(network, found, out, tally)
+        document = {"run": str(options.run), "classes": network.classes} | _predict(network, found, out, drawn, tally)
     terminal.mind(tally.minds())
     if options.output == "json":
         document |= {"out": str(out)} if out else {"predictions": tally.predictions}
@@ -125,8 +131,8 @@ def _named(options: Predict) -> list[Path]:
     return [path for one in given if (path := Path(str(one)).expanduser()).is_file()]
 
 
-def _predict(network: Any, found: list[Any], out: Path | None, tally: Tally) -> dict[str, Any]:
-    """Predict all, counted in `tally` and written to `out`; the summary."""
+def _predict(network: Any, found: list[Any], out: Path | None, drawn: Path | None, tally: Tally) -> dict[str, Any]:
+    """Predict all, counted in `tally`, written to `out` and drawn into the folder `drawn`; the summary."""
     from pipeline.data.progress import progress
     from pipeline.serving import tables
     from pipeline.serving.answers import answer
@@ -135,16 +141,25 @@ def _predict(network: Any, found: list[Any], out: Path | None, tally: Tally) -> 
     with contextlib.ExitStack() as stack:
         labelled = any(one.label is not None for one in found)
         table = stack.enter_context(tables.table(out, network.classes, labelled)) if out else None
+        pictures = None
+        if drawn:
+            from pipeline.serving import maps
+
+            pictures = stack.enter_context(maps.pictures(drawn, network))
         show = stack.enter_context(progress("images", len(found), "predicting"))
         for answers in answer(network, found):
             tally.add(answers)
             if table:
                 table.write(answers)
+            if pictures:
+                pictures.add(answers)
             show(tally.images)
         if len(tally.skipped) == tally.images:
             first = "; ".join(f"{one['path']}: {one['reason']}" for one in tally.skipped[:3])
             raise InputError(f"images: not one of {tally.images} files can be used ({first}).")
         summary = _summary(tally, time.perf_counter() - began)
+        if pictures:
+            summary["maps"] = {"folder": str(drawn), "method": pictures.method}
         if table:
             table.close({"run": network.named, "classes": network.classes} | summary)
     most = SHOWN if out else len(tally.skipped)
@@ -190,6 +205,8 @@ def show(tally: Tally, document: dict[str, Any], out: Path | None) -> None:
         console.print(f"accuracy   {value:.4f} (95 % interval {low:.4f} to {high:.4f}, {n:,} labels)", soft_wrap=True)
     if out:
         console.print(f"written    {out}", soft_wrap=True)
+    if drawn := document.get("maps"):
+        console.print(f"maps       {drawn['folder']} ({drawn['method']})", soft_wrap=True)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.config.metrics import METRICS
 from pipeline.diagnosis.predicted import FLOOR, Asked
 from pipeline.errors import InputError, nearest, one_of, within
-from pipeline.key import aside
+from pipeline.key import aside, newer
 
 # What arms can differ in besides their factors, see sweep/fairness.py.
 QUANTITIES = ("params", "macs", "layers", "field", "map", "steps")
@@ -74,6 +74,7 @@ class Experiment:
     specificity: float = aside(FLOOR)  # at least that is kept, on validation, where test/sensitivity is reported
     sensitivity: float = aside(FLOOR)  # the same for test/specificity
     invariance: bool = False  # every run ends with its accuracy against rotation, scale and shift
+    localization: bool = newer(False)  # every run ends with how well its class maps find the boxes of its test images
     meant_to_differ: list[str] = aside([])  # what else differs between arms and is part of the question
     contrasts: list[Contrast] = aside([])  # what the question asks beyond which level of a factor is best
     quadrants: list[str] = aside([])  # two factors: how much data (small first), how near the source (similar first)

@@ -6,6 +6,8 @@ from pipeline.perturbations import PERTURBATIONS
 
 MOST_TRAIN = 5000  # as many as validation usually has: more would cost seconds and tell the gap no better
 
+LOCALIZATION = ("pointing", "box", "best_box", "pixels")  # see insight/localization.py
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -14,7 +16,7 @@ class Metric:
     better: str  # max | min: which end of it is better
     split: str  # whose examples it is about; of two the smaller
     share: bool = False  # whether it is a share of them
-    invariance: bool = False  # a run has it with experiment.invariance=true alone
+    asked: str = ""  # the option of experiment that measures it; empty: every run has it
     predicted: bool = False  # it is made of a run's predictions where it is asked for: see diagnosis/predicted.py
     mapped: bool = False  # it can be made of them for coarser classes than were trained, too
 
@@ -29,10 +31,11 @@ METRICS = {
     "train/acc": Metric("max", "train", share=True),
     "gap/acc": Metric("min", "val", share=True),
     **{
-        f"{name}/{kind}": Metric("max", "test", invariance=True)
+        f"{name}/{kind}": Metric("max", "test", asked="invariance")
         for name in ("invariance", "agreement")
         for kind in PERTURBATIONS
     },
+    **{f"localization/{name}": Metric("max", "test", asked="localization") for name in LOCALIZATION},
     **{
         f"test/{name}": Metric("max", "test", predicted=True, mapped=True)
         for name in ("balanced_acc", "f1", "auroc", "ap", "sensitivity", "specificity")

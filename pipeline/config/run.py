@@ -106,9 +106,10 @@ def from_hydra(cfg: "DictConfig") -> Config:
     asked = settings.experiment
     named = [("experiment.metric", asked.metric)]
     named += [("experiment.contrasts.metric", one.metric) for one in asked.contrasts if one.metric]
-    lacking = [f"{key}={metric}" for key, metric in named if METRICS[metric].invariance and not asked.invariance]
-    if lacking:
-        raise InputError(f"{lacking[0]}: runs have it with experiment.invariance=true, which measures it.")
+    for key, metric in named:
+        option = METRICS[metric].asked
+        if option and not getattr(asked, option):
+            raise InputError(f"{key}={metric}: runs have it with experiment.{option}=true, which measures it.")
     return settings
 
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from pipeline import config, data, rundir, terminal
 from pipeline import key as keys
-from pipeline.config.metrics import MOST_TRAIN
+from pipeline.config.metrics import LOCALIZATION, MOST_TRAIN
 from pipeline.data import loader
 from pipeline.errors import InputError
 from pipeline.evaluation import invariance
@@ -78,13 +78,16 @@ def _check_reported(run: Path, record: RunRecord, found: dict[str, float]) -> No
         terminal.mind([code.strip()])
 
 
-def evaluate(run: Path, checkpoint: str = "best", save: bool = False, invariant: bool = False) -> dict[str, Any]:
+def evaluate(
+    run: Path, checkpoint: str = "best", save: bool = False, invariant: bool = False, localizing: bool = False
+) -> dict[str, Any]:
     """Metrics of a run's checkpoint on its own validation and test split, and how much it overfits.
 
     `train/acc` is over clean training images, not augmented: all, or MOST_TRAIN of them evenly over the split.
     `gap/acc` is what it is above `val/acc`.
     `save` writes predictions.npz as well: index, label and logits per test and validation example. `invariant` measures
-    accuracy against rotation, scale and shift too, and writes invariance.json and invariance.png.
+    accuracy against rotation, scale and shift too, and writes invariance.json and invariance.png; `localizing` how well
+    class maps find the boxes of test images, if both splits have some.
     """
     record = rundir.read_run(run)
     settings = config.of_run(run)
@@ -122,4 +125,10 @@ def evaluate(run: Path, checkpoint: str = "best", save: bool = False, invariant:
             rundir.write_invariance(run, curves, checkpoint, record.key)
             invariance.draw(curves, run / "invariance.png")
         document["invariance"] = curves
+    if localizing and prepared.boxes is not None:
+        from pipeline.insight.localization import measure  # scipy.ndimage is for it alone
+
+        measured = measure(module, prepared.images, prepared.labels, prepared.boxes, splits["val"], splits["test"])
+        if measured:
+            found |= {f"localization/{name}": getattr(measured["network"], name) for name in LOCALIZATION}
     return document

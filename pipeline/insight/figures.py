@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FOR, AGAINST = "#c8401f", "#2166ac"
+FOR, AGAINST = (200, 64, 31), (33, 102, 172)  # RGB
 MOST_FILTERS, MOST_LAYERS = 32, 8  # in a figure
 
 
@@ -110,7 +110,7 @@ def exciting(module: Classifier, images_NHWC: np.ndarray) -> "tuple[Figure, str]
             axes = grid[i // 2, (i % 2) * width + k]
             _picture(axes, _pixels(images_NHWC[found.images[one, k]]), f"filter {one}" if k == 0 else "")
             row, column = found.peaks[one, k] * side - 0.5
-            axes.plot(column, row, "+", color=FOR, ms=9, mew=1.6)
+            axes.plot(column, row, "+", color=[one / 255 for one in FOR], ms=9, mew=1.6)
     return figure, said
 
 
@@ -136,15 +136,22 @@ def layers(module: Classifier, x_CHW: Tensor) -> "Figure | None":
 
 
 def over(axes: "Axes", image: np.ndarray, map_HW: np.ndarray, title: str, scale: float | None = None) -> None:
-    """A map over its image in grey: red for what is above 0, blue for what is below."""
-    from matplotlib.colors import to_rgb
+    """A map over its image, see `blended`."""
+    _picture(axes, blended(image, map_HW, scale), title)
 
+
+def blended(image: np.ndarray, map_HW: np.ndarray, scale: float | None = None) -> np.ndarray:
+    """float [H, W, 3] in 0..1: the image ([H, W] or [H, W, 3], in 0..1) in grey, with the map over it.
+
+    Red where that is above 0, blue below. scale: what is coloured most; None: the largest value of the map.
+    """
     top = scale or float(np.abs(map_HW).max()) or 1.0
     grey = image if image.ndim == 2 else image.mean(2)
     base = (0.35 + 0.6 * grey)[..., None].repeat(3, 2)
     strength = np.clip(np.abs(map_HW) / top, 0, 1)[..., None] * 0.8
-    colour = np.where((map_HW > 0)[..., None], to_rgb(FOR), to_rgb(AGAINST))
-    _picture(axes, base * (1 - strength) + colour * strength, title)
+    colour = np.where((map_HW > 0)[..., None], FOR, AGAINST) / 255
+    mixed: np.ndarray = base * (1 - strength) + colour * strength
+    return mixed
 
 
 def _picture(axes: "Axes", image: np.ndarray, title: str, cmap: str | None = None, small: bool = False) -> None:

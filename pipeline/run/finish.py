@@ -68,7 +68,8 @@ def _finish(path: Path, fitted: Fitted, trained_s: float) -> None:
     began = time.perf_counter()
     if stopping.asked():  # too late for training to notice; what is left is done when it is taken up
         raise stopping.Stopped
-    metrics = evaluate(path, save=True, invariant=config.of_run(path).experiment.invariance)["metrics"]
+    asked = config.of_run(path).experiment
+    metrics = evaluate(path, save=True, invariant=asked.invariance, localizing=asked.localization)["metrics"]
     # Validation has its own row for each epoch.
     ended = {name: value for name, value in metrics.items() if not name.startswith("val/")}
     rundir.append_metrics(path, fitted.epochs, ended)

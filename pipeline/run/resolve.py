@@ -109,12 +109,17 @@ def _outline(settings: Config, trained: SourceRun | None, advise: bool) -> Outli
 def resolve(planned: PlannedRun, prepared: data.Prepared, splits: Splits | None = None) -> ResolvedRun:
     """Read what the run begins with, and name the run. `splits` are its data's, where they are known.
 
-    Raises InputError where the set lacks the class that is asked about.
+    Raises InputError where the set lacks the class that is asked about, or the boxes that maps are to find.
 
     Of transfer=auto the question counts, not the answer: it follows from the same source, data and code.
     """
     settings, trained = planned.settings, planned.source_run
     settings.experiment.asked(prepared.classes)
+    if settings.experiment.localization and prepared.boxes is None:
+        raise InputError(
+            f"experiment.localization=true: {settings.data.name} has no boxes. data=manifest reads them from columns "
+            "xmin, ymin, xmax and ymax."
+        )
     source = find_source(settings, trained, weights=trained is None)
     shape, classes = prepared.input_shape, len(prepared.classes)
     outline = transfer.outline(settings.architecture, settings.transfer, shape, classes, source)

@@ -125,7 +125,7 @@ def source_run(settings: Config) -> SourceRun | None:
             architecture=concrete(settings.architecture, shape, classes),
             transfer=Transfer(),
             trainer=replace(settings.trainer, stack="off"),  # it trains alone
-            experiment=replace(settings.experiment, invariance=False),
+            experiment=replace(settings.experiment, invariance=False, localization=False),
             dir=None,
         )
     )

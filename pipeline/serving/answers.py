@@ -20,6 +20,7 @@ class Answers:
     inputs: list[Input]
     reasons: list[str]  # by input: why it was skipped; "" where it was not
     probabilities: np.ndarray  # float32 [those that were not skipped, classes]
+    images: np.ndarray  # uint8 [those, size, size, C]
     greyed: int  # see stream.Lot
 
 
@@ -29,7 +30,7 @@ def answer(opened: Opened, inputs: list[Input]) -> Iterator[Answers]:
     if opened.settings.trainer.accelerator == "gpu" and torch.cuda.is_available():
         module = module.cuda()
     for lot in lots(inputs, opened.settings, opened.input_shape[0]):
-        yield Answers(lot.inputs, lot.reasons, _probabilities(module, lot), lot.greyed)
+        yield Answers(lot.inputs, lot.reasons, _probabilities(module, lot), lot.images, lot.greyed)
 
 
 @torch.inference_mode()

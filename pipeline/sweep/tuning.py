@@ -70,7 +70,7 @@ def _grid(multirun: Multirun, asking: dict[Arm, Config]) -> Multirun:
     more = [f"experiment.name={first.name}-tuning", "experiment.question='Which learning rate suits each arm?'"]
     more += ["experiment.metric=val/acc", "experiment.mode=null", "experiment.contrasts=[]", "experiment.quadrants=[]"]
     more += ["experiment.class_map=null"]  # validation is of the classes that are trained
-    more += ["experiment.invariance=false", "seeds=null", "dir=null"]
+    more += ["experiment.invariance=false", "experiment.localization=false", "seeds=null", "dir=null"]
     swept = [*(key for key in multirun.swept if key != "seed"), LR, "seed"]
     return replace(multirun, jobs=[[*job, *more] for job in jobs], swept=swept, auto=False)
 

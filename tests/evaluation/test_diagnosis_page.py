@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 from PIL import Image
-from running import TINY, call
+from running import TINY, call, refused
 
 from pipeline import rundir
 from pipeline.diagnosis import confusion, ranking
@@ -103,8 +103,8 @@ def test_none_of_another_checkpoint_or_where_it_is_not_wanted(evaluated, command
         assert "diagnosis" not in found
 
 
-def test_maps_find_boxes_or_not_as_the_page_says(command, workdir):
-    """Light squares on dark ground, of two sizes that are the classes."""
+def squares(folder):
+    """A manifest of light squares on dark ground, of two sizes that are the classes, each with its box."""
     random = np.random.default_rng(0)
     rows = ["path,label,xmin,ymin,xmax,ymax"]
     for i in range(60):
@@ -112,18 +112,42 @@ def test_maps_find_boxes_or_not_as_the_page_says(command, workdir):
         side = 4 + 4 * (i % 2)
         top, left = random.integers(0, 17 - side, 2)
         image[top : top + side, left : left + side] = 250
-        Image.fromarray(image).save(workdir / f"{i}.png")
+        Image.fromarray(image).save(folder / f"{i}.png")
         rows.append(f"{i}.png,{'large' if i % 2 else 'small'},{left},{top},{left + side},{top + side}")
-    (workdir / "manifest.csv").write_text("\n".join(rows))
+    (folder / "manifest.csv").write_text("\n".join(rows))
     line = TINY.replace("data.limit_train=64 ", "").replace("max_epochs=1", "max_epochs=3")
-    line += " data=manifest data.root=. data.manifest=manifest.csv data.size=16 architecture.head=gap"
-    assert command("train", f"{line} optimizer.lr=0.01 dir=run").code == 0
+    return f"{line} data=manifest data.root=. data.manifest=manifest.csv data.size=16 optimizer.lr=0.01"
+
+
+def test_maps_find_boxes_or_not_as_the_page_says(command, workdir):
+    asked = f"{squares(workdir)} architecture.head=gap experiment.localization=true dir=run"
+    metrics = command("train", f"{asked} output=json").document["metrics"]
     assert command("evaluate", "run=run invariance=false").code == 0
     page = (workdir / "run/diagnosis.html").read_text()
     assert "Do the maps find what the boxes show?" in page
     table = page.split("maps of the true class by")[1]
-    assert re.findall(r"<td class=l>([^<]*)</td>", table)[:4] == ["network", "shuffled weights", "the middle", "edges"]
+    names = re.findall(r"<td class=l>([^<]*)</td>", table)
+    assert names[:4] == ["network", "shuffled weights", "the middle", "edges"]
+    figures = [float(one) for one in re.findall(r"<td>([0-9.]+)</td>", table)[:4]]
+    found = [metrics[f"localization/{name}"] for name in ("pointing", "box", "best_box", "pixels")]
+    assert figures == pytest.approx(found, abs=0.0006)
     assert "12 test images with a box." in page
+
+
+def test_what_cannot_be_localized_is_refused(command, workdir):
+    done = command("train", f"{TINY} experiment.localization=true")
+    refused(done, "experiment.localization=true: digits has no boxes. data=manifest reads them")
+    done = command("train", f"{TINY} experiment.metric=localization/box")
+    refused(done, "experiment.metric=localization/box: runs have it with experiment.localization=true")
+
+
+@pytest.mark.slow
+def test_localization_is_a_metric_of_a_sweep(command, workdir):
+    asked = f"{squares(workdir)} architecture.head=gap,flatten seed=0,1,2 experiment.localization=true output=json"
+    done = command("train", f"-m {asked} experiment.metric=localization/pointing")
+    assert done.code == 0, done.err
+    assert done.document["verdict"]["metric"] == "localization/pointing"
+    assert {one["n"] for one in done.document["verdict"]["factors"]["architecture.head"]["levels"]} == {3}
 
 
 @pytest.mark.slow

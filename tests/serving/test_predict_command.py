@@ -219,3 +219,18 @@ def test_a_checkpoint_with_code_is_not_executed(run, command):
     torch.save({"state_dict": Malice()}, run / "checkpoints" / "best.ckpt")
     refused(command("predict", "run=run images=photos"), "best.ckpt: cannot be read as a checkpoint")
     assert not Path("executed").exists()
+
+
+def test_maps_are_drawn_beside(run, command, expected):
+    """A picture for each image, numbered as the inputs are; none of what was skipped."""
+    Path("photos/0001.png").write_bytes(b"no image")
+    done = command("predict", "run=run 'images=photos/000?.png' maps=maps output=json")
+    assert done.document["maps"] == {"folder": "maps", "method": "grad_cam"}
+    assert left_in(Path("maps")) == [f"{n:06}_{n:04}.png" for n in range(10) if n != 1]
+    with Image.open("maps/000007_0007.png") as drawn:
+        assert (drawn.size, drawn.mode) == ((224, 224), "RGB")
+    again = command("predict", "run=run images=photos/0002.png maps=maps")
+    refused(again, "maps=maps: is there already")
+    refused(command("predict", "run=run images=photos/0002.png maps=no/maps"), "maps=no/maps: the folder that")
+    refused(command("predict", "run=run images=photos/0001.png maps=other"), "not one of 1 files can be used")
+    assert not list(Path().glob("*other*"))
