@@ -99,7 +99,8 @@ class Cluster:
         found = []
         for one in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                if one.environ().get("SLURM_CONF") == str(self.conf) and one.pid != os.getpid():
+                ended = one.status() == psutil.STATUS_ZOMBIE
+                if not ended and one.environ().get("SLURM_CONF") == str(self.conf) and one.pid != os.getpid():
                     found.append(one)
         return found
 
@@ -160,7 +161,10 @@ def slurm():
         wait_for(lambda: _all_idle(cluster), cluster.log)
         yield cluster
     finally:
-        _kill([*cluster.ours(), *(psutil.Process(one.pid) for one in cluster.daemons.values() if one.poll() is None)])
+        for one in cluster.daemons.values():  # first, so that nothing begins any more
+            one.kill()
+        while left := cluster.ours():
+            _kill(left)
         for one in cluster.daemons.values():
             one.wait()
         shutil.rmtree(folder)
