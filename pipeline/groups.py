@@ -15,10 +15,10 @@ CONF = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).resolve().parents[1
 # of overrides serves all three.
 READ = {
     "prepare": ("data", "augmentation", "seed", "output", "preview"),
-    "plan": ("data", "architecture", "augmentation", "transfer", "optimizer", "trainer", "experiment",
+    "plan": ("data", "architecture", "augmentation", "transfer", "optimizer", "loss", "trainer", "experiment",
              "seed", "seeds", "runs_dir", "output"),
-    "train": ("data", "architecture", "augmentation", "transfer", "optimizer", "trainer", "tracking", "experiment",
-              "seed", "seeds", "runs_dir", "dir", "resume", "retry", "accept", "output"),
+    "train": ("data", "architecture", "augmentation", "transfer", "optimizer", "loss", "trainer", "tracking",
+              "experiment", "seed", "seeds", "runs_dir", "dir", "resume", "retry", "accept", "output"),
 }  # fmt: skip
 
 LONGEST = 100_000  # bytes; what is longer is no configuration

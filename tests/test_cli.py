@@ -62,7 +62,7 @@ MISTAKES = {
     ],
     "experiment.smallest_effect=inf": ["experiment.smallest_effect=inf: must be a finite number."],
     "-m experiment.smallest_effect=nan seed=0,1": ["experiment.smallest_effect=nan: must be greater than 0."],
-    "experiment.metric=test/f1": ["experiment.metric=test/f1: must be one of test/acc, ", "Did you mean 'test/acc'?"],
+    "experiment.metric=test/f2": ["experiment.metric=test/f2: must be one of test/acc, ", "Did you mean 'test/f1'?"],
     "-m experiment=padding experiment.metric=tset/loss": ["experiment.metric=tset/loss: ", "Did you mean 'test/loss'?"],
     "experiment.metric=invariance/scale": ["experiment.metric=invariance/scale: ", "experiment.invariance=true"],
     "-m hydra.sweeper.params=3": ["hydra.sweeper.params=3: must be written as keys with their levels as text"],
@@ -230,7 +230,7 @@ def test_a_directory_that_holds_a_sweep_is_not_written_again(command, workdir):
         ("evaluate", "run=/nowhere", ["run=/nowhere: not a run directory"]),
         ("evaluate", "run=. checkpoint=first", ["checkpoint=first: must be one of best, last."]),
         ("evaluate", "run=. output=xml", ["output=xml: must be one of table, json."]),
-        ("evaluate", "+foo=1", ["+foo=1: no such key", "run, checkpoint, invariance, output"]),
+        ("evaluate", "+foo=1", ["+foo=1: no such key", "run, checkpoint, invariance, diagnosis, inside, output"]),
         ("claims", "", ["runs_dir=runs: no such folder."]),
         ("claims", "runs_dir=.", ["runs_dir=.: no sweep with a verdict below it.", "python -m pipeline.train -m"]),
         ("claims", "output=xml", ["output=xml: must be one of table, json, markdown."]),
@@ -280,10 +280,10 @@ def test_an_exit_code_passes_through(command, monkeypatch):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("trian seed=1", "error: trian: no such command. Did you mean 'train'? Commands: prepare, plan, train"),
+        ("trian seed=1", "error: trian: no such command. Did you mean 'train'? Commands: init, prepare, plan, train"),
         ("completon", "error: completon: no such command. Did you mean 'completion'?"),
-        ("seed=1", "error: seed=1: no such command. Commands: prepare"),
-        ("-m experiment=demo", "error: -m: a command comes first. Commands: prepare"),
+        ("seed=1", "error: seed=1: no such command. Commands: init, prepare"),
+        ("-m experiment=demo", "error: -m: a command comes first. Commands: init, prepare"),
         ("completion", "error: completion: must be one of bash, zsh, fish. As in: source <(convtrial completion bash)"),
     ],
 )

@@ -34,7 +34,7 @@ def offered(line):
         ("convtrial completion bash ", []),
         ("python -m pipeline.tr", ["pipeline.train"]),
         ("python3.12 -W error -m pipeline.train experiment=pool_", ["experiment=pool_order", "experiment=pool_type"]),
-        ("python -m pipeline pre", ["prepare"]),
+        ("python -m pipeline prep", ["prepare"]),
         ("python -m other.train ", []),
         ("python pipeline.tr", []),
         # keys: groups and sections first, then the keys of a section

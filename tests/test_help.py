@@ -173,8 +173,8 @@ def test_cfg_job_prints_the_configuration_alone(command, workdir):
     assert shown["seed"] == 7
     assert shown["optimizer"]["lr"] == 0.001
     assert list(shown) == [
-        "data", "architecture", "augmentation", "transfer", "optimizer", "trainer", "tracking", "experiment", "seed",
-        "seeds", "runs_dir", "dir", "resume", "retry", "accept", "output", "preview",
+        "data", "architecture", "augmentation", "transfer", "optimizer", "loss", "trainer", "tracking", "experiment",
+        "seed", "seeds", "runs_dir", "dir", "resume", "retry", "accept", "output", "preview",
     ]  # fmt: skip
     assert left_in(workdir) == []
 

@@ -12,9 +12,9 @@ WEIGHTS = ("none", "balanced")
 class Loss:
     """Cross-entropy, or focal loss (Lin et al. 2017): examples that are right by far count less."""
 
-    type: str = "cross_entropy"  # cross_entropy | focal
+    type: str = "cross_entropy"  # focal: examples that are right by far count less (Lin et al. 2017)
     gamma: float = 2.0  # focal only: a loss is multiplied by (1 - p)^gamma, p being the probability of the true class
-    class_weights: str = "none"  # none | balanced: an example counts by how rare its class is in the training split
+    class_weights: str = "none"  # balanced: an example counts by how rare its class is in the training split
 
     def __post_init__(self) -> None:
         one_of("loss.type", self.type, TYPES)
