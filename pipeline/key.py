@@ -140,7 +140,8 @@ def _as_before(one: Field[Any], config: Any) -> bool:
     if not one.metadata.get("newer"):
         return False
     made = one.default_factory
-    return getattr(config, one.name) == (one.default if made is MISSING else made())
+    before = one.default if made is MISSING else made()
+    return digest(deciding(getattr(config, one.name))) == digest(deciding(before))  # 0 is not False here
 
 
 @functools.cache

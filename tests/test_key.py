@@ -48,7 +48,7 @@ FREE = {
     *(("transfer", name) for name in ("source", "weights", "pretrain")),  # the digest of the weights stands for them
     *(("trainer", name) for name in ("checkpoint_every_s", "max_restarts", "loader_timeout_s")),
     *(("trainer", name) for name in ("rdzv_endpoint", "sync_timeout_s")),
-} - {("experiment", "invariance")}
+} - {("experiment", "invariance"), ("experiment", "localization")}
 
 
 def digest(asked, data="data", code="code", source=()):
