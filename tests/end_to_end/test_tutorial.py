@@ -103,9 +103,3 @@ def test_its_pictures_are_what_its_commands_make(followed, request):
 def size(png):
     assert png[:8] == b"\x89PNG\r\n\x1a\n"
     return int.from_bytes(png[16:20]), int.from_bytes(png[20:24])
-
-
-def test_its_dashboard_is_that_of_the_makefile():
-    line = re.search(r"^    (mlflow server .*?)  +#", TEXT, re.M)[1]
-    makes = re.search(r"/(mlflow server .*)$", (REPOSITORY / "Makefile").read_text(), re.M)[1]
-    assert set(line.split()) <= set(makes.split())
