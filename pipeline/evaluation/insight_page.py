@@ -77,9 +77,7 @@ def _found(measured: dict[str, localization.Found]) -> Sequence[str]:
     better = [name for name, one in measured.items() if name != "network" and one.pointing >= network.pointing]
     said = f"{network.images:,} test images with a box. "
     said += (
-        f"At pointing, {' and '.join(better)} do as well or better."
-        if better
-        else "It points better than all of these."
+        f"At pointing it is no better than {' and '.join(better)}." if better else "It points better than all of these."
     )
     head = ["maps of the true class by", "pointing game", "box, IoU from 0.5", "with the best threshold", "PxAP"]
     return (
