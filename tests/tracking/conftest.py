@@ -1,6 +1,7 @@
 """A sweep that MLflow shows, one that nobody tracked, and real tracking servers that end with the test."""
 
 import os
+import re
 import shutil
 
 import pytest
@@ -64,7 +65,7 @@ def sweep(place, where, tmp_path, request):
     shutil.copytree(place / "sweep", copy)
     asked = rundir.read_json(copy / "sweep.json")
     asked |= {"uid": os.urandom(8).hex(), "tracking": vars(where)}
-    asked["experiment"]["name"] = request.node.name.replace("[", "-").replace("]", "")
+    asked["experiment"]["name"] = re.sub(r"\W", "-", request.node.name)
     write_checked(copy / "sweep.json", asked)
     for run in copy.glob("*/run.json"):
         known = rundir.read_json(run) | {"uid": os.urandom(8).hex()}
