@@ -223,7 +223,15 @@ def test_compare_publishes_a_folder_for_dvc(road, documents):
 
 
 def test_nothing_is_left_but_the_four_folders(road):
-    assert {path.name for path in road[0].iterdir()} <= {"prepared", "runs", "mlruns", "reports", "again", "alone", "demo"}
+    assert {path.name for path in road[0].iterdir()} <= {
+        "prepared",
+        "runs",
+        "mlruns",
+        "reports",
+        "again",
+        "alone",
+        "demo",
+    }
 
 
 def test_the_report_is_one_file(road, documents):

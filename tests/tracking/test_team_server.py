@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from running import TINY, Done, begin, call, refused
 from servers import kill_server, recorded, rows_of, start_server
-from tracked import runs_of
+from tracked import folder_of, runs_of
 
 from pipeline import rundir
 
@@ -141,7 +141,7 @@ def test_a_password_that_changes_under_way_costs_nothing(team, client, workdir, 
         assert {run.info.status for run in runs} == {"FINISHED"}
         for run in done.document["runs"]:
             path = workdir / run["run"]
-            (shown,) = (one for one in runs if one.info.run_name == path.name)
+            (shown,) = (one for one in runs if folder_of(one) == path.name)
             assert len(list(rundir.metric_rows(path))) == 301
             assert rows_of(client, shown.info.run_id) == recorded(path)
     finally:
