@@ -53,6 +53,7 @@ def outside(folder, **more):
     uri = f"sqlite:///{folder}/mlruns/mlflow.db"
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     mine = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false", "OMP_NUM_THREADS": "1"}
+    mine["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # where mlflow finds its server
     return kept | mine | {"MLFLOW_DISABLE_TELEMETRY": "true"} | more
 
 
