@@ -26,8 +26,9 @@ demo: $(READY) ## kernel size x padding x pool order on handwritten digits, 32 r
 test: $(READY) ## the quick tests (under 5 minutes)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
+# Three at a time on two cores: for close to half of their time they wait for servers, clusters and limits.
 test-slow: $(READY) ## the slow tests: real servers, browsers, kills, hosts
-	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal
+	$(BIN)/python -m pytest -m slow -n 3 --dist worksteal
 
 endurance: $(READY) ## the slow tests at full length: 100 interruptions, 200 runs, 10,000 overrides (over an hour)
 	$(BIN)/python -m pytest -m slow --endurance -n 2 --dist worksteal

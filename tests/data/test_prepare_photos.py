@@ -45,7 +45,7 @@ def start(settings: Data, after: str = "") -> subprocess.Popen[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("messy", [0.0, 0.5])
-def test_killed_at_twenty_random_moments_the_next_call_gives_the_same(tmp_path: Path, messy: float) -> None:
+def test_killed_at_random_moments_the_next_call_gives_the_same(tmp_path: Path, messy: float, endurance: int) -> None:
     root = photos(tmp_path / "raw", 400, 200)
     begin = time.monotonic()
     done = start(config(root, tmp_path / "undisturbed", messy=messy))
@@ -53,7 +53,7 @@ def test_killed_at_twenty_random_moments_the_next_call_gives_the_same(tmp_path: 
     whole_s = time.monotonic() - begin
     assert len(expected) == 64
     chance, cut_short, kept = random.Random(0), 0, tmp_path / "prepared"
-    for _ in range(20):
+    for _ in range(100 // endurance):
         process = start(config(root, kept, messy=messy))
         time.sleep(whole_s * chance.uniform(0.1, 1.0))
         process.kill()
