@@ -17,7 +17,8 @@ def test_nothing_to_sweep_over_is_one_run(command):
     assert (done.code, done.document["runs"]) == (0, 1)
 
 
-def test_help_names_groups_and_keys(command):
+def test_help_names_groups_and_keys(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
     said = command("train", "--help").out
     for row in (
         r"architecture=cnn +all_conv, cnn, lenet5",
