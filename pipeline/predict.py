@@ -174,10 +174,9 @@ def _summary(tally: Tally, seconds: float) -> dict[str, Any]:
     found: dict[str, Any] = {"images": tally.images, "predicted": tally.counts.total(), "seconds": round(seconds, 3)}
     found["counts"] = {name: tally.counts[name] for name in tally.classes}
     if tally.labelled:
-        from pipeline.evidence.gates import wilson
+        from pipeline.diagnosis.estimate import wilson
 
-        low, high = wilson(tally.right, tally.labelled)
-        found["accuracy"] = {"value": tally.right / tally.labelled, "low": low, "high": high, "n": tally.labelled}
+        found["accuracy"] = wilson(tally.right, tally.labelled)._asdict() | {"n": tally.labelled}
     return found
 
 

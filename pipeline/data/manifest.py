@@ -16,6 +16,7 @@ every split made here.
 
 import csv
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ def find(config: Data) -> list[Path]:
     """The CSV file, then every file that it names within data.root, there or not."""
     root = required_root(config)
     csv_file = _csv_file(config, root)
-    return [csv_file, *(root / row["path"] for row in _rows(csv_file, config.columns) if _within(root, row["path"]))]
+    return [csv_file, *(root / row["path"] for row in _rows(csv_file, config.columns) if is_within(root, row["path"]))]
 
 
 def read(config: Data, files: list[Path]) -> Raw:
@@ -45,7 +46,7 @@ def read(config: Data, files: list[Path]) -> Raw:
         reason = ""
         if not row["path"]:
             reason = "no path"
-        elif not _within(root, row["path"]):
+        elif not is_within(root, row["path"]):
             reason = "leads out of data.root"
         elif not row["label"]:
             reason = "no label"
@@ -88,29 +89,41 @@ def _csv_file(config: Data, root: Path) -> Path:
 
 
 def _rows(csv_file: Path, columns: dict[str, str] | None) -> list[dict[str, str]]:
+    def called(names: list[str]) -> list[str]:
+        header = _named(csv_file, names, columns or {})
+        missing = [name for name in ("path", "label") if name not in header]
+        if missing or len(set(header)) < len(header):
+            what = f"lacks the column {missing[0]}" if missing else "has two columns of one name"
+            other = f" data.columns={{{missing[0]}: NAME}} names another." if missing and header else ""
+            raise InputError(f"{csv_file}: {what}; its first line is {','.join(header)}.{other}")
+        return header
+
+    rows = read_rows(csv_file, str(csv_file), called)
+    if not rows:
+        raise InputError(f"{csv_file}: names no example.")
+    return rows
+
+
+def read_rows(csv_file: Path, shown: str, called: Callable[[list[str]], list[str]]) -> list[dict[str, str]]:
+    """The rows of a CSV file, parted by `,`, `;` or tabs; `called` gives each column of the first line its name.
+
+    Raises InputError, which begins with `shown`, where it cannot be read; and what `called` raises.
+    """
     try:
         with csv_file.open(newline="", encoding="utf-8-sig") as file:
             first = file.readline()
             file.seek(0)
             reader = csv.DictReader(file, restval="", delimiter=max(",;\t", key=first.count))
-            header = _named(csv_file, [name.strip() for name in reader.fieldnames or []], columns or {})
-            missing = [name for name in ("path", "label") if name not in header]
-            if missing or len(set(header)) < len(header):
-                what = f"lacks the column {missing[0]}" if missing else "has two columns of one name"
-                other = f" data.columns={{{missing[0]}: NAME}} names another." if missing and header else ""
-                raise InputError(f"{csv_file}: {what}; its first line is {','.join(header)}.{other}")
-            reader.fieldnames = header
+            reader.fieldnames = called([name.strip() for name in reader.fieldnames or []])
             rows = []
             for row in reader:
                 if None in row:
-                    raise InputError(f"{csv_file}: line {reader.line_num} has more fields than the first line.")
+                    raise InputError(f"{shown}: line {reader.line_num} has more fields than the first line.")
                 rows.append({name: value.strip() for name, value in row.items()})
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{csv_file}: is not CSV in UTF-8 ({error}).") from error
+        raise InputError(f"{shown}: is not CSV in UTF-8 ({error}).") from error
     except OSError as error:
-        raise InputError(f"{csv_file}: cannot be read ({error.strerror}).") from error
-    if not rows:
-        raise InputError(f"{csv_file}: names no example.")
+        raise InputError(f"{shown}: cannot be read ({error.strerror}).") from error
     return rows
 
 
@@ -130,10 +143,12 @@ def _named(csv_file: Path, header: list[str], columns: dict[str, str]) -> list[s
     return [called.get(name) or (f"{name}_" if name in columns else name) for name in header]
 
 
-def _within(root: Path, path: str) -> bool:
+def is_within(root: Path, path: str) -> bool:
     """Whether a path stays below root as it is written; what links do is seen when it is opened."""
     base = os.path.abspath(root)
-    return bool(path) and "\0" not in path and os.path.abspath(os.path.join(base, path)).startswith(base + os.sep)
+    return (
+        bool(path) and "\0" not in path and os.path.abspath(os.path.join(base, path)).startswith(os.path.join(base, ""))
+    )
 
 
 def _mind_split(csv_file: Path, rows: list[dict[str, str]]) -> None:

@@ -49,7 +49,8 @@ def write_page(run: Path, found: Diagnosis, inside: bool = True) -> Path:
 
 
 def _page(run: Path, found: Diagnosis, inside: bool) -> str:
-    record = rundir.read_run(run)
+    record, settings = rundir.read_run(run), config.of_run(run)
+    prepared = data.prepare(settings.data, settings.seed)
     drawn = diagnosis_plots.figures(found)
     plots = {name: html.svg(figure, name, i) for i, (name, figure) in enumerate(drawn.items())}
     title = f"How {_text(run.name)} fails"
@@ -71,8 +72,8 @@ def _page(run: Path, found: Diagnosis, inside: bool) -> str:
         _calibration(found),
         html.figures(plots, ["reliability"]),
         "<h2>The most confident mistakes</h2>",
-        _mistakes(run, found),
-        *(insight_page.sections(run, found) if inside else ()),
+        _mistakes(found, prepared),
+        *(insight_page.sections(run, found, prepared) if inside else ()),
         "<h2>How this was made</h2>",
         _method(found),
     ]
@@ -172,11 +173,9 @@ def _calibration(found: Diagnosis) -> str:
     return html.table(["", "calibration error", "of this by chance", "cross-entropy"], rows, 1)
 
 
-def _mistakes(run: Path, found: Diagnosis) -> str:
+def _mistakes(found: Diagnosis, prepared: data.Prepared) -> str:
     if not found.mistakes:
         return "<p>None: all test examples are called what they are.</p>"
-    settings = config.of_run(run)
-    prepared = data.prepare(settings.data, settings.seed)
     paths = prepared.paths
     shown = []
     for one in found.mistakes:

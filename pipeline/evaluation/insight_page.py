@@ -13,7 +13,7 @@ import torch
 from pipeline import config, data, rundir
 from pipeline.evaluation.diagnose import Diagnosis
 from pipeline.evaluation.invariance import evenly
-from pipeline.evaluation.predict import load
+from pipeline.evaluation.predict import load, placed
 from pipeline.evidence import html
 from pipeline.insight import figures, localization
 from pipeline.terminal import literal
@@ -26,14 +26,11 @@ MOST = 2000  # test images that filters are shown
 CSS = ".inside img { width: 100%; min-width: 640px; max-width: 920px; display: block; }"
 
 
-def sections(run: Path, found: Diagnosis) -> list[str]:
-    """HTML: maps of the most confident mistakes, how well maps find what boxes show, and what filters answer to."""
+def sections(run: Path, found: Diagnosis, prepared: data.Prepared) -> list[str]:
+    """HTML of a run on its set: maps of the surest mistakes, how well maps find boxes, and what filters answer to."""
     record, settings = rundir.read_run(run), config.of_run(run)
-    prepared = data.prepare(settings.data, settings.seed)
     splits = data.split(prepared, settings.data, settings.seed)
-    module = load(run)
-    if settings.trainer.accelerator == "gpu" and torch.cuda.is_available():
-        module = module.cuda()
+    module = placed(load(run), settings)
     names = [literal(name) for name in record.dataset.classes]
     # A network without a mistake is looked into all the same.
     rows = np.array([one.index for one in found.mistakes[:SHOWN]] or evenly(splits["test"], SHOWN))

@@ -41,6 +41,12 @@ def load(run: Path, checkpoint: str = "best") -> Classifier:
     return module.eval()
 
 
+def placed(module: Classifier, settings: config.Config) -> Classifier:
+    """The network where it is to run: on a GPU, where it was trained on one and one is here."""
+    on_gpu = settings.trainer.accelerator == "gpu" and torch.cuda.is_available()
+    return module.cuda() if on_gpu else module
+
+
 @torch.no_grad()
 def logits(module: Classifier, images_NHWC: np.ndarray, labels: np.ndarray, indices: np.ndarray) -> torch.Tensor:
     """Logits [len(indices), classes] in the order of `indices`, in float32."""
@@ -98,9 +104,7 @@ def evaluate(
             f"but what is there now has {prepared.digest[:12]}."
         )
     splits = data.split(prepared, settings.data, settings.seed)
-    module = load(run, checkpoint)
-    if settings.trainer.accelerator == "gpu" and torch.cuda.is_available():
-        module = module.cuda()
+    module = placed(load(run, checkpoint), settings)
     found: dict[str, float] = {}
     predicted = {}
     for split in ("val", "test"):

@@ -5,6 +5,7 @@ from itertools import product
 
 import numpy as np
 
+from pipeline.diagnosis.estimate import wilson
 from pipeline.evidence.document import Gate, Verdict
 from pipeline.evidence.paired import ALPHA, ROUNDING, Floats, by_seed
 from pipeline.evidence.results import Results
@@ -163,7 +164,7 @@ def collapse_warnings(results: Results, places: Sequence[tuple[int, int]]) -> li
     for row in dict.fromkeys(a for a, _ in places):
         mine = [s for a, s in places if a == row]
         n = int((~np.isnan(results.values[row])).sum()) + len(mine)
-        low, high = wilson(len(mine), n)
+        _, low, high = wilson(len(mine), n)
         seeds = ", ".join(str(results.seeds[s]) for s in mine)
         name = arm(results.arms[row]) or "the arm"
         said.append(
@@ -171,14 +172,6 @@ def collapse_warnings(results: Results, places: Sequence[tuple[int, int]]) -> li
             "counted here, and not in the means, which are of runs that did learn."
         )
     return said
-
-
-def wilson(hits: int, n: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927, J. American Statistical Association 22:209-212)."""
-    z, share = 1.959964, hits / n
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * float(np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def unfinished(runs: Sequence[Run], factors: Sequence[str]) -> tuple[list[str], int]:

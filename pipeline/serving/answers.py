@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from pipeline.data.images import to_batch
+from pipeline.evaluation.predict import placed
 from pipeline.serving.inputs import Input
 from pipeline.serving.opened import Opened
 from pipeline.serving.stream import Lot, lots
@@ -26,9 +27,7 @@ class Answers:
 
 def answer(opened: Opened, inputs: list[Input]) -> Iterator[Answers]:
     """The probabilities of all inputs in order; on a GPU, where the network was trained on one and one is here."""
-    module = opened.module
-    if opened.settings.trainer.accelerator == "gpu" and torch.cuda.is_available():
-        module = module.cuda()
+    module = placed(opened.module, opened.settings)
     for lot in lots(inputs, opened.settings, opened.input_shape[0]):
         yield Answers(lot.inputs, lot.reasons, _probabilities(module, lot), lot.images, lot.greyed)
 

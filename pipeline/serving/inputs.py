@@ -1,6 +1,5 @@
 """Which files `images=` means: a file, a folder, a glob, a CSV manifest, or a list of these, in order."""
 
-import csv
 import glob
 import os
 from collections.abc import Iterable, Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.data import Data, image_folder
+from pipeline.data.manifest import is_within, read_rows
 from pipeline.data.raw import printable
 from pipeline.errors import InputError, nearest
 
@@ -80,31 +80,21 @@ def _glob(given: str, path: str) -> Iterator[Input]:
 
 
 def _manifest(csv_file: Path, columns: dict[str, str]) -> list[Input]:
-    """The rows of a CSV file, parted as in data/manifest.py; a label is not asked for. Paths begin in its folder."""
-    root = str(csv_file.parent)
-    try:
-        with csv_file.open(newline="", encoding="utf-8-sig") as file:
-            first = file.readline()
-            file.seek(0)
-            reader = csv.DictReader(file, restval="", delimiter=max(",;\t", key=first.count))
-            header = [name.strip() for name in reader.fieldnames or []]
-            path, label = (_column(csv_file, header, role, columns) for role in ("path", "label"))
-            if path is None:
-                said = f"lacks the column path; its first line is {','.join(header)}."
-                raise InputError(f"images={csv_file}: {said} columns={{path: NAME}} names another.")
-            reader.fieldnames = header
-            found = []
-            for row in reader:
-                if None in row:
-                    raise InputError(f"images={csv_file}: line {reader.line_num} has more fields than the first line.")
-                found.append(_row(root, row[path].strip(), row[label].strip() if label else ""))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"images={csv_file}: is not CSV in UTF-8 ({error}).") from None
-    except OSError as error:
-        raise InputError(f"images={csv_file}: cannot be read ({error.strerror}).") from None
-    if not found:
+    """The rows of a CSV file; a label is not asked for. Paths begin in its folder."""
+    found: dict[str, str | None] = {}
+
+    def called(names: list[str]) -> list[str]:
+        found.update({role: _column(csv_file, names, role, columns) for role in ("path", "label")})
+        if found["path"] is None:
+            said = f"lacks the column path; its first line is {','.join(names)}."
+            raise InputError(f"images={csv_file}: {said} columns={{path: NAME}} names another.")
+        return names
+
+    rows = read_rows(csv_file, f"images={csv_file}", called)
+    if not rows:
         raise InputError(f"images={csv_file}: names no image.")
-    return found
+    path, label = str(found["path"]), found["label"]
+    return [_row(csv_file.parent, row[path], row[label] if label else "") for row in rows]
 
 
 def _column(csv_file: Path, header: list[str], role: str, columns: dict[str, str]) -> str | None:
@@ -118,8 +108,8 @@ def _column(csv_file: Path, header: list[str], role: str, columns: dict[str, str
     return alike[0] if len(alike) == 1 else None
 
 
-def _row(root: str, path: str, label: str) -> Input:
-    base = os.path.abspath(root)
-    within = path and "\0" not in path and os.path.abspath(os.path.join(base, path)).startswith(os.path.join(base, ""))
-    reason = "" if within else "leads out of the manifest's folder" if path else "no path"
-    return Input(root, os.path.normpath(path) if within else path.replace("\0", "\\0"), label or None, reason)
+def _row(root: Path, path: str, label: str) -> Input:
+    if is_within(root, path):
+        return Input(str(root), os.path.normpath(path), label or None)
+    reason = "leads out of the manifest's folder" if path else "no path"
+    return Input(str(root), path.replace("\0", "\\0"), label or None, reason)

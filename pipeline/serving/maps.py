@@ -11,6 +11,7 @@ import torch
 
 from pipeline import folders
 from pipeline.data.images import to_batch
+from pipeline.data.raw import printable
 from pipeline.errors import InputError
 from pipeline.insight import class_maps
 from pipeline.insight.figures import blended
@@ -51,9 +52,14 @@ class Pictures:
             self.method = found.method
             drawn = found.upsampled(images.shape[1]).float().cpu().numpy()
             for i, image, map_HW in zip(used[start : start + BATCH], images, drawn, strict=True):
-                name = f"{self.n + i:06}_{Path(answers.inputs[i].path).stem[:80]}.png"
+                name = f"{self.n + i:06}_{_stem(answers.inputs[i].path)}.png"
                 (self.folder / name).write_bytes(_png(image, map_HW))
         self.n += len(answers.inputs)
+
+
+def _stem(path: str) -> str:
+    """The name of a file as text, as much of it as any disk takes beside a number: 255 bytes are the most."""
+    return printable(Path(path).stem).encode()[:200].decode(errors="ignore")
 
 
 def _png(image: np.ndarray, map_HW: np.ndarray) -> bytes:

@@ -221,6 +221,14 @@ def test_a_checkpoint_with_code_is_not_executed(run, command):
     assert not Path("executed").exists()
 
 
+def test_a_map_of_a_file_with_the_longest_name(run, command):
+    """250 bytes of it, of which no number has room beside it."""
+    name = "\U0001f4f7" * 61 + "ab"
+    Path("photos/0003.png").rename(f"photos/{name}.png")
+    assert command("predict", "run=run 'images=photos/*ab.png' maps=maps output=json").code == 0
+    assert left_in(Path("maps")) == [f"000000_{name[:50]}.png"]
+
+
 def test_maps_are_drawn_beside(run, command, expected):
     """A picture for each image, numbered as the inputs are; none of what was skipped."""
     Path("photos/0001.png").write_bytes(b"no image")
