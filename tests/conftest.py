@@ -12,6 +12,9 @@ from running import REPOSITORY, Done, call, hydra_reset, restored_torch
 # in place of 116. Set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# The processes that tests start find the package, and theirs do, wherever they work.
+os.environ["PYTHONPATH"] = str(REPOSITORY)
+
 
 def pytest_addoption(parser):
     parser.addoption(
@@ -34,11 +37,10 @@ def pytest_configure(config):
 
 @pytest.fixture
 def workdir(tmp_path, monkeypatch):
-    """An empty folder to work in, with the package importable from it by other processes."""
+    """An empty folder to work in."""
     folder = tmp_path / "work"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     return folder
 
 

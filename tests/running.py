@@ -46,7 +46,7 @@ def call(folder, module, line="", timeout_s=280, **env):
         capture_output=True,
         text=True,
         timeout=timeout_s,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), **env},
+        env={**os.environ, **env},
     )
     return Done(done.returncode, done.stdout, done.stderr)
 
@@ -56,7 +56,7 @@ def begin(folder, line, *before, **env):
     return subprocess.Popen(
         [*before, sys.executable, "-m", "pipeline.train", *line.split()],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), **env},
+        env={**os.environ, **env},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

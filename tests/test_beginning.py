@@ -12,7 +12,7 @@ import threading
 import time
 
 import pytest
-from running import REPOSITORY, TINY, Done, left_in, refused
+from running import TINY, Done, left_in, refused
 
 from pipeline import rundir
 from pipeline.__main__ import COMMANDS
@@ -67,7 +67,6 @@ def on_terminal(folder, line):
     pid, end = pty.fork()
     if pid == 0:
         os.chdir(folder)
-        os.environ["PYTHONPATH"] = str(REPOSITORY)
         os.execv(sys.executable, [sys.executable, "-m", "pipeline.train", *shlex.split(line)])
     threading.Thread(target=read_all, args=(end,), daemon=True).start()  # who prints would wait for it
     return pid, end

@@ -29,7 +29,7 @@ def followed(tmp_path_factory):
     (folder / "bin" / "convtrial").chmod(0o755)
     script = "".join(f"echo '=== {n}'\n{commands}" for n, commands in enumerate(blocks("sh")))
     env = {k: v for k, v in os.environ.items() if k != "COLUMNS"}
-    env |= {"PYTHONPATH": str(REPOSITORY), "PATH": f"{folder / 'bin'}{os.pathsep}{env['PATH']}"}
+    env["PATH"] = f"{folder / 'bin'}{os.pathsep}{env['PATH']}"
     before = time.monotonic()
     done = subprocess.run(
         ["bash", "-e", "-c", script], cwd=folder, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT

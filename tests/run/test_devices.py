@@ -6,7 +6,6 @@ import sys
 import time
 
 import pytest
-from running import REPOSITORY
 
 from pipeline.config.trainer import Trainer
 from pipeline.errors import InputError
@@ -46,7 +45,7 @@ def started(tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY), "TMPDIR": str(tmp_path)},
+            env={**os.environ, "TMPDIR": str(tmp_path)},
         )
         processes.append(process)
         return process

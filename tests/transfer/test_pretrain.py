@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from running import REPOSITORY, TINY, call, refused
+from running import TINY, call, refused
 
 from pipeline import rundir
 from pipeline.training import guard
@@ -261,10 +261,9 @@ def test_a_source_that_was_stopped_goes_on_to_the_same_weights(command, monkeypa
 
 
 def start(folder, line):
-    env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     return subprocess.Popen(
         [sys.executable, "-m", "pipeline.train", *shlex.split(line)],
-        cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
 
