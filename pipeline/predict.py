@@ -113,6 +113,11 @@ def job(cfg: DictConfig) -> int:
     if options.images is None:
         raise InputError("images=null: name files, a folder, a glob, or a manifest ending in .csv.")
     with opened.opened(options.run, options.uri) as network:
+        if drawn and not network.settings.data.kind.pictured:
+            raise InputError(
+                f"maps={options.maps}: are drawn on images, and run={options.run} takes "
+                f"{network.settings.data.kind.noun}s."
+            )
         columns = options.columns if options.columns is not None else network.settings.data.columns
         found = inputs.find_inputs(options.images, columns)
         if out and any(one.suffix == ".csv" and os.path.exists(out) and one.samefile(out) for one in _named(options)):

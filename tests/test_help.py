@@ -49,7 +49,7 @@ def test_help_shows_the_keys_of_what_is_chosen(command):
     said = command("train", "-m --help architecture=mlp data@transfer.pretrain=digits seed=3 data.size=8,16").out
     assert re.search(r"^  architecture.hidden=\[256,128\] +sizes of the hidden layers", said, re.M)
     assert "architecture.kernel_size=3" not in said
-    assert re.search(r"^  transfer.pretrain.size=8 +side of the square in pixels; at least 1$", said, re.M)
+    assert re.search(r"^  transfer.pretrain.size=8 +side of an image or map, tokens of a text; at least 1$", said, re.M)
     assert re.search(r"^  seed=3 ", said, re.M)
     assert re.search(r"^  data.size=8 ", said, re.M)
 

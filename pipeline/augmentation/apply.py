@@ -5,6 +5,7 @@ Here the numbers of a whole batch are drawn at once, all geometry of an image is
 resampling (OpenCV, as in albumentations) is a call per image.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,10 @@ ROTATE, SCALE, TRANSLATE, COLOUR, SATURATION, CUTOUT = 30.0, 1.25, 0.2, 0.2, 0.4
 GEOMETRY = ("rotate", "scale", "translate", "flip")
 GREY = np.array([0.299, 0.587, 0.114], np.float32)  # data.images.LUMINANCE, and a test holds it to that
 
+Where = tuple[int, int, np.ndarray]  # seed, epoch, indices: what draws are named by
+CHANGES: dict[str, Callable[[np.ndarray, float, Where], np.ndarray]] = {}
+"""Words for what is no image, in their order: examples [B, H, W, C], strength, where -> the same, changed."""
+
 
 def build(config: Augmentation, seed: int) -> "Augment | None":
     """The augmentation of a run; None where it would change nothing."""
@@ -23,7 +28,7 @@ def build(config: Augmentation, seed: int) -> "Augment | None":
 
 
 class Augment:
-    """Changes images as configured. Calls are independent of each other: (seed, epoch, index) decides."""
+    """Changes examples as configured. Calls are independent of each other: (seed, epoch, index) decides."""
 
     def __init__(self, config: Augmentation, seed: int) -> None:
         self.config, self.seed = config, seed
@@ -39,6 +44,9 @@ class Augment:
             x_BHWC = self._colour(x_BHWC, where)
         if "cutout" in self.words:
             x_BHWC = self._cutout(x_BHWC, where)
+        for word, change in CHANGES.items():
+            if word in self.words:
+                x_BHWC = change(x_BHWC, self.config.strength, where)
         if self.config.spelled:
             from pipeline.augmentation.albumentations import Spelled
 

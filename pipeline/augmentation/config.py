@@ -5,7 +5,7 @@ from typing import Any
 
 from pipeline.errors import InputError, one_of, within
 
-# What each word does at strength 1; docs and conf/augmentation/ say the same.
+# What each word does at strength 1; docs and conf/augmentation/ say the same. Which are for what: data.kinds.
 WORDS = {
     "rotate": "turned by up to 30 degrees either way",
     "scale": "sized by 0.8 to 1.25, as often down as up",

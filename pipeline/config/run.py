@@ -72,6 +72,7 @@ class Config:
                     f"trainer.devices={trainer.devices}{hosts}; "
                     f"try {size // trainer.processes * trainer.processes or trainer.processes}."
                 )
+        self._check_kind()
         if self.transfer.network is not None and self.data.class_half != "b":
             raise InputError(
                 f"data.class_half={self.data.class_half}: transfer.network={self.transfer.network} is a network for "
@@ -80,6 +81,25 @@ class Config:
         if trainer.num_nodes > 1 and not self.dir:
             raise InputError(
                 f"trainer.num_nodes={trainer.num_nodes}: needs dir=, the run's directory, in a folder that all see."
+            )
+
+    def _check_kind(self) -> None:
+        """Refuse what is not for the kind of examples that the data has."""
+        kind, source = self.data.kind, f"data.source={self.data.source} gives {self.data.kind.noun}s"
+        for one in self.augmentation.words:
+            if one not in kind.augmentations:
+                fits = ", ".join(kind.augmentations) or "none"
+                raise InputError(f"augmentation.transforms={one}: {source}; what can be done to them: {fits}.")
+        if self.augmentation.spelled and not kind.spelled:
+            named = next(iter(self.augmentation.spelled[0]))
+            raise InputError(f"augmentation.transforms={named}: albumentations is for images, and {source}.")
+        for name in ("invariance", "localization"):
+            if getattr(self.experiment, name) and not kind.pictured:
+                raise InputError(f"experiment.{name}=true: is measured on images, and {source}.")
+        if kind.worded and self.transfer.strategy != "none":
+            raise InputError(
+                f"transfer={self.transfer.strategy}: {source}, and a network for these starts from nothing: a token's "
+                "number is another word in another run."
             )
 
 

@@ -3,13 +3,11 @@
 `write_card` puts it beside the set, and `describe` says the same as a document.
 """
 
-import base64
 import hashlib
 import html
-import io
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +18,11 @@ from pipeline import folders
 from pipeline.data import grouping
 from pipeline.data.config import Data
 from pipeline.data.findings import Findings, examine, kept_sentence, kinds_of_reasons, sentences
+from pipeline.data.kinds import Kind
 from pipeline.data.leaks import Copies, Leaks, divided_column, parts_of
 from pipeline.data.opening import open_prepared
 from pipeline.data.prepared import Prepared, per_class
 from pipeline.data.raw import VAL
-from pipeline.data.sheet import CLASSES
 from pipeline.data.soundness import is_whole
 from pipeline.data.splitting import split, split_anew
 from pipeline.errors import InputError
@@ -93,6 +91,7 @@ def write_card(prepared: Prepared, config: Data, seed: int) -> Path:
     It lies beside the set. InputError where it cannot be written.
     """
     deciding = [config.val_fraction, config.test_fraction, config.limit_train, config.group, config.class_half]
+    deciding += [seed] if config.folds is not None else []
     deciding.append(seed if config.split_seed is None else config.split_seed)
     path = prepared.dir / f"card-{hashlib.sha256(json.dumps(deciding).encode()).hexdigest()[:8]}.html"
     if not path.exists():
@@ -125,17 +124,18 @@ def page(prepared: Prepared, config: Data, seed: int) -> str:
     used = int((prepared.labels >= 0).sum())
     found = examine(prepared, config, splits)
     counts = class_counts(prepared, splits)
-    manifest = prepared.manifest
+    manifest, noun = prepared.manifest, prepared.kind.noun
     minds = sentences(found)
     messy = f", made messy at {manifest['messy']:g} (seed {manifest['messy_seed']})" if manifest["messy"] else ""
+    resized = f" after {_text(manifest['resize'])}" if prepared.kind.pictured else ""
     where = "".join(f"<br>{_text(one['path'])}" for one in manifest["raw"][:4])
     parts = [
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8">',
         f"<title>{_text(manifest['name'])}: data card</title><style>{STYLE}</style></head><body>",
         f"<h1>{_text(manifest['name'])}</h1>",
-        f'<p class="sub">{used:,} images in {len(prepared.classes)} classes, '
-        f"{prepared.kind.shape_in_words(prepared.input_shape)} after {_text(manifest['resize'])}{messy}. "
+        f'<p class="sub">{used:,} {noun}s in {len(prepared.classes)} classes, '
+        f"{prepared.kind.shape_in_words(prepared.input_shape)}{resized}{messy}. "
         f"Read by data.source={_text(manifest['source'])}."
         f"<br>digest {prepared.digest}{where}</p>",
     ]
@@ -143,14 +143,15 @@ def page(prepared: Prepared, config: Data, seed: int) -> str:
         parts.append('<ul class="mind">' + "".join(f"<li>{_text(one)}</li>" for one in minds) + "</ul>")
     else:
         no_group = f", no group of {_text(found.leaks.group.column)}" if found.leaks.group else ""
-        parts.append(f'<p class="fine">Nothing was put aside; no image lies in two splits{no_group}.</p>')
+        parts.append(f'<p class="fine">Nothing was put aside; no {noun} lies in two splits{no_group}.</p>')
     parts.append(f'<p class="sub">{_text(_how(prepared, config, seed))}<br>{_text(kept_sentence(found.leaks))}</p>')
-    parts += ["<h2>Contact sheet</h2>", _sheet(prepared), "<h2>Images per class</h2>", _counts(counts)]
-    parts += ["<h2>Sizes before resizing</h2>", _sizes(manifest["sizes"])]
+    parts += ["<h2>Contact sheet</h2>", prepared.kind.sheet(prepared)]
+    parts += [f"<h2>{noun.capitalize()}s per class</h2>", _counts(counts)]
+    parts += ["<h2>Sizes before resizing</h2>", _sizes(manifest["sizes"], prepared.kind)]
     if prepared.columns:
         parts += ["<h2>Groups</h2>", _groups(prepared, found.leaks, splits)]
     parts += ["<h2>Put aside</h2>", _quarantine(found.quarantined)]
-    parts += ["<h2>The same image in more than one split</h2>", _duplicates(found.leaks.duplicates, prepared)]
+    parts += [f"<h2>The same {noun} in more than one split</h2>", _duplicates(found.leaks.duplicates, prepared)]
     parts.append("</body></html>")
     return "\n".join(parts) + "\n"
 
@@ -158,7 +159,10 @@ def page(prepared: Prepared, config: Data, seed: int) -> str:
 def _how(prepared: Prepared, config: Data, seed: int) -> str:
     """What split the set."""
     own = prepared.own_split
-    if own is None or split_anew(prepared, config):
+    if config.folds is not None:
+        fold = f"fold {seed % config.folds} of {config.folds}, drawn by {config.split_seed or 0}, is tested on"
+        cut = f"{fold}, and data.val_fraction={config.val_fraction:g} cut from the rest here"
+    elif own is None or split_anew(prepared, config):
         cut = f"split here, data.test_fraction={config.test_fraction:g} and data.val_fraction={config.val_fraction:g}"
     elif not (own == VAL).any():
         cut = f"the set's own test split, and data.val_fraction={config.val_fraction:g} cut from its training part here"
@@ -167,21 +171,6 @@ def _how(prepared: Prepared, config: Data, seed: int) -> str:
     drawn = seed if config.split_seed is None else config.split_seed
     limit = "" if config.limit_train is None else f", data.limit_train={config.limit_train}"
     return f"Splits: {cut}, by seed {drawn}{limit}."
-
-
-def _sheet(prepared: Prepared) -> str:
-    from PIL import Image
-
-    picture = prepared.kind.contact_sheet(prepared.images, prepared.labels, len(prepared.classes))
-    png = io.BytesIO()
-    Image.fromarray(picture).save(png, "PNG", optimize=True)
-    data = base64.b64encode(png.getvalue()).decode()
-    names = prepared.classes[:CLASSES]
-    more = f", the first {CLASSES} of {len(prepared.classes)} classes" if len(prepared.classes) > CLASSES else ""
-    return (
-        f'<img class="sheet" alt="images of each class" src="data:image/png;base64,{data}">'
-        f'<p class="sub">One class in a row{more}, from the top: {_text(", ".join(names))}.</p>'
-    )
 
 
 def _counts(counts: dict[str, dict[str, int]]) -> str:
@@ -203,16 +192,14 @@ def _counts(counts: dict[str, dict[str, int]]) -> str:
     return f"<table><tr><th>class</th>{head}<th></th></tr>{body}</table>"
 
 
-def _sizes(sizes: dict[str, Any]) -> str:
-    def in_words(size: Sequence[int]) -> str:
-        return f"{size[1]}x{size[0]}"
-
+def _sizes(sizes: dict[str, Any], kind: Kind) -> str:
+    in_words, how = kind.size_in_words, " (width x height)" if kind.pictured else ""
     if sizes["distinct"] == 1:
-        return f"<p>All {in_words(sizes['smallest'])} (width x height).</p>"
+        return f"<p>All {in_words(sizes['smallest'])}{how}.</p>"
     common = "".join(f'<tr><td>{in_words(size)}</td><td class="n">{size[2]:,}</td></tr>' for size in sizes["common"])
     return (
-        f"<p>{sizes['distinct']} sizes, from {in_words(sizes['smallest'])} to {in_words(sizes['largest'])} "
-        f'(width x height). The most common:</p><table><tr><th>size</th><th class="n">images</th></tr>{common}</table>'
+        f"<p>{sizes['distinct']} sizes, from {in_words(sizes['smallest'])} to {in_words(sizes['largest'])}{how}. "
+        f'The most common:</p><table><tr><th>size</th><th class="n">{kind.noun}s</th></tr>{common}</table>'
     )
 
 
@@ -242,7 +229,7 @@ def _quarantine(quarantined: list[dict[str, str]]) -> str:
 def _duplicates(duplicates: list[Copies], prepared: Prepared) -> str:
     if not duplicates:
         copies = 0 if prepared.same is None else int((prepared.same != np.arange(len(prepared.same))).sum())
-        return f"<p>None. {copies:,} images of the set are copies of another.</p>"
+        return f"<p>None. {copies:,} {prepared.kind.noun}s of the set are copies of another.</p>"
     rows = [[", ".join(one.names), ", ".join(one.splits or ()), ", ".join(one.classes)] for one in duplicates[:ROWS]]
     more = f"<p>... and {len(duplicates) - ROWS:,} more.</p>" if len(duplicates) > ROWS else ""
     return _table(["examples", "splits", "classes"], rows) + more

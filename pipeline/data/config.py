@@ -1,10 +1,11 @@
 """The `data` section of the configuration."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from pipeline.data.formats import FORMATS
+from pipeline.data.kinds import KINDS, Kind
 from pipeline.data.raw import BOX
 from pipeline.errors import InputError, at_least, one_of
 from pipeline.key import aside, newer
@@ -18,7 +19,7 @@ ROLES = ("path", "label", "split", "group", *BOX)  # of a manifest's columns, wh
 
 @dataclass
 class Data:
-    """Which images, at which size, split how, in which batches. Every bad field raises InputError.
+    """Which examples, at which size, split how, in which batches. Every bad field raises InputError.
 
     `root` is looked at by `prepare`, not here: a finished run's config must load where its files are gone.
     """
@@ -28,7 +29,7 @@ class Data:
     root: str | None = aside(None)  # folder of the raw files (npz: the file itself); null: raw/NAME, by data.name
     manifest: str | None = aside(None)  # the CSV file of data=manifest, below root or from here
     columns: Any = aside(None)  # of data=manifest, {path: NAME, label: NAME, ...}: what its file calls them
-    size: int = 8  # side of the square in pixels
+    size: int = 8  # side of an image or map, tokens of a text
     resize: str = "stretch"  # how an image that is no square becomes one
     val_fraction: float = 0.1  # for validation: of the training part where the set has a test split, else of the whole
     test_fraction: float = 0.2  # for testing, of the whole set; unused where it has a test split of its own
@@ -36,13 +37,20 @@ class Data:
     group: str | None = None  # the column that no split may divide; null: one known by its name; none: no column
     class_half: str | None = None  # only this half of the classes, drawn by the split's seed; null: all of them
     split_seed: int | None = None  # draws the splits; null: the run's seed does
+    folds: int | None = newer(None)  # into so many parts, of which run seed s tests on part s modulo folds; null: none
     sampling: str = newer("natural")  # of training examples; balanced: as many of each class
-    batch_size: int = 32  # images a step, over all devices together
+    vocabulary: int = newer(10_000)  # of text: token numbers, of which 0 is none and 1 any token that is not known
+    batch_size: int = 32  # examples a step, over all devices together
     num_workers: int = aside(0)  # processes that load batches beside the one that trains; 0: it loads its own
     messy: float = 0.0  # how much images are spoilt on purpose: moved, sized, cluttered, made noisy
     messy_seed: int = 0  # draws how each is spoilt
     max_pixels: int = aside(50_000_000)  # an image file with more pixels is put aside before it is decoded
     prepared_dir: str = aside("prepared")  # folder of the prepared sets
+
+    @property
+    def kind(self) -> Kind:
+        """What the examples are."""
+        return KINDS[FORMATS[self.source].kind]
 
     def __post_init__(self) -> None:
         one_of("data.source", self.source, FORMATS)
@@ -62,9 +70,9 @@ class Data:
                 "must add up to less than 1, or nothing is left to train on."
             )
         _limit(self.limit_train)
-        if self.source == "manifest" and not str(self.manifest or "").strip():
-            raise InputError(f"data.manifest={self.manifest}: must be the CSV file that lists the images.")
-        if self.source != "manifest" and self.manifest is not None:
+        if FORMATS[self.source].listed and not str(self.manifest or "").strip():
+            raise InputError(f"data.manifest={self.manifest}: must be the CSV file that lists the {self.kind.noun}s.")
+        if not FORMATS[self.source].listed and self.manifest is not None:
             raise InputError(f"data.manifest={self.manifest}: data.source={self.source} reads none; use data=manifest.")
         if self.columns is not None:
             self._check_columns()
@@ -74,17 +82,40 @@ class Data:
             one_of("data.class_half", self.class_half, HALVES)
         if self.split_seed is not None:
             _whole("data.split_seed", self.split_seed, 0)
+        if self.folds is not None:
+            self._check_folds()
         _whole("data.batch_size", self.batch_size, 1)
         _whole("data.num_workers", self.num_workers, 0)
         if isinstance(self.messy, bool) or not isinstance(self.messy, int | float) or not 0 <= self.messy <= 1:
             raise InputError(f"data.messy={self.messy}: must be a strength, from 0 (as it is) to 1.")
         _whole("data.messy_seed", self.messy_seed, 0)
         _whole("data.max_pixels", self.max_pixels, 1)
+        _whole("data.vocabulary", self.vocabulary, 3)
+        self._check_kind()
         if not str(self.prepared_dir).strip():
             raise InputError(f"data.prepared_dir={self.prepared_dir}: must be a folder.")
 
+    def _check_folds(self) -> None:
+        assert self.folds is not None
+        _whole("data.folds", self.folds, 2)
+        if self.val_fraction + 1 / self.folds >= 1:
+            raise InputError(
+                f"data.folds={self.folds} and data.val_fraction={self.val_fraction}: leave nothing to train on."
+            )
+
+    def _check_kind(self) -> None:
+        """Refuse what only examples of another kind have."""
+        for kind in KINDS.values():
+            for one in fields(self) if kind is not self.kind else ():
+                value = getattr(self, one.name)
+                if one.name in kind.own_keys and one.name not in self.kind.own_keys and value != one.default:
+                    raise InputError(
+                        f"data.{one.name}={value}: is of {kind.noun}s, and data.source={self.source} gives "
+                        f"{self.kind.noun}s."
+                    )
+
     def _check_columns(self) -> None:
-        if self.source != "manifest":
+        if not FORMATS[self.source].listed:
             raise InputError(f"data.columns={self.columns}: data.source={self.source} reads none; use data=manifest.")
         if not isinstance(self.columns, dict) or not self.columns:
             raise InputError(f"data.columns={self.columns}: must be names by what they stand for, {{path: NAME}}.")

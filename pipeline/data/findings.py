@@ -34,6 +34,7 @@ class Findings:
     quarantined: list[dict[str, str]]  # path and reason
     leaks: Leaks
     brightest: int  # value of a pixel, 0 to 255
+    noun: str  # what an example is
 
     def document(self) -> dict[str, Any]:
         """As in the `prepare` document."""
@@ -54,8 +55,13 @@ def examine(prepared: Prepared, config: Data, splits: dict[str, np.ndarray]) -> 
         imbalance=Imbalance(largest, smallest, ratio),
         quarantined=prepared.manifest.get("quarantined", []),
         leaks=find_leaks(prepared, config, splits),
-        brightest=prepared.manifest["brightest"],
+        brightest=_brightest(prepared),
+        noun=prepared.kind.noun,
     )
+
+
+def _brightest(prepared: Prepared) -> int:
+    return prepared.manifest["brightest"] if prepared.kind.pictured else 255
 
 
 def _dark_sentences(value: int) -> list[str]:
@@ -89,20 +95,20 @@ def sentences(found: Findings) -> list[str]:
     if ratio is None or ratio >= IMBALANCE:
         largest, smallest = found.imbalance.largest, found.imbalance.smallest
         said.append(f"{largest} has {ratio} times the examples of {smallest}: accuracy alone will flatter")
-    return said + _dark_sentences(found.brightest) + leak_sentences(found.leaks)
+    return said + _dark_sentences(found.brightest) + leak_sentences(found.leaks, found.noun)
 
 
-def leak_sentences(leaks: Leaks) -> list[str]:
+def leak_sentences(leaks: Leaks, noun: str) -> list[str]:
     """What the splits share."""
     said = []
     if leaks.duplicates:
-        said.append(f"{_plural(len(leaks.duplicates), 'image')} in more than one of the set's own splits: a leak")
+        said.append(f"{_plural(len(leaks.duplicates), noun)} in more than one of the set's own splits: a leak")
     if leaks.conflicting:
         one = leaks.conflicting[0]
         which = [f"{name} ({kind})" for name, kind in zip(one.names, one.classes, strict=True)]
         also = ", " + ", ".join(which[2:5]) if which[2:] else ""
         said.append(
-            f"{_plural(len(leaks.conflicting), 'image')} under more than one class, such as "
+            f"{_plural(len(leaks.conflicting), noun)} under more than one class, such as "
             f"{which[0]} and {which[1]}{also}: at most one label can be right"
         )
     return said + [_group_sentence(one, leaks.group) for one in leaks.groups]
@@ -151,8 +157,8 @@ def doubts(prepared: Prepared, config: Data, splits: dict[str, np.ndarray]) -> l
     said = [
         *_aside_sentences(prepared.manifest["quarantined"]),
         *_messy_sentences(prepared),
-        *_dark_sentences(prepared.manifest["brightest"]),
-        *leak_sentences(find_leaks(prepared, config, splits)),
+        *_dark_sentences(_brightest(prepared)),
+        *leak_sentences(find_leaks(prepared, config, splits), prepared.kind.noun),
     ]
     return [f"{prepared.manifest['name']}: {sentence}" for sentence in said]
 

@@ -9,6 +9,8 @@ class Format:
 
     module: str  # by name, so that its own imports wait until it is used
     grouped: bool = False  # it may know more of an example than its label: what data.group may name
+    listed: bool = False  # by data.manifest, a CSV file
+    kind: str = "image"  # of kinds.KINDS: what it reads
 
 
 FORMATS = {
@@ -16,7 +18,7 @@ FORMATS = {
     "photo_patches": Format("pipeline.data.photo_patches"),
     "idx": Format("pipeline.data.idx"),
     "image_folder": Format("pipeline.data.image_folder", grouped=True),
-    "manifest": Format("pipeline.data.manifest", grouped=True),
+    "manifest": Format("pipeline.data.manifest", grouped=True, listed=True),
     "npz": Format("pipeline.data.npz", grouped=True),
     "cifar": Format("pipeline.data.cifar"),
 }

@@ -61,7 +61,7 @@ def column_of(prepared: Prepared, config: Data) -> str | None:
     """
     if config.group is not None:
         return None if config.group == NO_GROUP else config.group
-    own = prepared.own_split
+    own = prepared.own_split if config.folds is None else None
     if own is not None and (own == VAL).any() and (own == TEST).any():
         return None
     pool = prepared.labels >= 0

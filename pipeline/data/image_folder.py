@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.data.config import Data
-from pipeline.data.photos import photos
 from pipeline.data.raw import PART_NAMES, TRAIN, Raw, own_parts, printable
 from pipeline.data.roots import required_root
 from pipeline.errors import InputError
@@ -86,7 +85,7 @@ def read(config: Data, files: list[Path]) -> Raw:
     paths = [path for path, *_ in examples]
     nested = any(folder != name for _, _, name, folder in examples)
     return Raw(
-        blocks=photos(str(root), paths, config.size, config.resize, config.max_pixels),
+        blocks=config.kind.files(str(root), paths, config),
         channels=None,
         labels=np.array([number[name] for _, _, name, _ in examples], np.int64),
         classes=[printable(name) for name in classes],

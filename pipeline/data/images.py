@@ -1,19 +1,78 @@
 """Images as input: uint8 arrays [N, H, W, C] on disk, tensors [B, C, H, W] for a network, which scales them itself."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from pipeline.data.raw import Photo, Refused
+from pipeline.data.resize import fit
+from pipeline.data.sheet import contact_sheet, embedded, named_rows
 
 if TYPE_CHECKING:
     import torch
 
+Data = Any  # data.config.Data and prepared.Prepared, which look their kind up in a table of such modules
+Prepared = Any
+
 LUMINANCE = (0.299, 0.587, 0.114)  # of RGB: ITU-R BT.601, as OpenCV
 
 
-def input_shape(images_NHWC: np.ndarray) -> tuple[int, int, int]:
+def example_shape(size: int) -> tuple[int, int]:
+    """(H, W): a square."""
+    return size, size
+
+
+def declared_shape(config: Data, channels: int) -> tuple[int, int, int]:
+    """(C, H, W) of a set with so many channels."""
+    return (channels, *example_shape(config.size))
+
+
+def input_shape(prepared: Prepared) -> tuple[int, int, int]:
     """(C, H, W) of one image."""
-    _, height, width, channels = images_NHWC.shape
+    _, height, width, channels = prepared.images.shape
     return channels, height, width
+
+
+def noise(random: np.random.Generator, n: int, shape: tuple[int, int, int]) -> np.ndarray:
+    """uint8 [n, H, W, C] for an input shape (C, H, W)."""
+    channels, height, width = shape
+    return random.integers(0, 256, (n, height, width, channels), np.uint8)
+
+
+def fitted(block_NHWC: np.ndarray, config: Data) -> np.ndarray:
+    """Images of one shape on the square that is asked for."""
+    return fit(block_NHWC, config.size, config.resize)
+
+
+def files(root: str, paths: list[str], config: Data) -> Iterator[Photo | Refused]:
+    """One Photo or Refused for each of `paths` below `root`, in order."""
+    from pipeline.data.photos import photos
+
+    return photos(root, paths, config.size, config.resize, config.max_pixels)
+
+
+def sheet(prepared: Prepared) -> str:
+    """HTML: a row of images of each of the first classes."""
+    picture = contact_sheet(prepared.images, prepared.labels, len(prepared.classes))
+    return embedded(picture, "images of each class", "sheet") + named_rows(prepared.classes)
+
+
+def one(prepared: Prepared, index: int) -> str:
+    """HTML: one image."""
+    row = contact_sheet(prepared.images[index : index + 1], np.zeros(1, np.intp), 1)
+    return embedded(np.ascontiguousarray(row[:, : len(row)]), "an example")  # the first of the row
+
+
+def shape_in_words(shape: tuple[int, int, int]) -> str:
+    """Of (C, H, W)."""
+    channels, height, width = shape
+    return f"{height}x{width} {'grey' if channels == 1 else 'colour'}"
+
+
+def size_in_words(size: Sequence[int]) -> str:
+    """Of (height, width)."""
+    return f"{size[1]}x{size[0]}"
 
 
 def to_batch(images_BHWC: np.ndarray) -> "torch.Tensor":
@@ -26,8 +85,13 @@ def to_batch(images_BHWC: np.ndarray) -> "torch.Tensor":
 def normalise(x_BCHW: "torch.Tensor", mean: "torch.Tensor", std: "torch.Tensor") -> "torch.Tensor":
     """What a network with such a normalisation [C, 1, 1] takes of uint8 images: floats, with its channels.
 
-    Grey into an RGB network is repeated; RGB into a grey one becomes its luminance.
+    Grey into an RGB network is repeated; RGB into a grey one becomes its luminance. Token numbers, int32, are no
+    brightness, and are taken as they are.
     """
+    import torch
+
+    if x_BCHW.dtype == torch.int32:
+        return x_BCHW
     x_BCHW = x_BCHW.float() / 255
     given, wanted = x_BCHW.shape[1], mean.shape[0]
     if given != wanted:
@@ -35,8 +99,6 @@ def normalise(x_BCHW: "torch.Tensor", mean: "torch.Tensor", std: "torch.Tensor")
         if given == 1:
             x_BCHW = x_BCHW.expand(-1, 3, -1, -1)
         else:
-            import torch
-
             x_BCHW = torch.einsum("bchw,c->bhw", x_BCHW, x_BCHW.new_tensor(LUMINANCE)).unsqueeze(1)
     return (x_BCHW - mean) / std
 

@@ -1,27 +1,79 @@
-"""The table of kinds of input: what is asked of examples as they are prepared, whatever they are.
+"""The table of kinds of input: what is asked of examples, whatever they are.
 
-Images are the only kind so far. Another one, say sound, is a module like images.py and an entry here. Still written for
-images alone: the way from raw files to an array (writing.py, pixels.py, resize.py), from there to a batch (loader.py),
-what is done at random (augmentation/), and what invariance is measured against (evaluation/).
+Every prepared set is one array [N, H, W, C]. What its numbers mean, how one is shown, what may be changed about it at
+random: that is a kind, a module like images.py and an entry here. A format says by its kind what it reads.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from pipeline.data import images
-from pipeline.data.sheet import contact_sheet, shape_in_words
+from pipeline.data.raw import Photo, Refused
+
+Shape = tuple[int, int, int]
+Data = Any  # data.config.Data and prepared.Prepared, which look their kind up here
+Prepared = Any
+
+
+def _as_it_is(prepared: Prepared, config: Data, seed: int) -> Prepared:
+    return prepared
+
+
+def _nothing_more(module: Any, prepared: Prepared, config: Data, seed: int) -> dict[str, float]:
+    return {}
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of input. Functions take the prepared array, whose first axis is examples."""
+    """One kind of input. `input_shape` is (C, H, W) as a network's plan has it."""
 
-    input_shape: Callable[[np.ndarray], tuple[int, int, int]]  # (channels, ...) of one, as a network takes it
-    normalisation: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]  # mean and std over some
-    contact_sheet: Callable[[np.ndarray, np.ndarray, int], np.ndarray]  # with labels, classes: a picture for the card
-    shape_in_words: Callable[[tuple[int, int, int]], str]  # of an input shape, for the card
+    name: str
+    noun: str  # what one example is called; several, with an s
+    own_keys: tuple[str, ...]  # of `data`, keys that other kinds do not know
+    prepared_by: tuple[str, ...]  # of these, the ones that decide what is written
+    example_shape: Callable[[int], tuple[int, int]]  # (H, W) of one, by data.size
+    dtype: type[np.generic]
+    declared_shape: Callable[[Data, int], Shape]  # the input shape of a set with so many channels, before it is read
+    input_shape: Callable[[Prepared], Shape]  # the same of one that is open
+    normalisation: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]  # mean and std [C] over some
+    noise: Callable[[np.random.Generator, int, Shape], np.ndarray]  # so many examples of an input shape, to try with
+    fit: Callable[[np.ndarray, Data], np.ndarray]  # a block that a format gives, as it is written
+    files: Callable[[str, list[str], Data], Iterator[Photo | Refused]]  # those below a root, one by one
+    sheet: Callable[[Prepared], str]  # HTML: some examples of each class
+    one: Callable[[Prepared, int], str]  # HTML: an example
+    shape_in_words: Callable[[Shape], str]
+    size_in_words: Callable[[Sequence[int]], str]  # of what a Photo says of its file
+    augmentations: tuple[str, ...] = ()  # the words of augmentation.transforms that leave its class as it is
+    pictured: bool = False  # it is a picture to the eye: turned, sized and moved ones mean the same; maps lie on it
+    spelled: bool = False  # albumentations' own transforms are for it
+    worded: bool = False  # its numbers are those of the run's own vocabulary, and mean something else in another run
+    opened: Callable[[Prepared, Data, int], Prepared] = _as_it_is  # as a run with this configuration and seed sees it
+    scores: Callable[[Any, Prepared, Data, int], dict[str, float]] = _nothing_more  # what else a network is judged by
 
 
-KINDS = {"image": Kind(images.input_shape, images.normalisation, contact_sheet, shape_in_words)}
+KINDS: dict[str, Kind] = {
+    "image": Kind(
+        name="image",
+        noun="image",
+        own_keys=("resize", "max_pixels", "messy", "messy_seed"),
+        prepared_by=(),
+        example_shape=images.example_shape,
+        dtype=np.uint8,
+        declared_shape=images.declared_shape,
+        input_shape=images.input_shape,
+        normalisation=images.normalisation,
+        noise=images.noise,
+        fit=images.fitted,
+        files=images.files,
+        sheet=images.sheet,
+        one=images.one,
+        shape_in_words=images.shape_in_words,
+        size_in_words=images.size_in_words,
+        augmentations=("rotate", "scale", "translate", "flip", "colour", "cutout"),
+        pictured=True,
+        spelled=True,
+    ),
+}

@@ -23,7 +23,6 @@ import numpy as np
 
 from pipeline import terminal
 from pipeline.data.config import Data
-from pipeline.data.photos import photos
 from pipeline.data.raw import BOX, Raw, looks_like_split, printable, split_by_names
 from pipeline.data.roots import required_root
 from pipeline.errors import InputError, nearest
@@ -66,7 +65,7 @@ def read(config: Data, files: list[Path]) -> Raw:
     columns = [name for name in rows[0] if name not in ("path", "label", "split", "row", *BOX)]
     paths = [row["path"] for row in rows]
     return Raw(
-        blocks=photos(str(root), paths, config.size, config.resize, config.max_pixels),
+        blocks=config.kind.files(str(root), paths, config),
         channels=None,
         labels=np.array([number[row["label"]] for row in rows], np.int64),
         classes=classes,

@@ -1,6 +1,7 @@
 """A prepared form by its folder, as a run sees it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,4 +42,6 @@ def read_prepared(directory: Path, config: Data, seed: int) -> Prepared:
         boxes=array("boxes.npy"),
         hashes=array("hashes.npy"),
     )
-    return take_half(whole, config, seed)
+    if "words.json" in manifest["files"]:
+        whole = replace(whole, words=json.loads((directory / "words.json").read_text()))
+    return whole.kind.opened(take_half(whole, config, seed), config, seed)

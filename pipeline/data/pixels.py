@@ -11,22 +11,24 @@ CHUNK = 4 << 20  # bytes read at a time
 
 
 class Pixels:
-    """An .npy file of uint8 [n, size, size, C]. With `channels` None, C is 1 until an image has colour."""
+    """An .npy file of [n, H, W, C]. With `channels` None, C is 1 until an image has colour."""
 
-    def __init__(self, path: Path, size: int, channels: int | None) -> None:
-        self.path, self.size, self.n = path, size, 0
+    def __init__(
+        self, path: Path, shape_hw: tuple[int, int], channels: int | None, dtype: type[np.generic] = np.uint8
+    ) -> None:
+        self.path, self.shape_hw, self.dtype, self.n = path, shape_hw, np.dtype(dtype).newbyteorder("<"), 0
         self.channels, self.may_widen = channels or 1, channels is None
         self.file = path.open("xb")
         self._header()
 
     def write(self, images: np.ndarray) -> None:
-        """Append uint8 [n, size, size, C]."""
+        """Append [n, H, W, C]."""
         if images.shape[3] > self.channels:
             assert self.may_widen, f"{images.shape[3]} channels in a set of {self.channels}"
             self._widen(images.shape[3])
         if images.shape[3] < self.channels:
             images = np.repeat(images, self.channels, axis=3)
-        self.file.write(np.ascontiguousarray(images).data)
+        self.file.write(np.ascontiguousarray(images, self.dtype).data)
         self.n += len(images)
 
     def close(self) -> None:
@@ -45,8 +47,8 @@ class Pixels:
 
     def _header(self) -> None:
         # Its length does not depend on n: numpy leaves room for any.
-        shape = (self.n, self.size, self.size, self.channels)
-        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        shape = (self.n, *self.shape_hw, self.channels)
+        header = {"descr": np.lib.format.dtype_to_descr(self.dtype), "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(self.file, header)
 
     def _widen(self, channels: int) -> None:
@@ -76,5 +78,5 @@ def stream(path: Path) -> Iterator[tuple[int, np.ndarray]]:
 
 def chunks(images: np.ndarray) -> list[slice]:
     """Slices of some megabytes each over all images."""
-    step = max(1, CHUNK // max(1, int(np.prod(images.shape[1:]))))
+    step = max(1, CHUNK // max(1, images.itemsize * int(np.prod(images.shape[1:]))))
     return [slice(start, start + step) for start in range(0, len(images), step)]

@@ -1,7 +1,8 @@
 """The one prepared form: written once, atomically, and memory-mapped from then on.
 
     <prepared_dir>/<name>-<size>-<resize>-<key>/
-        images.npy     uint8 [N, size, size, C]
+        images.npy     uint8 [N, size, size, C]; of text, int32 [N, 1, size, 1]: numbers of words.json from 1, 0: none
+        words.json     [words], only of text
         labels.npy     int64 [N]
         hashes.npy     uint64 [N]: equal where images are, to the last bit, before they were made messy
         split.npy      int8 [N], only where the set has a split of its own: 0 train, 1 val, 2 test
@@ -35,7 +36,7 @@ class Prepared:
     """A prepared set, open for reading."""
 
     dir: Path
-    images: np.ndarray  # uint8 [N, H, W, C], memory-mapped
+    images: np.ndarray  # [N, H, W, C] of the kind's dtype, memory-mapped
     labels: np.ndarray  # int64 [N], positions in `classes`; -1: of no class that is used, see halves.py
     classes: list[str]
     digest: str  # of images, labels, classes and own split; the same on every machine
@@ -44,6 +45,8 @@ class Prepared:
     columns: dict[str, np.ndarray] = field(default_factory=dict)  # name: int32 [N], positions in its values
     boxes: np.ndarray | None = None  # float32 [N, 4] on the square, NaN where an example has none
     hashes: np.ndarray | None = None  # uint64 [N], equal where images are, before they were made messy
+    words: list[str] | None = None  # of text, the run's vocabulary: the token numbers 2, 3, ...
+    vocabulary: int = 0  # of text, how many token numbers there may be: data.vocabulary
 
     @functools.cached_property
     def same(self) -> np.ndarray | None:
@@ -66,8 +69,8 @@ class Prepared:
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one image."""
-        return self.kind.input_shape(self.images)
+        """(C, H, W) of one example."""
+        return self.kind.input_shape(self)
 
 
 def per_class(labels: np.ndarray, classes: list[str]) -> dict[str, int]:

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipeline import folders, terminal
 from pipeline.data.config import Data
 from pipeline.data.findings import warn
@@ -45,6 +47,7 @@ def prepare(config: Data, seed: int) -> Prepared:
 def _folder_name(config: Data, files: list[Path]) -> str:
     more: list[Any] = [config.messy, config.messy_seed] if config.messy else []
     more += [config.columns] if config.columns else []
+    more += [getattr(config, name) for name in config.kind.prepared_by]
     identity = [FORMAT, config.source, config.name, config.size, config.resize, config.max_pixels, *more]
     key = hashlib.sha256(json.dumps(identity).encode())
     real: dict[Path, str] = {}  # a set may have a million files, and few folders
@@ -57,7 +60,8 @@ def _folder_name(config: Data, files: list[Path]) -> str:
         else:
             times = [stat.st_mtime_ns, stat.st_ctime_ns]  # the second one nobody sets back
             key.update(json.dumps([folder, path.name, stat.st_size, *times]).encode())
-    policy = f"{config.resize}-messy{config.messy:g}" if config.messy else config.resize
+    policy = config.resize if config.kind.pictured else config.kind.name
+    policy = f"{policy}-messy{config.messy:g}" if config.messy else policy
     return f"{config.name}-{config.size}-{policy}-{key.hexdigest()[:8]}"
 
 
@@ -97,12 +101,14 @@ def _temporary(directory: Path) -> Path:
 
 def _check_space(config: Data, raw: Raw, parent: Path) -> None:
     copies = 2 if config.messy or raw.channels is None else 1  # the clean ones, or the grey ones, beside them
-    needed = len(raw.labels) * (config.size**2 * (raw.channels or 3) * copies + 64)
+    height, width = config.kind.example_shape(config.size)
+    bytes_ = height * width * (raw.channels or 3) * np.dtype(config.kind.dtype).itemsize
+    needed = len(raw.labels) * (bytes_ * copies + 64)
     place = next(path for path in (parent.absolute(), *parent.absolute().parents) if os.path.exists(path))
     free = shutil.disk_usage(place).free
     if needed > free:
         raise InputError(
-            f"data.size={config.size}: {len(raw.labels)} such images take {needed / 1e9:.1f} GB, and "
+            f"data.size={config.size}: {len(raw.labels)} such {config.kind.noun}s take {needed / 1e9:.1f} GB, and "
             f"data.prepared_dir={config.prepared_dir} has {free / 1e9:.1f} GB left."
         )
 

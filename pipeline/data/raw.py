@@ -21,9 +21,9 @@ PART_NAMES = {
 
 @dataclass
 class Photo:
-    """One image out of a file of its own, resized already."""
+    """One example out of a file of its own, as it is written."""
 
-    image: np.ndarray  # uint8 [size, size, 1 or 3]
+    image: np.ndarray  # [H, W, C], of an image uint8 [size, size, 1 or 3]
     height: int  # as it was
     width: int
 
@@ -53,6 +53,7 @@ class Raw:
     boxes: np.ndarray | None = None  # float32 [N, 4], xmin ymin xmax ymax in pixels; NaN where there is none
     paths: list[str] | None = None  # [N] below data.root, where each example is a file of its own
     quarantined: list[dict[str, str]] = field(default_factory=list)  # path and reason of what is no example
+    words: list[str] | None = None  # of text, in the order of their numbers from 1; grows while blocks are read
 
 
 def own_parts(parts: np.ndarray, where: str) -> np.ndarray | None:

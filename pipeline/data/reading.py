@@ -40,4 +40,4 @@ def declared(config: Data) -> tuple[tuple[int, int, int], int] | None:
     known = getattr(reader_of(config), "KNOWN", {}).get(config.name)
     if not known:
         return None
-    return (known[0], config.size, config.size), class_count(config, known[1])
+    return config.kind.declared_shape(config, known[0]), class_count(config, known[1])

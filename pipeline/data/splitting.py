@@ -4,6 +4,7 @@ import numpy as np
 
 from pipeline.data import grouping
 from pipeline.data.config import NO_GROUP, Data
+from pipeline.data.folds import tested
 from pipeline.data.prepared import Prepared
 from pipeline.data.raw import SPLITS, TEST, TRAIN, VAL
 from pipeline.errors import InputError
@@ -22,9 +23,10 @@ def split(prepared: Prepared, config: Data, seed: int) -> dict[str, np.ndarray]:
     known by its name. A set whose own split divides a group of the column that was named is mended by splitting it
     anew, three ways, as if it had none: to leave out what leaks would leave nearly nothing where nearly all groups
     leak (malaria), and to move groups would make a test set that is no longer its publisher's either.
+    With `config.folds` the set is split anew as well: what is tested on is a fold, by the run's seed.
     InputError where there is too little for that, or a class would have no example to train on.
     """
-    seed = seed if config.split_seed is None else config.split_seed
+    replicate, seed = seed, seed if config.split_seed is None else config.split_seed
     own = prepared.own_split
     if own is None or split_anew(prepared, config):
         own = np.full(len(prepared.labels), TRAIN, np.int8)
@@ -33,6 +35,11 @@ def split(prepared: Prepared, config: Data, seed: int) -> dict[str, np.ndarray]:
     option = f"data.group={config.group}"
     if column is not None and config.group is None:
         option = f"data.group=null, and the column {column} groups by its name (data.group=none leaves it aside)"
+    if config.folds is not None:
+        try:
+            own[tested(prepared, config, groups, replicate)] = TEST
+        except InputError as error:
+            raise InputError(f"data.folds={config.folds}, {option}: {error}.") from None
     own = np.where(prepared.labels < 0, UNUSED, own)
     parts = {name: np.flatnonzero(own == code) for code, name in enumerate(SPLITS)}
 
@@ -77,6 +84,8 @@ def redrawn(prepared: Prepared, config: Data, split: str) -> float:
     own = prepared.own_split
     if split not in SPLITS:  # of a metric of something else
         return 0.0
+    if split == "test" and config.folds is not None:
+        return 1 / (config.folds - 1)
     fixed = own is not None and not split_anew(prepared, config) and (own == SPLITS.index(split)).any()
     if split == "train" or fixed or config.split_seed is not None:
         return 0.0
@@ -85,7 +94,9 @@ def redrawn(prepared: Prepared, config: Data, split: str) -> float:
 
 
 def split_anew(prepared: Prepared, config: Data) -> bool:
-    """Whether the set's own split is not used, since it divides groups of the column that was named."""
+    """Whether the set's own split is not used: folds are asked for, or it divides groups of the column named."""
+    if config.folds is not None:
+        return prepared.own_split is not None
     if prepared.own_split is None or config.group in (None, NO_GROUP):
         return False
     return bool(grouping.is_divided(grouping.codes(prepared, str(config.group)), prepared.own_split).any())

@@ -18,7 +18,7 @@ from pipeline.data.pixels import Pixels, stream
 from pipeline.data.prepared import FORMAT, per_class
 from pipeline.data.progress import progress
 from pipeline.data.raw import SPLITS, Photo, Raw, Refused, printable
-from pipeline.data.resize import fit, fit_box
+from pipeline.data.resize import fit_box
 from pipeline.data.soundness import seal
 from pipeline.errors import InputError
 from pipeline.folders import sha256
@@ -84,6 +84,8 @@ def _examples_of(raw: Raw, images: Images, hashes: np.ndarray) -> Examples:
         texts["groups.json"] = dict(zip(raw.columns, values, strict=True))
     if images.boxes is not None:
         arrays["boxes.npy"] = np.ascontiguousarray(images.boxes[kept], "<f4")
+    if raw.words is not None:
+        texts["words.json"] = raw.words
     if raw.paths is not None:
         texts["paths.json"] = [printable(raw.paths[i]) for i in kept.tolist()]
     return Examples(labels, classes, lost, own_split, arrays, texts)
@@ -101,6 +103,7 @@ def _manifest_of(
         "format": FORMAT,
         "name": config.name,
         "source": config.source,
+        "kind": config.kind.name,
         "resize": config.resize,
         "messy": config.messy,
         "messy_seed": config.messy_seed,
@@ -134,8 +137,9 @@ def _read_back(shape: list[int], examples: Examples, folder: Path) -> tuple[str,
     for name in ("labels.npy", "split.npy", "groups.npy", "boxes.npy"):
         if name in examples.arrays:
             digest.update(examples.arrays[name].data)
-    if "groups.json" in examples.texts:
-        digest.update(json.dumps(examples.texts["groups.json"]).encode())
+    for name in ("groups.json", "words.json"):
+        if name in examples.texts:
+            digest.update(json.dumps(examples.texts[name]).encode())
     return digest.hexdigest(), brightest
 
 
@@ -145,7 +149,11 @@ def _write_images(config: Data, raw: Raw, folder: Path) -> Images:
     refused = []
     sizes: Counter[tuple[int, int]] = Counter()
     boxes = None if raw.boxes is None else np.full((n, 4), np.nan, np.float32)
-    with Pixels(folder / "images.npy", config.size, raw.channels) as pixels, progress(config.name, n) as show:
+    kind = config.kind
+    with (
+        Pixels(folder / "images.npy", kind.example_shape(config.size), raw.channels, kind.dtype) as pixels,
+        progress(config.name, n) as show,
+    ):
         for block in raw.blocks:
             if isinstance(block, Refused):
                 kept[done] = False
@@ -159,7 +167,7 @@ def _write_images(config: Data, raw: Raw, folder: Path) -> Images:
                 if raw.boxes is not None and boxes is not None:
                     boxes[done] = fit_box(raw.boxes[done], block.height, block.width, config.size, config.resize)
             else:
-                pixels.write(fit(block, config.size, config.resize))
+                pixels.write(kind.fit(block, config))
                 count = len(block)
                 sizes[block.shape[1], block.shape[2]] += count
             done += count
@@ -168,7 +176,7 @@ def _write_images(config: Data, raw: Raw, folder: Path) -> Images:
     assert done == n, f"{config.source} gave {done} images and {n} labels"
     if not kept.any():
         first = "; ".join(f"{one['path']}: {one['reason']}" for one in refused[:3])
-        raise InputError(f"data.root={config.root}: not one of {n} images can be used ({first}).")
+        raise InputError(f"data.root={config.root}: not one of {n} {kind.noun}s can be used ({first}).")
     return Images(np.flatnonzero(kept), refused, sizes, boxes)
 
 
@@ -197,7 +205,7 @@ def _make_messy(config: Data, own_split: np.ndarray | None, folder: Path) -> Non
     clean = np.load(folder / "clean.npy", mmap_mode="r", allow_pickle=False)
     parts = np.zeros(len(clean), np.int8) if own_split is None else own_split
     with (
-        Pixels(folder / "images.npy", config.size, clean.shape[3]) as pixels,
+        Pixels(folder / "images.npy", config.kind.example_shape(config.size), clean.shape[3]) as pixels,
         progress(f"{config.name}, messy", len(clean)) as show,
     ):
         for block in spoil(folder / "clean.npy", parts, config.messy, config.messy_seed):

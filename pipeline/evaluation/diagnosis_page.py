@@ -1,7 +1,5 @@
 """How a finished run fails, and why it answers as it does, as one HTML page that needs nothing but itself."""
 
-import base64
-import io
 import math
 from html import escape
 from pathlib import Path
@@ -11,7 +9,7 @@ import numpy as np
 from pipeline import config, data, folders, rundir
 from pipeline.diagnosis.estimate import Estimate
 from pipeline.evaluation import diagnosis_plots, insight_page
-from pipeline.evaluation.diagnose import DRAWS, Diagnosis, Mistake, Point
+from pipeline.evaluation.diagnose import DRAWS, Diagnosis, Point
 from pipeline.evidence import html
 from pipeline.records import RunRecord
 from pipeline.terminal import literal
@@ -73,7 +71,7 @@ def _page(run: Path, found: Diagnosis, inside: bool) -> str:
         html.figures(plots, ["reliability"]),
         "<h2>The most confident mistakes</h2>",
         _mistakes(found, prepared),
-        *(insight_page.sections(run, found, prepared) if inside else ()),
+        *(insight_page.sections(run, found, prepared) if inside and prepared.kind.pictured else ()),
         "<h2>How this was made</h2>",
         _method(found),
     ]
@@ -181,21 +179,12 @@ def _mistakes(found: Diagnosis, prepared: data.Prepared) -> str:
     for one in found.mistakes:
         file = _text(paths[one.index]) if paths else f"example {one.index}"
         shown.append(
-            f'<figure><img alt="a test example" src="data:image/png;base64,{_picture(prepared, one)}">'
-            f"<figcaption><b>{_text(one.label)}</b>, called <b>{_text(one.predicted)}</b> with "
+            f"<figure>{prepared.kind.one(prepared, one.index)}<figcaption><b>{_text(one.label)}</b>, called "
+            f"<b>{_text(one.predicted)}</b> with "
             f'{_percent(one.confidence)}<span class="ends">{file}</span></figcaption></figure>'
         )
     wrong = found.examples - int(np.trace(found.confusions))
     return f'<p>{len(shown)} of {wrong:,}.</p><div class="mistakes">{"".join(shown)}</div>'
-
-
-def _picture(prepared: data.Prepared, one: Mistake) -> str:
-    from PIL import Image
-
-    row = prepared.kind.contact_sheet(prepared.images[one.index : one.index + 1], np.zeros(1, np.intp), 1)
-    png = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(row[:, : len(row)])).save(png, "PNG", optimize=True)  # the first of the row
-    return base64.b64encode(png.getvalue()).decode()
 
 
 def _method(found: Diagnosis) -> str:

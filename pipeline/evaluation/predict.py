@@ -32,7 +32,13 @@ def load(run: Path, checkpoint: str = "best") -> Classifier:
         raise InputError(f"{path}: is not a checkpoint of a run; it lacks {min(missing)}.")
     record = rundir.read_run(run)
     config.of_run(run)  # refuses what another version of the code wrote
-    module = Classifier(networks.of_run(record), weights["mean"], weights["std"], len(record.dataset.classes))
+    module = Classifier(
+        networks.of_run(record),
+        weights["mean"],
+        weights["std"],
+        len(record.dataset.classes),
+        words=weights.get("words"),
+    )
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:
@@ -121,6 +127,7 @@ def evaluate(
     labels = torch.from_numpy(np.asarray(prepared.labels[some], dtype=np.int64))
     found["train/acc"] = metrics(logits_BK, labels, "train")["train/acc"]
     found["gap/acc"] = found["train/acc"] - found["val/acc"]
+    found |= settings.data.kind.scores(module, prepared, settings.data, settings.seed)
     document = {"run": str(run), "checkpoint": checkpoint, "metrics": found}
     if invariant:
         curves = invariance.measure(module, prepared.images, prepared.labels, splits["test"])

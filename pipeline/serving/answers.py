@@ -28,7 +28,7 @@ class Answers:
 def answer(opened: Opened, inputs: list[Input]) -> Iterator[Answers]:
     """The probabilities of all inputs in order; on a GPU, where the network was trained on one and one is here."""
     module = placed(opened.module, opened.settings)
-    for lot in lots(inputs, opened.settings, opened.input_shape[0]):
+    for lot in lots(inputs, opened):
         yield Answers(lot.inputs, lot.reasons, _probabilities(module, lot), lot.images, lot.greyed)
 
 

@@ -43,17 +43,18 @@ class Probabilities(nn.Module):
 
 
 def example(opened: Opened, n: int = 2) -> np.ndarray:
-    """uint8 [n, H, W, C] of noise. Two or more: of one, tracing makes a graph that takes no other number."""
-    channels, height, width = opened.input_shape
-    return np.random.default_rng(0).integers(0, 256, (n, height, width, channels), np.uint8)
+    """[n, H, W, C] of noise. Two or more: of one, tracing makes a graph that takes no other number."""
+    return opened.settings.data.kind.noise(np.random.default_rng(0), n, opened.input_shape)
 
 
 def described(opened: Opened) -> dict[str, str]:
     """What whoever runs the graph has to know."""
     images, record = opened.settings.data, opened.record
+    resized = f"resized by data.resize={images.resize} to {images.size}"
+    made = resized if images.kind.pictured else f"{images.kind.noun}s as they were prepared"
     return {
         "classes": json.dumps(opened.classes, ensure_ascii=False),
-        "input": f"uint8 [batch, height, width, channels], resized by data.resize={images.resize} to {images.size}",
+        "input": f"{images.kind.dtype.__name__} [batch, height, width, channels], {made}",
         "run_key": record.key,
         "data": record.dataset.name,
         "data_digest": record.dataset.digest,

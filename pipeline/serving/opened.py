@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pipeline import config, rundir, terminal
 from pipeline.config import Config
 from pipeline.config.tracking import Tracking
+from pipeline.data.vocabulary import unpacked
 from pipeline.errors import InputError
 from pipeline.records import RunRecord
 from pipeline.tracking import download
@@ -33,8 +34,14 @@ class Opened:
         return [str(name) for name in self.record.dataset.classes]
 
     @property
+    def words(self) -> list[str] | None:
+        """The vocabulary that it was trained with; None where it is not for text."""
+        packed = getattr(self.module, "words", None)
+        return None if packed is None else unpacked(packed.numpy())
+
+    @property
     def input_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of the prepared images."""
+        """(C, H, W) of what it takes."""
         channels, height, width = self.record.dataset.input_shape
         return channels, height, width
 

@@ -171,10 +171,10 @@ def save(opened: Opened, path: Path, run_id: str | None = None, model_id: str | 
 
     from pipeline.serving.exported import CLOSE, Probabilities, described, difference, example, quiet, traceable
 
-    channels, height, width = opened.input_shape
+    images = example(opened)
     # A numpy example and tensors in the signature: MLflow 3.17 makes no pyfunc of others in pt2.
     signature = ModelSignature(
-        Schema([TensorSpec(np.dtype(np.uint8), (-1, height, width, channels))]),
+        Schema([TensorSpec(images.dtype, (-1, *images.shape[1:]))]),
         Schema([TensorSpec(np.dtype(np.float32), (-1, len(opened.classes)))]),
     )
     with quiet("mlflow", "torch.export"), traceable():
@@ -183,7 +183,7 @@ def save(opened: Opened, path: Path, run_id: str | None = None, model_id: str | 
             path,
             mlflow_model=Model(run_id=run_id, model_id=model_id),
             signature=signature,
-            input_example=example(opened),
+            input_example=images,
             serialization_format="pt2",
             pip_requirements=[f"{package}=={version_of(package)}" for package in NEEDS],
             metadata=described(opened),

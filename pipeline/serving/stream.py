@@ -14,9 +14,9 @@ import numpy as np
 
 from pipeline.config import Config
 from pipeline.data.images import LUMINANCE
-from pipeline.data.photos import photos
 from pipeline.data.raw import Photo, Refused
 from pipeline.serving.inputs import Input
+from pipeline.serving.opened import Opened
 
 T = TypeVar("T")
 
@@ -35,9 +35,9 @@ class Lot:
     greyed: int  # how many had colour, of which the set that was trained on has none
 
 
-def lots(inputs: list[Input], settings: Config, channels: int) -> Iterator[Lot]:
+def lots(inputs: list[Input], opened: Opened) -> Iterator[Lot]:
     """All inputs in order, in lots of one batch each."""
-    return _ahead(_gathered(inputs, settings, channels))
+    return _ahead(_gathered(inputs, opened))
 
 
 def batch_size(size: int, channels: int) -> int:
@@ -45,12 +45,14 @@ def batch_size(size: int, channels: int) -> int:
     return max(1, min(MOST, BYTES // (size * size * channels)))
 
 
-def _gathered(inputs: list[Input], settings: Config, channels: int) -> Iterator[Lot]:
-    size = settings.data.size
-    most = batch_size(size, channels)
+def _gathered(inputs: list[Input], opened: Opened) -> Iterator[Lot]:
+    kind, settings = opened.settings.data.kind, opened.settings
+    made = kind.noise(np.random.default_rng(0), 1, opened.input_shape)
+    *shape, channels = made.shape[1:]
+    most = batch_size(settings.data.size, channels)
     stream = zip(inputs, _decoded(inputs, settings), strict=True)
     while some := list(itertools.islice(stream, most)):
-        images = np.empty((len(some), size, size, channels), np.uint8)
+        images = np.empty((len(some), *shape, channels), made.dtype)
         n = greyed = 0
         for _, one in some:
             if isinstance(one, Photo):
@@ -69,7 +71,7 @@ def _decoded(inputs: list[Input], settings: Config) -> Iterator[Photo | Refused]
         if refused:
             yield from (Refused(one.reason) for one in some)
         else:
-            yield from photos(root, [one.path for one in some], images.size, images.resize, images.max_pixels)
+            yield from images.kind.files(root, [one.path for one in some], images)
 
 
 def with_channels(image: np.ndarray, channels: int) -> np.ndarray:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -13,7 +14,7 @@ from pipeline import config, environment
 from pipeline.architecture import Plan
 from pipeline.architecture.stacked import Stacked, name_draws
 from pipeline.config import Config
-from pipeline.data.images import normalise
+from pipeline.data.images import normalise, to_batch
 from pipeline.training.allocator import keep_buffers
 from pipeline.transfer.build import construct
 
@@ -85,12 +86,12 @@ def time_step(settings: Config, planned: Plan, classes: int, members: int = 1) -
         network = construct(settings.architecture, planned, planned.output_shape[0])
         network.to(memory_format=torch.channels_last)
     network.to(device)
-    channels, height, width = planned.input_shape
-    channels *= members
-    mean, std = torch.zeros(channels, 1, 1, device=device), torch.ones(channels, 1, 1, device=device)
     batch = settings.data.batch_size
+    made = settings.data.kind.noise(np.random.default_rng(0), batch, planned.input_shape).repeat(members, axis=3)
+    x_BCHW = to_batch(made).to(device)
+    channels = x_BCHW.shape[1]
+    mean, std = torch.zeros(channels, 1, 1, device=device), torch.ones(channels, 1, 1, device=device)
     torch.set_num_threads(config.settled(settings, planned).trainer.threads or 1)
-    x_BCHW = torch.randint(0, 256, (batch, height, width, channels), dtype=torch.uint8).permute(0, 3, 1, 2).to(device)
     y = torch.randint(0, classes, (members * batch,)).to(device)
     optimizer = torch.optim.Adam(network.parameters(), fused=True)
     bf16 = settings.trainer.precision == "bf16-mixed" or (

@@ -15,7 +15,7 @@ from pytorch_lightning.strategies import DDPStrategy, Strategy
 from torch.utils.data import DataLoader
 
 from pipeline import augmentation, config, data, rundir, stopping
-from pipeline.data import loader
+from pipeline.data import loader, vocabulary
 from pipeline.records import RunRecord
 from pipeline.training import checkpoints, quiet
 from pipeline.training.allocator import keep_buffers
@@ -113,6 +113,7 @@ def module_of(
         networks.tuning_of(record),
         settings.loss,
         class_weights(labels, len(prepared.classes), settings.loss),
+        None if prepared.words is None else torch.from_numpy(vocabulary.packed(prepared.words)),
     )
 
 

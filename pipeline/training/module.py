@@ -19,7 +19,10 @@ from pipeline.transfer import Tuning
 
 
 class Classifier(pl.LightningModule):
-    """uint8 images [B, C, H, W] in, logits [B, classes] out: normalisation belongs to what is saved."""
+    """uint8 images [B, C, H, W] in, logits [B, classes] out: normalisation belongs to what is saved.
+
+    Of text, int32 token numbers [B, 1, 1, T]; its vocabulary, packed, is saved as `words` as well.
+    """
 
     mean: torch.Tensor
     std: torch.Tensor
@@ -35,12 +38,15 @@ class Classifier(pl.LightningModule):
         tuning: Tuning | None = None,
         loss: Loss | None = None,
         class_weights: torch.Tensor | None = None,
+        words: torch.Tensor | None = None,
     ) -> None:
         super().__init__()
         # NHWC weights fit the NHWC images: 2 times the images/s of NCHW on a CPU with bf16.
         self.network = network.to(memory_format=torch.channels_last)
         self.register_buffer("mean", mean.reshape(-1, 1, 1).float())
         self.register_buffer("std", std.reshape(-1, 1, 1).float())
+        if words is not None:
+            self.register_buffer("words", words)
         self.options, self.tuning, self.loss = optimizer, tuning, loss or Loss()
         self.register_buffer("class_weights", class_weights, persistent=False)  # no part of the network
         self.waiting: list[torch.Tensor] = []  # what is not yet trained in this epoch

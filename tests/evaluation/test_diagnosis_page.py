@@ -59,7 +59,7 @@ def test_the_page_needs_nothing_else_and_shows_the_surest_mistakes(page, saved):
     sure = ranking.margins(saved["logits"]).max(1)
     first = saved["index"][wrong[np.argmax(sure[wrong])]]
     shown = re.findall(r"example (\d+)<", page)
-    assert len(shown) == page.count('<img alt="a test example" src="data:image/png') == 24
+    assert len(shown) == page.count('<img alt="an example" src="data:image/png') == 24
     assert int(shown[0]) == first
     assert f"24 of {len(wrong):,}." in page
     assert "Operating points of 8" in page
