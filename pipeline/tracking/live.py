@@ -17,7 +17,17 @@ from pipeline.config.tracking import Tracking
 from pipeline.tracking import unsent
 from pipeline.tracking.connect import is_away, is_busy, reason, set_up
 from pipeline.tracking.send import send
-from pipeline.tracking.state import End, Findings, find_end, is_behind, load_state, lock, read_state, tracking_of
+from pipeline.tracking.state import (
+    End,
+    Findings,
+    find_end,
+    is_behind,
+    is_held,
+    load_state,
+    lock,
+    read_state,
+    tracking_of,
+)
 
 log = logging.getLogger(__name__)
 
@@ -150,16 +160,20 @@ def attach(
         return
     named = {f"verdict/{k}": v for k, v in metrics.items()}
     files = [str(f.relative_to(sweep)) if f.is_relative_to(sweep) else str(f.absolute()) for f in artifacts]
-    with lock(sweep):
-        state = load_state(sweep, tracking)
-        before = state.attached or Findings([], {})
-        # Later than the verdict before it, whatever the clock says: MLflow shows the latest.
-        when = max(int(time.time() * 1000), before.time_ms + 1)
-        if before.metrics == named:
-            when = before.time_ms or when
-        state.attached = Findings(files, named, when, sentences, decided)
-        state.ended = None
-        state.save(sweep)
+    try:
+        with lock(sweep):
+            state = load_state(sweep, tracking)
+            before = state.attached or Findings([], {})
+            # Later than the verdict before it, whatever the clock says: MLflow shows the latest.
+            when = max(int(time.time() * 1000), before.time_ms + 1)
+            if before.metrics == named:
+                when = before.time_ms or when
+            state.attached = Findings(files, named, when, sentences, decided)
+            state.ended = None
+            state.save(sweep)
+    except TimeoutError as error:  # a server that hangs holds up who sends the sweep to it
+        _warn(sweep, tracking, "the verdict", error)
+        return
     if find_end(sweep):
         _send_within(_patience_s(tracking), [sweep], tracking, sweep, "the verdict")
 
@@ -200,7 +214,9 @@ def _send_within(seconds: float, dirs: list[Path], tracking: Tracking, path: Pat
                 try:
                     send(one, tracking, still_wanted=lambda: time.monotonic() < deadline)
                 except Exception as error:
-                    if tracking.remote or not is_busy(error) or time.monotonic() > deadline:
+                    # A directory that is being sent, by who showed it while it was trained, is no server's fault.
+                    again = is_held(error) or (not tracking.remote and is_busy(error))
+                    if not again or time.monotonic() > deadline:
                         raise
                     time.sleep(0.3)
         return True

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 FILE = "tracking.json"
+LOCK_WAIT_S = 5.0
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED", "running": "RUNNING"}
 
 
@@ -111,7 +112,14 @@ def lock(path: Path) -> "BaseFileLock":
 
     if (path / "tracking.lock").is_symlink():  # of somebody else's making
         raise InputError(f"{path / 'tracking.lock'}: is a link. Take it away.")
-    return FileLock(path / "tracking.lock", timeout=5)
+    return FileLock(path / "tracking.lock", timeout=LOCK_WAIT_S)
+
+
+def is_held(error: BaseException) -> bool:
+    """Whether `error` says that another one has the lock of a directory."""
+    from filelock import Timeout
+
+    return isinstance(error, Timeout)
 
 
 def find_end(path: Path, mine: bool = False) -> End | None:

@@ -7,13 +7,16 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import Timeout
 from running import REPOSITORY, Done, left_in
 from servers import kill_server, recorded, rows_of
 from tracked import LINE, runs_of, shown
 
 from pipeline import rundir
+from pipeline.config.tracking import Tracking
 from pipeline.run import finish
 from pipeline.rundir.documents import write_checked
+from pipeline.tracking import live
 from pipeline.tracking.state import read_run_id
 
 # ---- ends
@@ -31,6 +34,25 @@ def test_a_failed_run_is_failed(client, local, command, monkeypatch):
     assert run.info.status == "FAILED"
     assert run.data.metrics == {"train/loss": 2.5}
     assert "error.txt" in {file.path for file in client.list_artifacts(run.info.run_id)}
+
+
+def test_a_run_that_is_being_sent_is_waited_for(command, workdir, monkeypatch, caplog):
+    """Whoever showed it while it was trained may be at it still, where the server is slow."""
+    done = command("train", f"-m {LINE} tracking=none seed=0,1 dir=sweep")
+    assert done.code == 0, done.err
+    tries = []
+
+    def send(path, tracking, **_):
+        tries.append(path.name)
+        if len(tries) < 4:
+            raise Timeout(str(path / "tracking.lock"))
+
+    monkeypatch.setattr(live, "send", send)
+    monkeypatch.setattr(live, "set_up", lambda tracking: None)
+    monkeypatch.setattr(live, "is_behind", lambda path, tracking: path.name not in tries[3:])
+    live.end_sweep(workdir / "sweep", Tracking(uri="http://127.0.0.1:9"), "finished")
+    assert tries == ["000_seed-0"] * 4 + ["001_seed-1", "sweep"]
+    assert caplog.text == ""
 
 
 @pytest.mark.slow
