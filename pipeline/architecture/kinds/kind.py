@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pipeline.architecture.geometry import ReceptiveField
+from pipeline.architecture.geometry import ReceptiveField, Window, is_sequence
 from pipeline.architecture.plans import Layer, shape_text
 from pipeline.errors import InputError
 
@@ -50,6 +50,15 @@ class Before:
     def shape(self) -> tuple[int, ...]:
         """The input of the layer: (C, H, W) or (N,)."""
         return self.layers[-1].output_shape if self.layers else self.image_shape
+
+    @property
+    def is_sequence(self) -> bool:
+        """Whether the network's input is a sequence, along which windows slide; an image's map of height 1 is none."""
+        return is_sequence(self.image_shape)
+
+    def window(self, side: int) -> Window:
+        """A window of that side, or its stride, as it slides here."""
+        return (1, side) if self.is_sequence else side
 
     @property
     def extent(self) -> int:
