@@ -36,11 +36,12 @@ def _place(entry: Entry, before: Before) -> Layer:
             raise DoesNotFitError(entry, "widths", (1, width), (height, places), key)
     convs = list(zip(outputs, widths, strict=True))
     units = filters * len(widths)
+    seen = f"({'+'.join(map(str, widths))})" if len(widths) > 1 else f"{widths[0]}"
     return replace(
         bare(entry, "widths", (units,), before.extent),
         params=sum(geometry.conv_params(filters, (1, width), depth) for width in widths),
         macs=sum(geometry.conv_macs(found, filters, (1, width), depth) for found, width in convs),
-        formula="+".join(f"{filters}*({width}*{depth}+1)" for width in widths),
+        formula=f"{filters}*({seen}*{depth}+{len(widths)})",
         options={
             "widths": tuple(widths),
             "filters": filters,
