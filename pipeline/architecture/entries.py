@@ -82,8 +82,8 @@ def _entry(name: str, kind: str, stage: int, options: Options) -> Entry:
 
 
 def list_entries(layers: object, classes: int | None) -> list[Entry]:
-    """The layers of an explicit list. A stage opens at each conv; the head, at the first flatten, gap or
-    dense.
+    """The layers of an explicit list. A stage opens at each conv and at widths; the head, at the first flatten,
+    gap or dense.
 
     Raises:
         InputError: an unknown layer or option, or a value that is not allowed.
@@ -102,6 +102,9 @@ def list_entries(layers: object, classes: int | None) -> list[Entry]:
         if kind.family == "conv":
             convs += 1
             stage += convs > 1
+        elif kind.family == "widths":  # what is before it, an embedding, is a stage
+            convs += 1
+            stage += 1
         if kind.gives_vector and not in_head:
             in_head = True
             stage += convs > 0

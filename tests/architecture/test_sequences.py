@@ -108,6 +108,14 @@ def test_kim_s_network_by_hand():
     assert planned.layers[1].receptive_field == 200
 
 
+def test_a_list_can_say_the_same():
+    widths = {"widths": [3, 4, 5], "filters": 100}
+    layers = [{"embedding": 128}, {"widths": widths}, {"flatten": {}}, {"dropout": 0.5}, {"dense": {}}]
+    listed, section = plan(layers, (50, 1, 20), 2), plan(TextCnn(), (50, 1, 20), 2)
+    assert (listed.params, listed.macs) == (section.params, section.macs)
+    assert [layer.stage for layer in listed.layers] == [0, 1, 2, 2, 2]
+
+
 def test_memory_counts_tokens_and_not_what_they_stand_for():
     planned = plan([{"embedding": 4}, {"conv": {"filters": 2}}], (1000, 1, 8), None)
     assert planned.activation_bytes(batch_size=10) == 10 * 4 * (8 + 4 * 8 + 2 * 8)

@@ -127,7 +127,8 @@ class Kind:
     key_prefix: str = ""
     """Before its options where they are keys of a section: pool_size."""
     family: str = ""
-    """conv | pool | activation | dense: which of the guidelines concern it. In a list, each conv opens a stage."""
+    """conv | pool | activation | dense | widths: which of the guidelines concern it. In a list, a stage opens at each
+    conv and at widths."""
     gives_vector: bool = False
     """In a list, the head begins with the first such layer."""
     stacked: "Callable[[Layer, tuple[int, ...], int], nn.Module | None] | None" = None

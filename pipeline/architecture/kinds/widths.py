@@ -75,5 +75,5 @@ KIND = Kind(
     },
     place=_place,
     module=_module,
-    gives_vector=True,
+    family="widths",
 )
