@@ -89,7 +89,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def schema(name: str, folders: Iterable[Path] = ()) -> str | None:
-    """The kind of network that architecture=`name` begins with (cnn, mlp, timm), by whatever way of presets."""
+    """The kind of network that architecture=`name` begins with (cnn, mlp, ...), by whatever way of presets."""
     folders, seen = list(folders), set()
     while name not in seen and (path := choices("architecture", folders).get(name)):
         seen.add(name)

@@ -20,6 +20,7 @@ from omegaconf import DictConfig
 
 from pipeline import architecture, cli, config, data, terminal, transfer
 from pipeline.architecture import Plan
+from pipeline.architecture.geometry import is_sequence
 from pipeline.config import Config
 from pipeline.config.metrics import METRICS
 from pipeline.errors import InputError
@@ -142,11 +143,15 @@ def layers_table(found: dict[str, Any]) -> None:
             *([str(layer["jump"] or "")] if wide else []),
             *([layer["transfer"]["role"]] if starts else []),
         )
-    console.print(f"input {'x'.join(map(str, found['input_shape']))}")
+    channels, _, width = shape = found["input_shape"]
+    text = is_sequence(shape)
+    said = f"{width} tokens of a vocabulary of {channels:,}" if text else "x".join(map(str, shape))
+    console.print(f"input {said}")
     console.print(rows)
     total, memory = found["total"], found["memory"]
+    one = "text" if text else "image"
     console.print(
-        f"{total['params']:,} parameters, {total['macs']:,} MACs for one image, activations of a batch of "
+        f"{total['params']:,} parameters, {total['macs']:,} MACs for one {one}, activations of a batch of "
         f"{memory['batch_size']}: {size(memory['activation_bytes'])} in float32",
     )
     if starts:

@@ -42,7 +42,7 @@ def offered(line):
         ("convtrial train architecture.pad", ["architecture.padding="]),
         ("convtrial train architecture=mlp architecture.", [
             f"architecture.{key}="
-            for key in ("type", "hidden", "activation", "norm", "dropout", "match", "match_reference")]),
+            for key in ("type", "hidden", "activation", "norm", "dropout", "match", "match_reference", "embedding")]),
         ("convtrial train architecture=cnn,mlp architecture.hid", ["architecture.hidden="]),
         ("convtrial train kernel_s", ["architecture.kernel_size="]),  # by its last name
         ("convtrial train +seed", ["+seed=", "+seeds="]),

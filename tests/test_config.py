@@ -225,7 +225,7 @@ def learned(run):
     return len(moved) == len(list(fresh.parameters()))
 
 
-@pytest.mark.parametrize("name", names("architecture"))
+@pytest.mark.parametrize("name", [name for name in names("architecture") if name != "text_cnn"])
 def test_every_architecture_trains(name, step):
     small = {"lenet5": ["data.size=16"], "timm": ["architecture.name=resnet10t"]}.get(name, [])
     assert learned(step(f"architecture={name}", *small))

@@ -14,7 +14,7 @@ from pipeline.run.resolve import plan_run
 
 GROUPS = {
     "data": ["digits", "mnist", "image_folder", "npz"],
-    "architecture": ["cnn", "mlp", "lenet5", "vgg_small", "all_conv", "locally_connected", "resnet"],
+    "architecture": ["cnn", "mlp", "text_cnn", "lenet5", "all_conv", "locally_connected", "resnet"],
     "augmentation": ["none", "affine", "all", "rotat"],
     "optimizer": ["adam", "sgd", "adamw", "lion"],
     "trainer": ["cpu", "ddp_cpu", "gpu", "tpu"],
@@ -24,7 +24,8 @@ GROUPS = {
 }
 KEYS = sorted({*config.flat(config.to_dict(Config())), *(f"architecture.{k}" for k in (
     "block", "filters", "kernel_size", "stride", "padding", "pool", "pool_size", "pool_stride", "pool_padding", "head",
-    "dense", "weight_sharing", "activation", "layers", "match", "head_dropout", "name", "hidden"))})  # fmt: skip
+    "dense", "weight_sharing", "activation", "layers", "match", "head_dropout", "name", "hidden", "embedding",
+    "widths"))})  # fmt: skip
 LAYERS = [
     "[{conv:{filters:8,kernel_size:3}},{gap:{}},{dense:{units:10}}]",
     "[{conv:{filters:8}}]",

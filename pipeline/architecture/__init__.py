@@ -9,7 +9,7 @@ Importing this package, and planning anything but a timm model, imports no torch
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pipeline.architecture.config import SCHEMAS, Cnn, Mlp, Section, Timm, section
+from pipeline.architecture.config import SCHEMAS, Cnn, Mlp, Section, TextCnn, Timm, section
 from pipeline.architecture.guidelines import advice
 from pipeline.architecture.kinds import kind_of
 from pipeline.architecture.planning import Spec, plan
@@ -26,6 +26,7 @@ __all__ = [
     "Plan",
     "Section",
     "Spec",
+    "TextCnn",
     "Timm",
     "advice",
     "build",
@@ -44,7 +45,8 @@ def build(spec: Spec, input_shape: Sequence[int], classes: int | None) -> "nn.Mo
     """The network of `plan(spec, input_shape, classes)`, with fresh weights drawn from torch's global
     generator.
 
-    It takes float images [N, C, H, W] of any memory format and gives logits [N, classes]. Its submodules bear
+    It takes float images [N, C, H, W] of any memory format and gives logits [N, classes]; of a sequence, an input of
+    shape (tokens, 1, T), whole numbers [N, 1, 1, T]. Its submodules bear
     the planned layers' names (`network.get_submodule(layer.name)`), and `network.plan` is the plan.
 
     Raises:

@@ -1,5 +1,6 @@
 """What options of sections and layers must be. Each raises InputError that names the key as a user types it."""
 
+from collections.abc import Sequence
 from numbers import Integral
 
 from pipeline.errors import InputError, at_least, one_of, within
@@ -32,6 +33,14 @@ def count_or_none(key: str, value: object) -> None:
 def kernel(key: str, value: object) -> None:
     """Raise InputError unless `value` is a side of a kernel: 1 to MAX_KERNEL."""
     whole(key, value, 1, MAX_KERNEL)
+
+
+def kernels(key: str, value: object) -> None:
+    """Raise InputError unless `value` is a list of sides of kernels."""
+    if isinstance(value, str) or not isinstance(value, Sequence) or not value:
+        raise InputError(f"{key}={value}: must be a list of whole numbers, as [3,4,5].")
+    for i, side in enumerate(value):
+        kernel(f"{key}[{i}]", side)
 
 
 def padding(key: str, value: object) -> None:

@@ -14,6 +14,7 @@ from pipeline.architecture.kinds import letters
 from pipeline.architecture.kinds.activation import ACTIVATIONS
 from pipeline.architecture.kinds.pool import POOLS
 from pipeline.errors import InputError, nearest, one_of
+from pipeline.key import newer
 
 MATCHES = ("none", "params", "macs")
 
@@ -26,7 +27,7 @@ class Cnn:
     `activation: none` and `pool: none` leave out what A and P stand for. `pool: conv` puts in place of P a
     convolution with `pool_stride` and, where there is one, the activation (Springenberg et al. 2015). The head
     flattens the last map or averages it (gap), then come dense layers of the sizes `dense`, each with the
-    activation, then the class layer.
+    activation, then the class layer. Text begins with an embedding, and its windows go along it.
     """
 
     type: str = "cnn"  # which kind of network these keys are about; architecture=NAME changes it
@@ -55,6 +56,7 @@ class Cnn:
     """The reference: this section with these keys replaced, e.g. {kernel_size: 3}; with `type`, another kind."""
     layers: Any = None
     """An explicit list of layers, in place of everything above."""
+    embedding: int | None = newer(None)  # numbers by which each token of a text is known; null: 64
 
     def __post_init__(self) -> None:
         one_of("architecture.type", self.type, ["cnn"])
@@ -75,6 +77,7 @@ class Cnn:
         checks.rate("architecture.dropout", self.dropout)
         checks.rate("architecture.head_dropout", self.head_dropout)
         checks.yes_or_no("architecture.weight_sharing", self.weight_sharing)
+        checks.count_or_none("architecture.embedding", self.embedding)
         _match(self.match, self.match_reference, self.type)
         if self.layers is not None:
             self._layers_alone()
@@ -109,6 +112,7 @@ class Mlp:
     match: str = "none"
     """params | macs: scale the hidden sizes by one factor until the network costs what the reference does."""
     match_reference: Any = None  # the reference: this section with these keys replaced; with `type`, another kind
+    embedding: int | None = newer(None)  # numbers by which each token of a text is known; null: 64
 
     def __post_init__(self) -> None:
         one_of("architecture.type", self.type, ["mlp"])
@@ -116,9 +120,34 @@ class Mlp:
         one_of("architecture.activation", self.activation, [*ACTIVATIONS, "none"])
         checks.yes_or_no("architecture.norm", self.norm)
         checks.rate("architecture.dropout", self.dropout)
+        checks.count_or_none("architecture.embedding", self.embedding)
         _match(self.match, self.match_reference, self.type)
         if self.match != "none" and not self.hidden:
             raise InputError(f"architecture.match={self.match}: architecture.hidden=[] leaves nothing to scale.")
+
+
+@dataclass
+class TextCnn:
+    """A convolutional network for text: filters of several widths side by side, of each the most that it finds
+    anywhere (Kim 2014, Convolutional neural networks for sentence classification), dropout, the class layer."""
+
+    type: str = "text_cnn"  # which kind of network these keys are about; architecture=NAME changes it
+    embedding: int = 128  # numbers by which each token is known
+    widths: list[int] = field(default_factory=lambda: [3, 4, 5])  # how many tokens in a row filters see
+    filters: int = 100  # of each width
+    activation: str = "relu"  # of what the filters find
+    padding: str = "valid"  # of the filters, as in Keras
+    dropout: float = 0.5  # rate of the dropout before the class layer
+
+    def __post_init__(self) -> None:
+        one_of("architecture.type", self.type, ["text_cnn"])
+        checks.count("architecture.embedding", self.embedding)
+        checks.kernels("architecture.widths", self.widths)
+        self.widths = list(self.widths)
+        checks.count("architecture.filters", self.filters)
+        one_of("architecture.activation", self.activation, [*ACTIVATIONS, "none"])
+        checks.padding("architecture.padding", self.padding)
+        checks.rate("architecture.dropout", self.dropout)
 
 
 @dataclass
@@ -137,8 +166,8 @@ class Timm:
         checks.yes_or_no("architecture.small_input", self.small_input)
 
 
-Section = Cnn | Mlp | Timm
-SCHEMAS: dict[str, type[Section]] = {"cnn": Cnn, "mlp": Mlp, "timm": Timm}
+Section = Cnn | Mlp | TextCnn | Timm
+SCHEMAS: dict[str, type[Section]] = {"cnn": Cnn, "mlp": Mlp, "text_cnn": TextCnn, "timm": Timm}
 
 
 def section(spec: Mapping[str, Any], where: str = "architecture") -> Section:

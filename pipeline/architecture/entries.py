@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
-from pipeline.architecture.config import Cnn, Mlp
+from pipeline.architecture.config import Cnn, Mlp, TextCnn
 from pipeline.architecture.kinds import KINDS, activation, letters
 from pipeline.architecture.kinds.kind import Entry, Kind, Options
 from pipeline.errors import InputError, nearest
 
 
-def cnn_entries(cnn: Cnn, classes: int | None) -> list[Entry]:
+def cnn_entries(cnn: Cnn, classes: int | None, is_sequence: bool = False) -> list[Entry]:
     """The layers of a section of blocks; the class layer is left out where `classes` is None."""
-    entries = []
+    entries = _embedding(cnn.embedding) if is_sequence else []
     known = letters()
     for stage, filters in enumerate(cnn.filters):
         counts: dict[str, int] = {}
@@ -36,9 +36,10 @@ def cnn_entries(cnn: Cnn, classes: int | None) -> list[Entry]:
     return entries
 
 
-def mlp_entries(mlp: Mlp, classes: int | None) -> list[Entry]:
+def mlp_entries(mlp: Mlp, classes: int | None, is_sequence: bool = False) -> list[Entry]:
     """The layers of a multilayer perceptron; each hidden layer with what follows it is a stage of its own."""
-    entries = [_entry("flatten", "flatten", 0, {})]
+    entries = _embedding(mlp.embedding) if is_sequence else []
+    entries.append(_entry("flatten", "flatten", 0, {}))
     for stage, units in enumerate(mlp.hidden):
         prefix = f"block{stage + 1}"
         entries.append(_entry(f"{prefix}_dense1", "dense", stage, {"units": units}))
@@ -53,14 +54,36 @@ def mlp_entries(mlp: Mlp, classes: int | None) -> list[Entry]:
     return entries
 
 
+def text_cnn_entries(text_cnn: TextCnn, classes: int | None) -> list[Entry]:
+    """The layers of a network of several widths: the embedding, the filters and the head are a stage each."""
+    options = {
+        "widths": text_cnn.widths,
+        "filters": text_cnn.filters,
+        "activation": text_cnn.activation,
+        "padding": text_cnn.padding,
+    }
+    entries = [*_embedding(text_cnn.embedding), _entry("widths", "widths", 1, options)]
+    if classes is not None:
+        if text_cnn.dropout:
+            entries.append(_entry("head_dropout", "dropout", 2, {"rate": text_cnn.dropout}))
+        entries.append(_entry("head_classes", "dense", 2, {"units": classes}))
+    return entries
+
+
+def _embedding(size: int | None) -> list[Entry]:
+    """What turns the tokens of a sequence into vectors; it belongs to the first stage."""
+    default = KINDS["embedding"].options["size"].default
+    return [_entry("embedding", "embedding", 0, {"size": default if size is None else size})]
+
+
 def _entry(name: str, kind: str, stage: int, options: Options) -> Entry:
     keys = {option: f"architecture.{KINDS[kind].key_prefix}{option}" for option in KINDS[kind].options}
     return Entry(name, kind, stage, options, keys)
 
 
 def list_entries(layers: object, classes: int | None) -> list[Entry]:
-    """The layers of an explicit list. A stage opens at each conv; the head, at the first flatten, gap or
-    dense.
+    """The layers of an explicit list. A stage opens at each conv and at widths; the head, at the first flatten,
+    gap or dense.
 
     Raises:
         InputError: an unknown layer or option, or a value that is not allowed.
@@ -79,6 +102,9 @@ def list_entries(layers: object, classes: int | None) -> list[Entry]:
         if kind.family == "conv":
             convs += 1
             stage += convs > 1
+        elif kind.family == "widths":  # what is before it, an embedding, is a stage
+            convs += 1
+            stage += 1
         if kind.gives_vector and not in_head:
             in_head = True
             stage += convs > 0

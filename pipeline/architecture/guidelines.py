@@ -2,6 +2,7 @@
 
 import itertools
 
+from pipeline.architecture.geometry import along, is_sequence, window_text
 from pipeline.architecture.kinds import kind_of
 from pipeline.architecture.plans import Layer, Plan
 
@@ -40,6 +41,11 @@ def _say(layer: str, text: str, reason: str) -> Advice:
 
 def _input(planned: Plan) -> list[Advice]:
     _, height, width = planned.input_shape
+    if is_sequence(planned.input_shape):
+        if not width & (width - 1) or not any(_family(layer) == "pool" for layer in planned.layers):
+            return []
+        reason = "a power of two can be halved by every pool without dropping a token"
+        return [_say("input", f"use a power of two in place of {width} tokens", reason)]
     found = []
     if height != width:
         found.append(
@@ -52,15 +58,17 @@ def _input(planned: Plan) -> list[Advice]:
 
 
 def _conv(layer: Layer) -> list[Advice]:
-    kernel, stride, padding = (layer.options[key] for key in ("kernel_size", "stride", "padding"))
+    window, padding = layer.options["kernel_size"], layer.options["padding"]
+    kernel, stride = along(window), along(layer.options["stride"])
+    space, advised = ("space", "2x2 to 5x5") if isinstance(window, int) else ("time", "1x2 to 1x5")
     found = []
     if kernel == 1:
         mixes = "mixes channels" if "filters" in layer.options else "scales each channel"
-        reason = f"a 1x1 kernel {mixes} and sees no pattern in space"
-        found.append(_say(layer.name, "use a kernel of 2x2 to 5x5 in place of 1x1", reason))
+        reason = f"a 1x1 kernel {mixes} and sees no pattern in {space}"
+        found.append(_say(layer.name, f"use a kernel of {advised} in place of 1x1", reason))
     if kernel > 5:
         reason = "stacked small kernels see as much with fewer parameters and more non-linearity between them"
-        found.append(_say(layer.name, f"use a kernel of 2x2 to 5x5 in place of {kernel}x{kernel}", reason))
+        found.append(_say(layer.name, f"use a kernel of {advised} in place of {window_text(window)}", reason))
     if stride > 1:
         reason = "a stride skips positions before anything was found there; pooling halves what was found"
         found.append(_say(layer.name, f"use stride 1 in place of {stride}, and pool afterwards", reason))
@@ -71,14 +79,17 @@ def _conv(layer: Layer) -> list[Advice]:
 
 
 def _pool(layer: Layer) -> list[Advice]:
-    size, stride = layer.options["kernel_size"], layer.options["stride"]
+    window = layer.options["kernel_size"]
+    size, stride = along(window), along(layer.options["stride"])
+    two = "2x2" if isinstance(window, int) else "1x2"
     found = []
     if layer.type == "avg_pool":
         reason = "the maximum keeps that a pattern was found; the mean thins it out"
         found.append(_say(layer.name, "use max pooling in place of average", reason))
     if (size, stride) != (2, 2):
-        reason = "2x2 at stride 2 halves the map and reads every value once; more throws away much at a time"
-        found.append(_say(layer.name, f"pool 2x2 at stride 2 in place of {size}x{size} at {stride}", reason))
+        reason = f"{two} at stride 2 halves the map and reads every value once; more throws away much at a time"
+        text = f"pool {two} at stride 2 in place of {window_text(window)} at {stride}"
+        found.append(_say(layer.name, text, reason))
     return found
 
 
@@ -123,7 +134,7 @@ def _widths(layers: tuple[Layer, ...]) -> list[Advice]:
 def _halved(before: Layer, here: Layer, layers: tuple[Layer, ...]) -> bool:
     """Whether the second of two convs gets a smaller map, by a pool between them or by the first's stride."""
     between = layers[layers.index(before) : layers.index(here)]
-    return any(layer.options.get("stride", 1) > 1 for layer in between)
+    return any(along(layer.options.get("stride", 1)) > 1 for layer in between)
 
 
 def _pooling(layers: tuple[Layer, ...]) -> list[Advice]:
@@ -131,7 +142,7 @@ def _pooling(layers: tuple[Layer, ...]) -> list[Advice]:
     found = []
     run = 0
     for layer in layers:
-        if _family(layer) == "pool" or layer.options.get("stride", 1) > 1:
+        if _family(layer) == "pool" or along(layer.options.get("stride", 1)) > 1:
             run = 0
         elif _family(layer) == "conv":
             run += 1
@@ -146,5 +157,6 @@ def _funnel(planned: Plan) -> list[Advice]:
     maps = [layer for layer in planned.layers if len(layer.output_shape) == 3]
     if not convs or maps[-1].output_shape[1:] < planned.input_shape[1:]:
         return []
-    reason = "a network should trade height and width for depth: from where things are to what they are"
-    return [_say(maps[-1].name, "reduce height and width on the way to the head", reason)]
+    sides = "length" if is_sequence(planned.input_shape) else "height and width"
+    reason = f"a network should trade {sides} for depth: from where things are to what they are"
+    return [_say(maps[-1].name, f"reduce {sides} on the way to the head", reason)]

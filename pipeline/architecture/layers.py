@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipeline.architecture.geometry import Window, sides
+
 Pads = tuple[tuple[int, int], tuple[int, int]]
 
 
@@ -24,7 +26,7 @@ def pad(x_NCHW: Tensor, pads: Pads, value: float = 0.0) -> Tensor:
     return F.pad(x_NCHW, (left, right, top, bottom), value=value)
 
 
-def convolution(depth_in: int, filters: int, kernel: int, stride: int, pads: Pads, groups: int = 1) -> nn.Conv2d:
+def convolution(depth_in: int, filters: int, kernel: Window, stride: Window, pads: Pads, groups: int = 1) -> nn.Conv2d:
     """A convolution with these zero pads, whether or not they are the same at both ends of an axis."""
     if not are_even(pads):
         return UnevenConv2d(depth_in, filters, kernel, stride, pads, groups)
@@ -35,7 +37,9 @@ def convolution(depth_in: int, filters: int, kernel: int, stride: int, pads: Pad
 class UnevenConv2d(nn.Conv2d):
     """A convolution whose zero pads differ between the ends of an axis."""
 
-    def __init__(self, depth_in: int, filters: int, kernel: int, stride: int, pads: Pads, groups: int = 1) -> None:
+    def __init__(
+        self, depth_in: int, filters: int, kernel: Window, stride: Window, pads: Pads, groups: int = 1
+    ) -> None:
         super().__init__(depth_in, filters, kernel, stride, groups=groups)
         self.pads = pads
 
@@ -51,7 +55,7 @@ class UnevenConv2d(nn.Conv2d):
 class UnevenMaxPool2d(nn.MaxPool2d):
     """Max pooling whose pads differ between the ends of an axis; they are -inf, so never the maximum."""
 
-    def __init__(self, kernel: int, stride: int, pads: Pads) -> None:
+    def __init__(self, kernel: Window, stride: Window, pads: Pads) -> None:
         super().__init__(kernel, stride)
         self.pads = pads
 
@@ -63,7 +67,7 @@ class UnevenMaxPool2d(nn.MaxPool2d):
 class UnevenAvgPool2d(nn.AvgPool2d):
     """Average pooling whose pads differ between the ends of an axis; pads are left out of the mean."""
 
-    def __init__(self, kernel: int, stride: int, pads: Pads) -> None:
+    def __init__(self, kernel: Window, stride: Window, pads: Pads) -> None:
         # Sums of the zero-padded windows, divided by how many real pixels each of them holds.
         super().__init__(kernel, stride, divisor_override=1)
         self.pads = pads
@@ -73,6 +77,30 @@ class UnevenAvgPool2d(nn.AvgPool2d):
         sums = super().forward(pad(x_NCHW, self.pads))
         counts = super().forward(pad(torch.ones_like(x_NCHW[:1, :1]), self.pads))
         return sums / counts
+
+
+class Embedding(nn.Embedding):
+    """For each number of a token the vector that is learned for it; that of 0, padding, stays zero."""
+
+    def __init__(self, tokens: int, size: int) -> None:
+        super().__init__(tokens, size, padding_idx=0)
+
+    def forward(self, x_N11T: Tensor) -> Tensor:
+        """Whole numbers [N, 1, 1, T] -> [N, size, 1, T], whose channels lie last in memory."""
+        return super().forward(x_N11T[:, 0]).permute(0, 3, 1, 2)
+
+
+class Widths(nn.Module):
+    """Filters of several widths side by side, and of each the most that it finds anywhere along the sequence."""
+
+    def __init__(self, depth_in: int, filters: int, widths: list[tuple[int, Pads]], activation: nn.Module) -> None:
+        super().__init__()
+        self.of_width = nn.ModuleList(convolution(depth_in, filters, (1, width), 1, pads) for width, pads in widths)
+        self.activation = activation
+
+    def forward(self, x_NC1T: Tensor) -> Tensor:
+        """[N, C, 1, T] -> [N, widths * filters]."""
+        return torch.cat([self.activation(conv(x_NC1T)).amax(dim=(2, 3)) for conv in self.of_width], 1)
 
 
 class GlobalAveragePool(nn.Module):
@@ -123,11 +151,11 @@ class LocallyConnected2d(nn.Module):
     """
 
     def __init__(
-        self, depth_in: int, filters: int, kernel: int, stride: int, pads: Pads, output_hw: tuple[int, int]
+        self, depth_in: int, filters: int, kernel: Window, stride: Window, pads: Pads, output_hw: tuple[int, int]
     ) -> None:
         super().__init__()
         self.kernel, self.stride, self.pads, self.output_hw = kernel, stride, pads, output_hw
-        positions, fan_in = output_hw[0] * output_hw[1], depth_in * kernel * kernel
+        positions, fan_in = output_hw[0] * output_hw[1], depth_in * math.prod(sides(kernel))
         self.weight = nn.Parameter(torch.empty(positions, fan_in, filters))
         self.bias = nn.Parameter(torch.empty(positions, filters))
         self.reset_parameters()
@@ -144,12 +172,9 @@ class LocallyConnected2d(nn.Module):
         # Positions first, so that windows are copied once, in long runs, straight into the batched product's
         # layout: half the time of F.unfold with a transposed product, in float32 and in bfloat16.
         x_HWNC = pad(x_NCHW, self.pads).permute(2, 3, 0, 1).contiguous()
-        down, right = (self.stride * (n - 1) + 1 for n in (height, width))
-        shifted = [
-            x_HWNC[i : i + down : self.stride, j : j + right : self.stride]
-            for i in range(self.kernel)
-            for j in range(self.kernel)
-        ]
+        (rows, columns), (by, across) = sides(self.kernel), sides(self.stride)
+        down, right = by * (height - 1) + 1, across * (width - 1) + 1
+        shifted = [x_HWNC[i : i + down : by, j : j + right : across] for i in range(rows) for j in range(columns)]
         windows_LNK = torch.stack(shifted, dim=-1).view(height * width, len(x_NCHW), -1)
         outputs_LNF = torch.baddbmm(self.bias.unsqueeze(1), windows_LNK, self.weight)
         return outputs_LNF.unflatten(0, (height, width)).permute(2, 3, 0, 1)

@@ -31,7 +31,10 @@ class InOrder(nn.Sequential):
 
 
 class Network(InOrder):
-    """The layers of a plan, under their planned names: images [N, C, H, W] -> logits [N, classes]."""
+    """The layers of a plan, under their planned names: images [N, C, H, W] -> logits [N, classes].
+
+    Text comes as whole numbers of tokens [N, 1, 1, T].
+    """
 
     def __init__(self, planned: Plan) -> None:
         super().__init__(OrderedDict(_modules(planned)))
@@ -63,6 +66,12 @@ def _modules(planned: Plan) -> list[tuple[str, nn.Module]]:
     return modules
 
 
+def example(planned: Plan, batch: int = 1, device: str = "cpu") -> Tensor:
+    """What the planned network takes, of zeros: float images [batch, C, H, W], or int32 tokens [batch, 1, 1, T]."""
+    dtype = torch.int32 if planned.takes_tokens else torch.float32
+    return torch.zeros(batch, *planned.given_shape, dtype=dtype, device=device)
+
+
 def assert_as_planned(network: nn.Module, planned: Plan) -> None:
     """Assert that every layer holds and gives what was planned, by one forward pass on the meta device."""
     seen: dict[str, tuple[int, ...]] = {}
@@ -78,7 +87,7 @@ def assert_as_planned(network: nn.Module, planned: Plan) -> None:
     network.eval()
     state = {name: tensor.detach().to("meta") for name, tensor in network.state_dict().items()}
     with torch.no_grad():
-        torch.func.functional_call(network, state, torch.empty(1, *planned.input_shape, device="meta"))
+        torch.func.functional_call(network, state, example(planned, device="meta"))
     network.train(was_training)
     for handle in handles:
         handle.remove()

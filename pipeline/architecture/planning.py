@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.architecture.checks import whole
-from pipeline.architecture.config import Cnn, Mlp, Section, Timm, section
+from pipeline.architecture.config import Cnn, Mlp, Section, TextCnn, Timm, section
 from pipeline.architecture.entries import list_entries
+from pipeline.architecture.geometry import is_sequence
 from pipeline.architecture.matching import plan_matched, reference_of
 from pipeline.architecture.plans import Plan
 from pipeline.architecture.sections import plan_list, plan_section
@@ -36,13 +37,18 @@ def plan(spec: Spec, input_shape: Sequence[int], classes: int | None) -> Plan:
     if isinstance(spec, Mapping):
         spec = section(spec)
     if isinstance(spec, Timm):
+        if is_sequence(shape):
+            raise InputError(
+                f"architecture.name={spec.name}: timm's models are for images, and the input is text: {shape[2]} "
+                f"tokens of {shape[0]}. Use architecture=text_cnn, cnn or mlp."
+            )
         from pipeline.architecture.backbone import plan_backbone  # torch and timm: only for who asks for them
 
         planned = plan_backbone(spec, shape, classes)
     elif isinstance(spec, Cnn | Mlp) and spec.match != "none":
         reference = plan(reference_of(spec), shape, classes)
         planned = plan_matched(spec, shape, classes, reference)
-    elif isinstance(spec, Cnn | Mlp):
+    elif isinstance(spec, Cnn | Mlp | TextCnn):
         planned = plan_section(spec, shape, classes)
     else:
         planned = plan_list(list_entries(spec, classes), shape)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.architecture.geometry import ReceptiveField
+from pipeline.architecture.geometry import ReceptiveField, is_sequence
 
 LARGEST_SIDE = 1024
 """The largest data.size that a message proposes."""
@@ -107,6 +107,17 @@ class Plan:
     match: Match | None = None
 
     @property
+    def takes_tokens(self) -> bool:
+        """Whether the network is given whole numbers, one for each token, in place of what they stand for."""
+        return is_sequence(self.input_shape)
+
+    @property
+    def given_shape(self) -> tuple[int, int, int]:
+        """The shape of what the network is given: images (C, H, W), or the numbers of tokens (1, 1, T)."""
+        channels, height, width = self.input_shape
+        return (1 if self.takes_tokens else channels), height, width
+
+    @property
     def params(self) -> int:
         """Trainable parameters of all layers."""
         return sum(layer.params for layer in self.layers)
@@ -134,7 +145,7 @@ class Plan:
         An upper estimate of that part alone: workspaces and gradients come on top, and a layer that works in
         place saves its share. `bytes_per_value` is 4 for float32 and 2 for bfloat16.
         """
-        channels, height, width = self.input_shape
+        channels, height, width = self.given_shape
         values = channels * height * width + sum(layer.values for layer in self.layers)
         return batch_size * bytes_per_value * values
 

@@ -23,7 +23,10 @@ from pipeline.architecture.stacked_layers import StackedDropout
 
 
 class Stacked(InOrder):
-    """The networks of `members` seeds: images [B, S*C, H, W] -> logits [S, B, classes]. Layers are named as planned."""
+    """The networks of `members` seeds: images [B, S*C, H, W] -> logits [S, B, classes]. Layers are named as planned.
+
+    Of text, tokens [B, S, 1, T].
+    """
 
     def __init__(self, planned: Plan, members: int) -> None:
         super().__init__(OrderedDict(_modules(planned, members)))
@@ -69,10 +72,19 @@ class Each(nn.Module):
         one = kind.module(layer, input_shape)
         self.members = members
         for name, weights in one.named_parameters():
-            self.register_parameter(name, nn.Parameter(torch.stack([weights.detach()] * members)))
+            self._part(name).register_parameter(_last(name), nn.Parameter(torch.stack([weights.detach()] * members)))
         for name, values in one.named_buffers():
-            self.register_buffer(name, torch.stack([values] * members))
+            self._part(name).register_buffer(_last(name), torch.stack([values] * members))
         self._one = [one.to("meta")]  # in a list: it is no part of this module
+
+    def _part(self, name: str) -> nn.Module:
+        """The module, in this one, that holds what is called `name`; made where there is none."""
+        part: nn.Module = self
+        for step in name.split(".")[:-1]:
+            if step not in part._modules:
+                part.add_module(step, nn.Module())
+            part = part.get_submodule(step)
+        return part
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps [B, S*C, H, W] or vectors [S, B, F] to either."""
@@ -85,6 +97,10 @@ class Each(nn.Module):
             for member, given in enumerate(inputs)
         ]
         return torch.cat(outputs, 1) if outputs[0].dim() == 4 else torch.stack(outputs)
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def _copied(x: Tensor) -> Tensor:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import folders, records
-from pipeline.perturbations import PERTURBATIONS
 from pipeline.records import Invariance
 from pipeline.rundir.documents import DamagedError, read_json, write_checked
 
@@ -18,6 +17,8 @@ def write_invariance(run: Path, curves: dict[str, Any], checkpoint: str, key: st
 
 def read_invariance(run: Path) -> Invariance:
     """invariance.json. Raises DamagedError where it is not whole."""
+    from pipeline.perturbations import PERTURBATIONS  # numpy, which planning does without
+
     path = run / "invariance.json"
     document = read_json(path)
     try:

@@ -40,7 +40,7 @@ def _measure(quantity: str, job: Job) -> float | None:
         return None
     if quantity == "map":
         return prod(last.output_shape[1:])
-    return min(1.0, last.receptive_field / planned.input_shape[1])
+    return min(1.0, last.receptive_field / planned.input_shape[2])  # the width: a sequence has no height
 
 
 def _steps(job: Job) -> float:

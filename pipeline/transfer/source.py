@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline import architecture, rundir
 from pipeline.architecture import Plan, Section, Timm
-from pipeline.architecture.config import Cnn, Mlp
+from pipeline.architecture.config import Cnn, Mlp, TextCnn
 from pipeline.errors import InputError
 from pipeline.transfer.cutting import cut
 
@@ -100,7 +100,7 @@ def concrete(section: Section, shape: tuple[int, ...], classes: int) -> Section:
     Widths that were matched to a reference become plain widths, since on other data they would be matched anew; a
     list's class layer gets as many units as there are classes.
     """
-    if isinstance(section, Timm):
+    if isinstance(section, Timm | TextCnn):
         return section
     if section.match != "none":
         match = architecture.plan(section, shape, classes).match

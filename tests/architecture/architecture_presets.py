@@ -10,7 +10,8 @@ from pipeline.architecture import Section, section
 
 FOLDER = Path(__file__).parents[2] / "conf" / "architecture"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
-CONV_STACKS = [name for name in NAMES if name not in ("mlp", "timm")]
+CONV_STACKS = [name for name in NAMES if name not in ("mlp", "text_cnn", "timm")]
+FOR_IMAGES = [name for name in NAMES if name != "text_cnn"]
 
 
 def preset(name: str, **changes: Any) -> Section:

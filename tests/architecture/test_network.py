@@ -5,13 +5,14 @@ from itertools import pairwise
 
 import pytest
 import torch
-from architecture_presets import NAMES, preset
+from architecture_presets import FOR_IMAGES, preset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.architecture import Cnn, Plan, build, plan
+from pipeline.architecture.network import example
 from pipeline.errors import InputError
 
 WINDOW = {"kernel_size": st.integers(1, 7), "stride": st.integers(1, 3), "padding": st.sampled_from(["same", "valid"])}
@@ -60,7 +61,7 @@ def outputs_of(network: nn.Module, planned: Plan) -> list[tuple[int, ...]]:
         for layer in planned.layers
     ]
     with torch.no_grad():
-        network.eval()(torch.randn(2, *planned.input_shape))
+        network.eval()(example(planned, batch=2))
     for handle in handles:
         handle.remove()
     return shapes
@@ -89,7 +90,7 @@ def test_plan_and_build_agree_or_refuse_alike(spec, shape):
         assert sum(p.numel() for p in child.parameters()) == layer.params
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FOR_IMAGES)
 def test_macs_are_half_of_what_torch_counts(name):
     section = preset(name)
     network = build(section, (3, 32, 32), 10).eval()
@@ -150,7 +151,7 @@ def test_jump_is_the_shift_of_the_footprint():
         assert {after - before for before, after in pairwise(starts)} == {layer.jump}
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "timm"])
+@pytest.mark.parametrize("name", [name for name in FOR_IMAGES if name != "timm"])
 def test_presets_learn_a_step(name):
     torch.manual_seed(0)
     network = build(preset(name), (1, 32, 32), 10).to(memory_format=torch.channels_last)

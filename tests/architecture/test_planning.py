@@ -139,7 +139,7 @@ REFUSED = [
     ({"dropout": 0.5}, (1, 8, 8), "architecture.dropout=0.5: has no effect"),
     ({"head_dropout": 1.0}, (1, 8, 8), "architecture.head_dropout=1.0: must be a number of at least 0 and below 1."),
     ({"weight_sharing": "no"}, (1, 8, 8), "architecture.weight_sharing=no: must be true or false."),
-    ({"type": "cmn"}, (1, 8, 8), "architecture.type=cmn: must be one of cnn, mlp, timm. Did you mean 'cnn'?"),
+    ({"type": "cmn"}, (1, 8, 8), "architecture.type=cmn: must be one of cnn, mlp, text_cnn, timm. Did you mean 'cnn'?"),
     ({"match": "params"}, (1, 8, 8), "architecture.match=params needs the keys"),
     ({"layers": [CONV], "kernel_size": 5}, (1, 8, 8), "architecture.kernel_size=5: has no effect beside"),
     ({"layers": [CONV]}, (1, 8, 8), "architecture.layers[0]: the last layer gives 8x8x8, and the data has 10 classes."),

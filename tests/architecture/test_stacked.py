@@ -35,6 +35,8 @@ NETWORKS: dict[str, tuple[dict[str, Any], tuple[int, int, int]]] = {
     "weights not shared": ({**BASE, "weight_sharing": False}, (1, 8, 8)),
     "mlp": ({"type": "mlp", "hidden": [64, 33]}, (1, 8, 8)),
     "layers": ({"type": "cnn", "layers": LAYERS}, (3, 16, 16)),
+    "text": ({**BASE, "embedding": 8, "block": "CNAWP"}, (40, 1, 24)),
+    "text, several widths": ({"type": "text_cnn", "embedding": 8, "filters": 6, "dropout": 0.0}, (40, 1, 24)),
 }
 State = dict[str, torch.Tensor]
 
@@ -46,7 +48,11 @@ def fresh(spec: dict[str, Any], shape: tuple[int, int, int], seed: int) -> State
 
 def batch(shape: tuple[int, int, int], seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     drawn = torch.Generator().manual_seed(seed)
-    return torch.randn(BATCH, *shape, generator=drawn), torch.randint(0, CLASSES, (BATCH,), generator=drawn)
+    if shape[1] == 1:
+        images = torch.randint(0, shape[0], (BATCH, 1, *shape[1:]), generator=drawn, dtype=torch.int32)
+    else:
+        images = torch.randn(BATCH, *shape, generator=drawn)
+    return images, torch.randint(0, CLASSES, (BATCH,), generator=drawn)
 
 
 def results(

@@ -9,12 +9,14 @@ from pipeline.architecture.kinds import (
     dense,
     depthwise,
     dropout,
+    embedding,
     flatten,
     gap,
     grid,
     locally_connected,
     norm,
     pool,
+    widths,
 )
 from pipeline.architecture.kinds.kind import Kind
 
@@ -30,6 +32,8 @@ KINDS: dict[str, Kind] = {
     "grid": grid.KIND,
     "dense": dense.KIND,
     "depthwise": depthwise.KIND,
+    "embedding": embedding.KIND,
+    "widths": widths.KIND,
 }
 """By the name that a `layers:` list has for it."""
 

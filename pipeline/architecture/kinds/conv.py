@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def _place(entry: Entry, before: Before) -> Layer:
-    def params(_positions: int, filters: int, kernel: int, depth: int) -> int:
+    def params(_positions: int, filters: int, kernel: geometry.Window, depth: int) -> int:
         return geometry.conv_params(filters, kernel, depth)
 
-    return place_filters(entry, before, "conv", params, "{filters}*({kernel}*{kernel}*{depth}+1)")
+    return place_filters(entry, before, "conv", params, "{filters}*({area}*{depth}+1)")
 
 
 def _module(layer: Layer, input_shape: tuple[int, ...]) -> "nn.Module":

@@ -22,7 +22,7 @@ def _place(entry: Entry, before: Before) -> Layer:
         layer,
         params=geometry.conv_params(channels, kernel, 1),
         macs=geometry.conv_macs(height * width, channels, kernel, 1),
-        formula=f"{channels}*({kernel}*{kernel}+1)",
+        formula=f"{channels}*({geometry.area_text(kernel)}+1)",
     )
 
 

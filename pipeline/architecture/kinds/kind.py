@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pipeline.architecture.geometry import ReceptiveField
+from pipeline.architecture.geometry import ReceptiveField, Window, is_sequence
 from pipeline.architecture.plans import Layer, shape_text
 from pipeline.errors import InputError
 
@@ -50,6 +50,15 @@ class Before:
     def shape(self) -> tuple[int, ...]:
         """The input of the layer: (C, H, W) or (N,)."""
         return self.layers[-1].output_shape if self.layers else self.image_shape
+
+    @property
+    def is_sequence(self) -> bool:
+        """Whether the network's input is a sequence, along which windows slide; an image's map of height 1 is none."""
+        return is_sequence(self.image_shape)
+
+    def window(self, side: int) -> Window:
+        """A window of that side, or its stride, as it slides here."""
+        return (1, side) if self.is_sequence else side
 
     @property
     def extent(self) -> int:
@@ -118,7 +127,8 @@ class Kind:
     key_prefix: str = ""
     """Before its options where they are keys of a section: pool_size."""
     family: str = ""
-    """conv | pool | activation | dense: which of the guidelines concern it. In a list, each conv opens a stage."""
+    """conv | pool | activation | dense | widths: which of the guidelines concern it. In a list, a stage opens at each
+    conv and at widths."""
     gives_vector: bool = False
     """In a list, the head begins with the first such layer."""
     stacked: "Callable[[Layer, tuple[int, ...], int], nn.Module | None] | None" = None

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def _place(entry: Entry, before: Before) -> Layer:
-    formula = "{height}*{width}*{filters}*({kernel}*{kernel}*{depth}+1)"
+    formula = "{positions}*{filters}*({area}*{depth}+1)"
     return place_filters(entry, before, "locally_connected", geometry.locally_connected_params, formula)
 
 

@@ -17,22 +17,31 @@ CONV_OPTIONS = {
 
 
 class DoesNotFitError(InputError):
-    """A valid window that is larger than what it gets."""
+    """A valid window that is larger than what it gets, a map or a sequence of places."""
 
-    def __init__(self, entry: Entry, option: str, map_hw: tuple[int, int], remedies: str = "") -> None:
-        size = entry.options[option]
-        what = "kernel" if option == "kernel_size" else entry.kind
+    def __init__(
+        self,
+        entry: Entry,
+        option: str,
+        window: geometry.Window,
+        map_hw: tuple[int, int],
+        key: str | None = None,
+        remedies: str = "",
+    ) -> None:
+        needed = geometry.window_text(window)
+        what = "pool" if option == "size" else "kernel"
         super().__init__(
-            f"{entry.keys[option]}={size}: layer {entry.name} gets a {shape_text(map_hw)} input, and a valid "
-            f"{size}x{size} {what} needs at least {size}x{size}.{remedies}"
+            f"{key or entry.keys[option]}={geometry.along(window)}: layer {entry.name} gets a {shape_text(map_hw)} "
+            f"input, and a valid {needed} {what} needs at least {needed}.{remedies}"
         )
-        self.entry, self.option, self.map_hw = entry, option, map_hw
+        self.entry, self.option, self.window, self.map_hw, self.key = entry, option, window, map_hw, key
+        self.largest = min(map_hw) if isinstance(window, int) else map_hw[1]
 
     def with_remedies(self, remedies: list[str]) -> "DoesNotFitError":
         """The same with what would fit."""
         *most, last = remedies
         text = f" Use {', '.join(most)}{',' if len(most) > 1 else ''}{' or ' if most else ''}{last}."
-        return DoesNotFitError(self.entry, self.option, self.map_hw, text)
+        return DoesNotFitError(self.entry, self.option, self.window, self.map_hw, self.key, text)
 
 
 def slide(entry: Entry, before: Before, layer_type: str, size_option: str, channels: int) -> Layer:
@@ -42,12 +51,14 @@ def slide(entry: Entry, before: Before, layer_type: str, size_option: str, chann
         InputError: a vector before it. DoesNotFitError: a valid window larger than the map.
     """
     options = entry.options
-    kernel, stride, padding = options[size_option], options["stride"], options["padding"]
+    kernel, stride = before.window(options[size_option]), before.window(options["stride"])
+    padding = options["padding"]
     _, *map_hw = before.map_for(entry)
-    height, width = (geometry.output_size(size, kernel, stride, padding) for size in map_hw)
+    axes = list(zip(map_hw, geometry.sides(kernel), geometry.sides(stride), strict=True))
+    height, width = (geometry.output_size(*axis, padding) for axis in axes)
     if min(height, width) < 1:
-        raise DoesNotFitError(entry, size_option, (map_hw[0], map_hw[1]))
-    vertical, horizontal = (geometry.pads(size, kernel, stride, padding) for size in map_hw)
+        raise DoesNotFitError(entry, size_option, kernel, (map_hw[0], map_hw[1]))
+    vertical, horizontal = (geometry.pads(*axis, padding) for axis in axes)
     seen = before.field.through(kernel, stride, (vertical, horizontal))
     layer = bare(entry, layer_type, (channels, height, width), seen.size, seen.jump)
     window = {"kernel_size": kernel, "stride": stride, "padding": padding, "pads": (vertical, horizontal)}
@@ -55,18 +66,24 @@ def slide(entry: Entry, before: Before, layer_type: str, size_option: str, chann
 
 
 def place_filters(
-    entry: Entry, before: Before, layer_type: str, params: Callable[[int, int, int, int], int], formula: str
+    entry: Entry,
+    before: Before,
+    layer_type: str,
+    params: Callable[[int, int, geometry.Window, int], int],
+    formula: str,
 ) -> Layer:
     """The planned layer of filters that slide. `params` counts the weights of (positions, filters, kernel, depth)."""
     depth, _, _ = before.map_for(entry)
-    filters, kernel = entry.options["filters"], entry.options["kernel_size"]
+    filters = entry.options["filters"]
     layer = slide(entry, before, layer_type, "kernel_size", filters)
+    kernel = layer.options["kernel_size"]
     _, height, width = layer.output_shape
+    positions = f"{width}" if before.is_sequence else f"{height}*{width}"
     return replace(
         layer,
         params=params(height * width, filters, kernel, depth),
         macs=geometry.conv_macs(height * width, filters, kernel, depth),
-        formula=formula.format(height=height, width=width, filters=filters, kernel=kernel, depth=depth),
+        formula=formula.format(positions=positions, filters=filters, area=geometry.area_text(kernel), depth=depth),
         options={"filters": filters, **layer.options},
     )
 
