@@ -5,7 +5,7 @@ verdict.json has what an analysis finds under its name in the table, in this ord
 
 from typing import Any
 
-from pipeline.evidence.analyses import layer_transfer, matrix, quadrants
+from pipeline.evidence.analyses import across, layer_transfer, matrix, quadrants
 from pipeline.evidence.analyses.analysis import Analysis
 from pipeline.evidence.document import Verdict
 
@@ -15,6 +15,7 @@ ANALYSES: dict[str, Analysis] = {
         layer_transfer.find, layer_transfer.figures, layer_transfer.section, lines=layer_transfer.sentences
     ),
     "quadrants": Analysis(quadrants.find, quadrants.figures, quadrants.section, lines=quadrants.sentences),
+    "across": Analysis(across.find, across.figures, across.section, lines=across.lines),
 }
 
 
