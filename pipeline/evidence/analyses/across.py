@@ -82,7 +82,7 @@ def section(found: Across, doc: Verdict, plots: Mapping[str, str]) -> list[str]:
         for level, row in zip(found.levels, found.cells, strict=True)
     ]
     said = (
-        f"The same comparisons on each {escape(found.factor)}: the first level less the second in "
+        f"The same comparisons at each level of {escape(found.factor)}: the first less the second in "
         f"{escape(doc.metric)}, over the levels of all else. Intervals hold for all of the verdict at once."
     )
     return [
