@@ -37,6 +37,7 @@ class Predict:
     images: Any = None  # a file, a folder, a glob, a manifest (.csv), or a list of these
     out: str | None = None  # also write all of it to FILE.csv, FILE.json or FILE.parquet
     maps: str | None = None  # also draw what spoke for its class in each image, into this new folder
+    lines: bool = False  # of text, each line of a file is a text by itself
     columns: Any = None  # of a manifest, {path: NAME, label: NAME}; null: as the run's own manifest had them
     uri: str | None = None  # the MLflow on which run is looked up; null: the database of tracking=local
     output: str = "table"  # for people, or one document for programs
@@ -120,6 +121,11 @@ def job(cfg: DictConfig) -> int:
             )
         columns = options.columns if options.columns is not None else network.settings.data.columns
         found = inputs.find_inputs(options.images, columns)
+        if options.lines:
+            if not network.settings.data.kind.worded:
+                noun = network.settings.data.kind.noun
+                raise InputError(f"lines=true: is for text, and run={options.run} takes {noun}s.")
+            found = list(inputs.lines_of(found))
         if out and any(one.suffix == ".csv" and os.path.exists(out) and one.samefile(out) for one in _named(options)):
             raise InputError(f"out={out}: is the manifest itself. Choose another file.")
         tally = Tally(network.classes, keep=SHOWN if out or options.output == "table" else None)

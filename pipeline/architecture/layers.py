@@ -80,10 +80,19 @@ class UnevenAvgPool2d(nn.AvgPool2d):
 
 
 class Embedding(nn.Embedding):
-    """For each number of a token the vector that is learned for it; that of 0, padding, stays zero."""
+    """For each number of a token the vector that is learned for it; that of 0, padding, stays zero.
+
+    Vectors begin in U(-0.25, 0.25), as Kim's do (2014): from torch's N(0, 1) rt_polarity got 0.69, with steps too small to
+    move them.
+    """
 
     def __init__(self, tokens: int, size: int) -> None:
         super().__init__(tokens, size, padding_idx=0)
+
+    def reset_parameters(self) -> None:
+        """Draw the vectors."""
+        nn.init.uniform_(self.weight, -0.25, 0.25)
+        self._fill_padding_idx_with_zero()
 
     def forward(self, x_N11T: Tensor) -> Tensor:
         """Whole numbers [N, 1, 1, T] -> [N, size, 1, T], whose channels lie last in memory."""

@@ -13,6 +13,8 @@ WORDS = {
     "flip": "mirrored left to right, every second time",
     "colour": "brightness and contrast times 0.8 to 1.2, of colours saturation times 0.6 to 1.4",
     "cutout": "a black square over half of each side, anywhere inside",
+    "word_dropout": "each token of a text becomes an unknown one with a chance of 0.1",
+    "swap": "each token of a text changes places with the next one with a chance of 0.1",
 }
 BORDERS = ("constant", "reflect")
 

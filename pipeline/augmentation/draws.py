@@ -9,7 +9,7 @@ that `rotate` draws, so that arms are compared in pairs.
 import numpy as np
 
 STREAMS = ("rotate", "scale", "translate_x", "translate_y", "flip", "brightness", "contrast", "saturation",
-           "cutout_x", "cutout_y", "spelled")  # fmt: skip
+           "cutout_x", "cutout_y", "spelled", "word_dropout", "swap")  # fmt: skip
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -24,6 +24,12 @@ def bits(seed: int, epoch: int, indices: np.ndarray, stream: str) -> np.ndarray:
 def uniform(seed: int, epoch: int, indices: np.ndarray, stream: str) -> np.ndarray:
     """float64 [len(indices)] in [0, 1)."""
     return (bits(seed, epoch, indices, stream) >> np.uint64(11)) * 2.0**-53
+
+
+def uniform_each(seed: int, epoch: int, indices: np.ndarray, stream: str, n: int) -> np.ndarray:
+    """float64 [len(indices), n] in [0, 1): a number for each of n places of an example."""
+    state = bits(seed, epoch, indices, stream)[:, None] + GOLDEN * (1 + np.arange(n, dtype=np.uint64))
+    return (_mix(state) >> np.uint64(11)) * 2.0**-53
 
 
 def _mix(z: np.ndarray) -> np.ndarray:

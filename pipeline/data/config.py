@@ -7,6 +7,7 @@ from typing import Any
 from pipeline.data.formats import FORMATS
 from pipeline.data.kinds import KINDS, Kind
 from pipeline.data.raw import BOX
+from pipeline.data.texts import TOKENS
 from pipeline.errors import InputError, at_least, one_of
 from pipeline.key import aside, newer
 
@@ -14,7 +15,14 @@ RESIZE = ("pad", "stretch", "crop")
 SAMPLING = ("natural", "balanced")
 HALVES = ("a", "b")
 NO_GROUP = "none"  # as data.group: examples are split one by one, whatever the columns are called
-ROLES = ("path", "label", "split", "group", *BOX)  # of a manifest's columns, which data.columns may say by other names
+ROLES = (
+    "path",
+    "text",
+    "label",
+    "split",
+    "group",
+    *BOX,
+)  # of a manifest's columns, which data.columns may say by other names
 
 
 @dataclass
@@ -39,6 +47,7 @@ class Data:
     split_seed: int | None = None  # draws the splits; null: the run's seed does
     folds: int | None = newer(None)  # into so many parts, of which run seed s tests on part s modulo folds; null: none
     sampling: str = newer("natural")  # of training examples; balanced: as many of each class
+    tokens: str = newer("words")  # what a text is made of
     vocabulary: int = newer(10_000)  # of text: token numbers, of which 0 is none and 1 any token that is not known
     batch_size: int = 32  # examples a step, over all devices together
     num_workers: int = aside(0)  # processes that load batches beside the one that trains; 0: it loads its own
@@ -90,6 +99,7 @@ class Data:
             raise InputError(f"data.messy={self.messy}: must be a strength, from 0 (as it is) to 1.")
         _whole("data.messy_seed", self.messy_seed, 0)
         _whole("data.max_pixels", self.max_pixels, 1)
+        one_of("data.tokens", self.tokens, TOKENS)
         _whole("data.vocabulary", self.vocabulary, 3)
         self._check_kind()
         if not str(self.prepared_dir).strip():
@@ -105,6 +115,8 @@ class Data:
 
     def _check_kind(self) -> None:
         """Refuse what only examples of another kind have."""
+        if self.kind.worded and self.size < 2:
+            raise InputError(f"data.size={self.size}: is how many tokens of a text there are; at least 2.")
         for kind in KINDS.values():
             for one in fields(self) if kind is not self.kind else ():
                 value = getattr(self, one.name)

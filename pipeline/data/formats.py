@@ -20,5 +20,8 @@ FORMATS = {
     "image_folder": Format("pipeline.data.image_folder", grouped=True),
     "manifest": Format("pipeline.data.manifest", grouped=True, listed=True),
     "npz": Format("pipeline.data.npz", grouped=True),
+    "text_folder": Format("pipeline.data.text_folder", grouped=True, kind="text"),
+    "text_manifest": Format("pipeline.data.text_manifest", grouped=True, listed=True, kind="text"),
+    "sentences": Format("pipeline.data.sentences", kind="text"),
     "cifar": Format("pipeline.data.cifar"),
 }

@@ -85,7 +85,7 @@ def read(config: Data, files: list[Path]) -> Raw:
     paths = [path for path, *_ in examples]
     nested = any(folder != name for _, _, name, folder in examples)
     return Raw(
-        blocks=config.kind.files(str(root), paths, config),
+        blocks=config.kind.files(str(root), paths, config, None),
         channels=None,
         labels=np.array([number[name] for _, _, name, _ in examples], np.int64),
         classes=[printable(name) for name in classes],

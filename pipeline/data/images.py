@@ -45,7 +45,7 @@ def fitted(block_NHWC: np.ndarray, config: Data) -> np.ndarray:
     return fit(block_NHWC, config.size, config.resize)
 
 
-def files(root: str, paths: list[str], config: Data) -> Iterator[Photo | Refused]:
+def files(root: str, paths: list[str], config: Data, words: list[str] | None = None) -> Iterator[Photo | Refused]:
     """One Photo or Refused for each of `paths` below `root`, in order."""
     from pipeline.data.photos import photos
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.data import images
+from pipeline.data import images, texts, vocabulary
 from pipeline.data.raw import Photo, Refused
 
 Shape = tuple[int, int, int]
@@ -41,7 +41,7 @@ class Kind:
     normalisation: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]  # mean and std [C] over some
     noise: Callable[[np.random.Generator, int, Shape], np.ndarray]  # so many examples of an input shape, to try with
     fit: Callable[[np.ndarray, Data], np.ndarray]  # a block that a format gives, as it is written
-    files: Callable[[str, list[str], Data], Iterator[Photo | Refused]]  # those below a root, one by one
+    files: Callable[[str, list[str], Data, list[str] | None], Iterator[Photo | Refused]]  # below a root, one by one
     sheet: Callable[[Prepared], str]  # HTML: some examples of each class
     one: Callable[[Prepared, int], str]  # HTML: an example
     shape_in_words: Callable[[Shape], str]
@@ -75,5 +75,26 @@ KINDS: dict[str, Kind] = {
         augmentations=("rotate", "scale", "translate", "flip", "colour", "cutout"),
         pictured=True,
         spelled=True,
+    ),
+    "text": Kind(
+        name="text",
+        noun="text",
+        own_keys=("tokens", "vocabulary"),
+        prepared_by=("tokens",),
+        example_shape=texts.example_shape,
+        dtype=np.int32,
+        declared_shape=texts.declared_shape,
+        input_shape=texts.input_shape,
+        normalisation=texts.normalisation,
+        noise=texts.noise,
+        fit=texts.fitted,
+        files=texts.files,
+        sheet=texts.sheet,
+        one=texts.one,
+        shape_in_words=texts.shape_in_words,
+        size_in_words=texts.size_in_words,
+        augmentations=("word_dropout", "swap"),
+        worded=True,
+        opened=vocabulary.opened,
     ),
 }

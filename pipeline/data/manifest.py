@@ -16,7 +16,7 @@ every split made here.
 
 import csv
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,7 @@ from pipeline.errors import InputError, nearest
 def find(config: Data) -> list[Path]:
     """The CSV file, then every file that it names within data.root, there or not."""
     root = required_root(config)
-    csv_file = _csv_file(config, root)
+    csv_file = csv_file_of(config, root)
     return [csv_file, *(root / row["path"] for row in _rows(csv_file, config.columns) if is_within(root, row["path"]))]
 
 
@@ -57,7 +57,7 @@ def read(config: Data, files: list[Path]) -> Raw:
             continue
         seen[path] = row | {"path": path, "row": str(line)}
         rows.append(seen[path])
-    _mind_split(csv_file, rows)
+    mind_split(csv_file, rows)
     classes = sorted({row["label"] for row in rows})
     if len(classes) < 2:
         raise InputError(f"{csv_file}: names {len(classes)} classes ({', '.join(classes)}); at least 2 are needed.")
@@ -65,11 +65,11 @@ def read(config: Data, files: list[Path]) -> Raw:
     columns = [name for name in rows[0] if name not in ("path", "label", "split", "row", *BOX)]
     paths = [row["path"] for row in rows]
     return Raw(
-        blocks=config.kind.files(str(root), paths, config),
+        blocks=config.kind.files(str(root), paths, config, None),
         channels=None,
         labels=np.array([number[row["label"]] for row in rows], np.int64),
         classes=classes,
-        own_split=_split(csv_file, rows),
+        own_split=split_of(csv_file, rows),
         columns={name: [row[name] for row in rows] for name in columns},
         boxes=_boxes(csv_file, rows),
         paths=paths,
@@ -77,7 +77,8 @@ def read(config: Data, files: list[Path]) -> Raw:
     )
 
 
-def _csv_file(config: Data, root: Path) -> Path:
+def csv_file_of(config: Data, root: Path) -> Path:
+    """The file that data.manifest names. InputError where there is none."""
     name = str(config.manifest)
     places = (root / name, Path(name).expanduser())
     for place in places:
@@ -88,19 +89,25 @@ def _csv_file(config: Data, root: Path) -> Path:
 
 
 def _rows(csv_file: Path, columns: dict[str, str] | None) -> list[dict[str, str]]:
+    rows = read_rows(csv_file, str(csv_file), renamed(csv_file, columns, ("path", "label")))
+    if not rows:
+        raise InputError(f"{csv_file}: names no example.")
+    return rows
+
+
+def renamed(csv_file: Path, columns: dict[str, str] | None, needed: Sequence[str]) -> Callable[[list[str]], list[str]]:
+    """What calls the columns of a first line as `columns` says; it raises InputError where one of `needed` lacks."""
+
     def called(names: list[str]) -> list[str]:
-        header = _named(csv_file, names, columns or {})
-        missing = [name for name in ("path", "label") if name not in header]
+        header = _named(csv_file, names, columns or {}, needed)
+        missing = [name for name in needed if name not in header]
         if missing or len(set(header)) < len(header):
             what = f"lacks the column {missing[0]}" if missing else "has two columns of one name"
             other = f" data.columns={{{missing[0]}: NAME}} names another." if missing and header else ""
             raise InputError(f"{csv_file}: {what}; its first line is {','.join(header)}.{other}")
         return header
 
-    rows = read_rows(csv_file, str(csv_file), called)
-    if not rows:
-        raise InputError(f"{csv_file}: names no example.")
-    return rows
+    return called
 
 
 def read_rows(csv_file: Path, shown: str, called: Callable[[list[str]], list[str]]) -> list[dict[str, str]]:
@@ -126,7 +133,7 @@ def read_rows(csv_file: Path, shown: str, called: Callable[[list[str]], list[str
     return rows
 
 
-def _named(csv_file: Path, header: list[str], columns: dict[str, str]) -> list[str]:
+def _named(csv_file: Path, header: list[str], columns: dict[str, str], needed: Sequence[str]) -> list[str]:
     """The header with the columns that `columns` names called as it says; one that had such a name gets a `_`."""
     for role, name in columns.items():
         if name not in header:
@@ -135,7 +142,7 @@ def _named(csv_file: Path, header: list[str], columns: dict[str, str]) -> list[s
                 f"{nearest(name, header)}"
             )
     called = {name: role for role, name in columns.items()}
-    for role in ("path", "label", "split"):  # Split is split, where there is no other
+    for role in (*needed, "split"):  # Split is split, where there is no other
         alike = [name for name in header if name.lower() == role and name not in called]
         if role not in columns and role not in header and len(alike) == 1:
             called[alike[0]] = role
@@ -150,14 +157,15 @@ def is_within(root: Path, path: str) -> bool:
     )
 
 
-def _mind_split(csv_file: Path, rows: list[dict[str, str]]) -> None:
+def mind_split(csv_file: Path, rows: list[dict[str, str]]) -> None:
     """Say where another column has the look of the set's own split, which is not used then."""
     for name in rows[0] if "split" not in rows[0] else ():
         if name != "row" and looks_like_split(row[name] for row in rows):
             terminal.say(f"mind: {csv_file}: {name} looks like a split; data.columns={{split: {name}}} keeps it")
 
 
-def _split(csv_file: Path, rows: list[dict[str, str]]) -> np.ndarray | None:
+def split_of(csv_file: Path, rows: list[dict[str, str]]) -> np.ndarray | None:
+    """The set's own split by its column; None where there is none."""
     if "split" not in rows[0]:
         return None
     return split_by_names((row["split"] for row in rows), lambda i: f"{csv_file}, row {rows[i]['row']}")

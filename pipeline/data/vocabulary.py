@@ -6,11 +6,12 @@ its vocabulary lacks, 2 and on the tokens of `Prepared.words`, data.vocabulary n
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from pipeline.data.config import Data
-from pipeline.data.prepared import Prepared
+Data = Any  # data.config.Data and prepared.Prepared, which look their kind up in a table of such modules
+Prepared = Any
 
 NONE, UNKNOWN, FIRST = 0, 1, 2
 

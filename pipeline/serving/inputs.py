@@ -3,13 +3,14 @@
 import glob
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pipeline.data import Data, image_folder
 from pipeline.data.manifest import is_within, read_rows
-from pipeline.data.raw import printable
+from pipeline.data.raw import Refused, printable
+from pipeline.data.texts import EMPTY, UnusableError, lines
 from pipeline.errors import InputError, nearest
 
 
@@ -22,6 +23,7 @@ class Input:
     label: str | None = None  # what a manifest calls it
     reason: str = ""  # why it is not opened at all
     named: str = ""  # as the user did, where that is not root and path
+    text: str | None = None  # a line of the file, where lines are what is asked about
 
     @property
     def shown(self) -> str:
@@ -44,6 +46,23 @@ def find_inputs(images: Any, columns: dict[str, str] | None) -> list[Input]:
             root = real.get(each.root) or real.setdefault(each.root, os.path.realpath(each.root))
             found.setdefault((root, each.path), each)
     return list(found.values())
+
+
+def lines_of(found: list[Input]) -> Iterator[Input]:
+    """Each line of files of text as an input of its own, called FILE:LINE. Empty ones are left out."""
+    for one in found:
+        if one.reason:
+            yield one
+            continue
+        try:
+            for number, text in lines(Path(one.root, one.path), Path(one.root)):
+                named = f"{one.named or os.path.join(one.root, one.path)}:{number}"
+                if not isinstance(text, Refused):
+                    yield replace(one, named=named, text=text)
+                elif text.reason != EMPTY:
+                    yield replace(one, named=named, reason=text.reason)
+        except UnusableError as error:
+            yield replace(one, reason=str(error))
 
 
 def _of(given: str, columns: dict[str, str] | None) -> Iterable[Input]:

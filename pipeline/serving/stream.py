@@ -15,6 +15,7 @@ import numpy as np
 from pipeline.config import Config
 from pipeline.data.images import LUMINANCE
 from pipeline.data.raw import Photo, Refused
+from pipeline.data.texts import Known, example
 from pipeline.serving.inputs import Input
 from pipeline.serving.opened import Opened
 
@@ -50,7 +51,7 @@ def _gathered(inputs: list[Input], opened: Opened) -> Iterator[Lot]:
     made = kind.noise(np.random.default_rng(0), 1, opened.input_shape)
     *shape, channels = made.shape[1:]
     most = batch_size(settings.data.size, channels)
-    stream = zip(inputs, _decoded(inputs, settings), strict=True)
+    stream = zip(inputs, _decoded(inputs, settings, opened.words), strict=True)
     while some := list(itertools.islice(stream, most)):
         images = np.empty((len(some), *shape, channels), made.dtype)
         n = greyed = 0
@@ -63,15 +64,22 @@ def _gathered(inputs: list[Input], opened: Opened) -> Iterator[Lot]:
         yield Lot([each for each, _ in some], reasons, images[:n], greyed)
 
 
-def _decoded(inputs: list[Input], settings: Config) -> Iterator[Photo | Refused]:
+def _decoded(inputs: list[Input], settings: Config, words: list[str] | None) -> Iterator[Photo | Refused]:
     """A Photo or Refused for each input."""
     images = settings.data
-    for (root, refused), group in itertools.groupby(inputs, lambda one: (one.root, bool(one.reason))):
+    known = Known(words or [])
+    for (root, refused, has_text), group in itertools.groupby(inputs, _way):
         some = list(group)
-        if refused:
+        if has_text and not refused:
+            yield from (example(str(one.text), images, known) for one in some)
+        elif refused:
             yield from (Refused(one.reason) for one in some)
         else:
-            yield from images.kind.files(root, [one.path for one in some], images)
+            yield from images.kind.files(root, [one.path for one in some], images, words)
+
+
+def _way(one: Input) -> tuple[str, bool, bool]:
+    return one.root, bool(one.reason), one.text is not None
 
 
 def with_channels(image: np.ndarray, channels: int) -> np.ndarray:
