@@ -82,8 +82,8 @@ class UnevenAvgPool2d(nn.AvgPool2d):
 class Embedding(nn.Embedding):
     """For each number of a token the vector that is learned for it; that of 0, padding, stays zero.
 
-    Vectors begin in U(-0.25, 0.25), as Kim's do (2014): from torch's N(0, 1) rt_polarity got 0.69, with steps too small to
-    move them.
+    Vectors begin in U(-0.25, 0.25), as Kim's do (2014): from torch's N(0, 1), steps are too small to move them, and
+    rt_polarity got 0.69 in place of 0.76.
     """
 
     def __init__(self, tokens: int, size: int) -> None:

@@ -63,15 +63,17 @@ def _of_lines(config: Data, root: Path, part_of: dict[Path, int]) -> Raw:
                 paths.append(f"{shown}:{number}")
         except UnusableError as error:
             quarantined.append({"path": shown, "reason": str(error)})
-    if not labels:
+    used = sorted(set(labels))
+    if len(used) < 2:
         first = "; ".join(f"{one['path']}: {one['reason']}" for one in quarantined[:3])
-        raise InputError(f"data.root={config.root}: not one line can be used ({first}).")
+        few = f"only {printable(classes[used[0]])} has lines that can be used" if used else "not one line can be used"
+        raise InputError(f"data.root={config.root}: {few} ({first}).")
     numbers = Numbers()
     return Raw(
         blocks=_blocks(config, root, list(part_of), numbers),
         channels=1,
-        labels=np.array(labels, np.int64),
-        classes=[printable(name) for name in classes],
+        labels=np.searchsorted(used, labels).astype(np.int64),
+        classes=[printable(classes[k]) for k in used],
         own_split=own_parts(np.array(parts), f"data.root={config.root}"),
         paths=paths,
         quarantined=quarantined,

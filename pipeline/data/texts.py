@@ -143,7 +143,7 @@ def _opened(path: Path, root: Path) -> io.BufferedReader:
 def files(root: str, paths: list[str], config: Data, words: list[str] | None = None) -> Iterator[Photo | Refused]:
     """One text for each file, in the numbers of a run's vocabulary."""
     assert words is not None, "of a set's own files, text_folder has the numbers"
-    return documents(root, paths, config, Known(words))
+    yield from documents(root, paths, config, Known(words))
 
 
 def example_shape(size: int) -> tuple[int, int]:

@@ -1,0 +1,148 @@
+"""Text by the same commands: prepared, swept, evaluated, predicted, exported; stacked, resumed, by two processes."""
+
+import csv
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from run_state import state, states
+from running import TINY, refused
+
+from pipeline import rundir
+from pipeline.data.sentences import sentences
+from pipeline.training import guard
+
+SHORT = TINY.replace("data.limit_train=64", "data.limit_train=96")
+LINE = (
+    f"{SHORT} data=sentences data.batch_size=16 architecture.block=CNAP architecture.embedding=8 "
+    "architecture.head=gap architecture.head_dropout=0.3 augmentation=word_dropout trainer.max_epochs=2"
+)
+
+
+@pytest.fixture(scope="module")
+def texts():
+    return list(sentences())
+
+
+def test_a_sweep_its_evaluation_and_its_report(command, workdir):
+    done = command("train", f"-m {LINE} architecture.kernel_size=1,3 seed=0,1 dir=sweep output=json")
+    assert done.code == 0, done.err
+    levels = done.document["verdict"]["factors"]["architecture.kernel_size"]["levels"]
+    assert [one["n"] for one in levels] == [2, 2]
+    assert (workdir / "sweep/report.html").is_file()
+    run = Path(done.document["runs"][0]["run"])
+    found = command("evaluate", f"run={run} output=json")
+    assert found.code == 0, found.err
+    assert found.document["metrics"]["test/acc"] == done.document["runs"][0]["metrics"]["test/acc"]
+    page = (run / "diagnosis.html").read_text()
+    assert "<figure><p>" in page  # the sentences that were mistaken
+    assert not (run / "invariance.json").exists()
+
+
+@pytest.mark.parametrize("more", ["", "architecture=text_cnn ~architecture.block"])
+def test_predict_reads_what_the_run_read_without_its_data(more, command, workdir, texts):
+    line = LINE if not more else f"{SHORT} data=sentences architecture=text_cnn architecture.filters=8"
+    line = line.replace("architecture.filters=[4,8] ", "") if more else line
+    assert command("train", f"{line} dir=run").code == 0
+    with np.load("run/predictions.npz") as saved:
+        index, logits = saved["index"][:20], saved["logits"][:20]
+    Path("lines.txt").write_text("\n".join(texts[i] for i in index) + "\n\n" + "zzz qqq\n")
+    Path("documents").mkdir()
+    for k, i in enumerate(index):
+        Path(f"documents/{k:02}.txt").write_text(texts[i])
+    for folder in Path("prepared").iterdir():
+        folder.rename("elsewhere")
+    shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    for asked in ("images=lines.txt lines=true", "images=documents"):
+        done = command("predict", f"run=run {asked} out=out.csv output=json")
+        assert done.code == 0, done.err
+        with open("out.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        found = np.array([[float(row["p_disliked"]), float(row["p_liked"])] for row in rows[:20]])
+        assert np.abs(found - shares).max() < 1e-5
+        os.unlink("out.csv")
+    assert done.document["images"] == 20
+
+
+def test_what_is_no_text_is_skipped_by_name(command, workdir):
+    assert command("train", f"{LINE} dir=run").code == 0
+    Path("mixed").mkdir()
+    Path("mixed/a.txt").write_text("the food was not good .")
+    Path("mixed/b.txt").write_bytes(b"\xff\xfe\x00")
+    Path("mixed/c.txt").write_text("   ")
+    done = command("predict", "run=run images=mixed output=json")
+    assert done.code == 0
+    assert {one["path"]: one["reason"].partition(" (")[0] for one in done.document["skipped"]} == {
+        "mixed/b.txt": "no text in UTF-8",
+        "mixed/c.txt": "no word in it",
+    }
+    refused(command("predict", "run=run images=mixed maps=drawn"), "maps=drawn", "texts")
+
+
+@pytest.mark.slow
+def test_a_graph_of_it_gives_the_same(command, workdir):
+    pytest.importorskip("onnx")
+    assert command("train", f"{LINE} dir=run").code == 0
+    done = command("export", "run=run format=onnx output=json")
+    assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("data=sentences augmentation=rotate", ["augmentation.transforms=rotate", "texts", "word_dropout"]),
+        ("data=sentences experiment.invariance=true", ["experiment.invariance=true", "texts"]),
+        ("data=sentences transfer=head_only transfer.source=run", ["transfer=head_only", "another word"]),
+        ("data=sentences architecture=timm", ["architecture"]),
+        ("data=sentences data.root=.", ["data.root=.", "embedded"]),
+        ("architecture=text_cnn", ["architecture"]),
+        ("architecture.embedding=8", ["architecture.embedding=8"]),
+        ("augmentation=swap", ["augmentation.transforms=swap", "images"]),
+        ("data=text_folder", ["data.root=null"]),
+    ],
+)
+def test_what_cannot_be_asked_of_texts(line, said, command, workdir):
+    refused(command("train", line), *said)
+    assert os.listdir() == []
+
+
+@pytest.mark.slow
+def test_it_is_resumed_to_the_bit(command, workdir, monkeypatch):
+    assert command("train", f"{LINE} dir=undisturbed").code == 0
+    original, signals = guard.Guard.on_before_backward, [signal.SIGTERM]
+
+    def before(self, trainer, pl_module, loss):
+        if trainer.global_step == 5 and signals:
+            os.kill(os.getpid(), signals.pop())
+        original(self, trainer, pl_module, loss)
+
+    monkeypatch.setattr(guard.Guard, "on_before_backward", before)
+    assert command("train", f"{LINE} dir=run").code == 75
+    assert command("train", f"{LINE} dir=run").code == 0
+    assert rundir.get_status(workdir / "run").resumed == 1
+    assert state(workdir / "run") == state(workdir / "undisturbed")
+
+
+@pytest.mark.slow
+def test_stacked_seeds_come_to_the_same_in_any_company(command, workdir):
+    """Each with the vocabulary of its own training part."""
+    for seeds, folder in (("0,1,2", "three"), ("1", "one")):
+        line = f"-m {LINE} seed={seeds} trainer.stack=3 dir={folder} resume=false output=json"
+        assert command("train", line).code == 0
+    three, one = states(Path("three")), states(Path("one"))
+    assert one["000_seed-1"] == three["001_seed-1"]
+
+
+@pytest.mark.slow
+def test_two_processes_find_what_one_finds(process, workdir):
+    line = (
+        f"{LINE} architecture.block=CAP architecture.head_dropout=0 optimizer=sgd trainer.precision=32-true output=json"
+    )
+    one, two = (
+        process("train", f"{line} dir={name} {more}") for name, more in (("one", ""), ("two", "trainer=ddp_cpu"))
+    )
+    assert one.code == two.code == 0, two.err
+    logits = [np.load(workdir / name / "predictions.npz")["logits"] for name in ("one", "two")]
+    assert np.abs(logits[0] - logits[1]).max() < 1e-3
