@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.augmentation import sounds
 from pipeline.augmentation.config import Augmentation
 from pipeline.augmentation.draws import bits, uniform
 
@@ -18,7 +19,13 @@ GEOMETRY = ("rotate", "scale", "translate", "flip")
 GREY = np.array([0.299, 0.587, 0.114], np.float32)  # data.images.LUMINANCE, and a test holds it to that
 
 Where = tuple[int, int, np.ndarray]  # seed, epoch, indices: what draws are named by
-CHANGES: dict[str, Callable[[np.ndarray, float, Where], np.ndarray]] = {}
+CHANGES: dict[str, Callable[[np.ndarray, float, Where], np.ndarray]] = {
+    "time_shift": sounds.time_shift,
+    "gain": sounds.gain,
+    "noise": sounds.noise,
+    "time_mask": sounds.time_mask,
+    "frequency_mask": sounds.frequency_mask,
+}
 """Words for what is no image, in their order: examples [B, H, W, C], strength, where -> the same, changed."""
 
 

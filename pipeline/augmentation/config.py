@@ -13,6 +13,11 @@ WORDS = {
     "flip": "mirrored left to right, every second time",
     "colour": "brightness and contrast times 0.8 to 1.2, of colours saturation times 0.6 to 1.4",
     "cutout": "a black square over half of each side, anywhere inside",
+    "time_shift": "earlier or later by up to 20 % of its length",
+    "gain": "louder or softer by up to 6 dB",
+    "noise": "with noise that is 10 to 40 dB softer",
+    "time_mask": "up to 20 % of its moments masked",
+    "frequency_mask": "up to 20 % of its bands masked",
 }
 BORDERS = ("constant", "reflect")
 

@@ -9,7 +9,8 @@ that `rotate` draws, so that arms are compared in pairs.
 import numpy as np
 
 STREAMS = ("rotate", "scale", "translate_x", "translate_y", "flip", "brightness", "contrast", "saturation",
-           "cutout_x", "cutout_y", "spelled")  # fmt: skip
+           "cutout_x", "cutout_y", "spelled", "time_shift", "gain", "noise", "noise_cells", "time_mask", "time_mask_at",
+           "frequency_mask", "frequency_mask_at")  # fmt: skip
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -24,6 +25,12 @@ def bits(seed: int, epoch: int, indices: np.ndarray, stream: str) -> np.ndarray:
 def uniform(seed: int, epoch: int, indices: np.ndarray, stream: str) -> np.ndarray:
     """float64 [len(indices)] in [0, 1)."""
     return (bits(seed, epoch, indices, stream) >> np.uint64(11)) * 2.0**-53
+
+
+def many(seed: int, epoch: int, indices: np.ndarray, stream: str, n: int) -> np.ndarray:
+    """float64 [len(indices), n] in [0, 1): n numbers of one purpose for each."""
+    states = bits(seed, epoch, indices, stream)[:, None] + np.arange(1, n + 1, dtype=np.uint64) * GOLDEN
+    return (_mix(states) >> np.uint64(11)) * 2.0**-53
 
 
 def _mix(z: np.ndarray) -> np.ndarray:

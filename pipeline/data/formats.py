@@ -19,6 +19,9 @@ FORMATS = {
     "idx": Format("pipeline.data.idx"),
     "image_folder": Format("pipeline.data.image_folder", grouped=True),
     "manifest": Format("pipeline.data.manifest", grouped=True, listed=True),
+    "audio_folder": Format("pipeline.data.image_folder", grouped=True, kind="sound"),
+    "audio_manifest": Format("pipeline.data.manifest", grouped=True, listed=True, kind="sound"),
+    "tones": Format("pipeline.data.tones", kind="sound"),
     "npz": Format("pipeline.data.npz", grouped=True),
     "cifar": Format("pipeline.data.cifar"),
 }
