@@ -20,7 +20,9 @@ GREY = np.array([0.299, 0.587, 0.114], np.float32)  # data.images.LUMINANCE, and
 
 Where = tuple[int, int, np.ndarray]  # seed, epoch, indices: what draws are named by
 CHANGES: dict[str, Callable[[np.ndarray, float, Where], np.ndarray]] = {
+    "stretch": sounds.stretch,
     "time_shift": sounds.time_shift,
+    "frequency_shift": sounds.frequency_shift,
     "gain": sounds.gain,
     "noise": sounds.noise,
     "time_mask": sounds.time_mask,

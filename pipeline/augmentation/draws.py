@@ -10,7 +10,7 @@ import numpy as np
 
 STREAMS = ("rotate", "scale", "translate_x", "translate_y", "flip", "brightness", "contrast", "saturation",
            "cutout_x", "cutout_y", "spelled", "time_shift", "gain", "noise", "noise_cells", "time_mask", "time_mask_at",
-           "frequency_mask", "frequency_mask_at")  # fmt: skip
+           "frequency_mask", "frequency_mask_at", "frequency_shift", "stretch")  # fmt: skip
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 

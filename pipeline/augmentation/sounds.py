@@ -10,7 +10,14 @@ import numpy as np
 from pipeline.augmentation.draws import many, uniform
 
 LOWEST_DB = -80.0  # data.mel.LOWEST_DB, and a test holds it to that
-TIME_SHIFT, GAIN_DB, TIME_MASK, FREQUENCY_MASK = 0.2, 6.0, 0.2, 0.2  # at strength 1
+TIME_SHIFT, FREQUENCY_SHIFT, STRETCH, GAIN_DB, TIME_MASK, FREQUENCY_MASK = (
+    0.2,
+    0.1,
+    1.25,
+    6.0,
+    0.2,
+    0.2,
+)  # at strength 1
 LOWEST_SNR_DB, HIGHEST_SNR_DB = 10.0, 40.0
 
 Where = tuple[int, int, np.ndarray]  # seed, epoch, indices: what draws are named by
@@ -18,16 +25,46 @@ Where = tuple[int, int, np.ndarray]  # seed, epoch, indices: what draws are name
 
 def time_shift(x_BHWC: np.ndarray, strength: float, where: Where) -> np.ndarray:
     """Earlier or later by up to a fifth of the map; what comes in is silence."""
+    return _moved(x_BHWC, 2, TIME_SHIFT * strength, where, "time_shift")
+
+
+def frequency_shift(x_BHWC: np.ndarray, strength: float, where: Where) -> np.ndarray:
+    """Higher or lower by up to a tenth of the bands, as from a shorter or longer throat; what comes in is silence.
+
+    In mel, where a shift is nearly a factor of frequency: Jaitly and Hinton 2013 warp the vocal tract's length so.
+    """
+    return _moved(x_BHWC, 1, FREQUENCY_SHIFT * strength, where, "frequency_shift")
+
+
+def _moved(x_BHWC: np.ndarray, axis: int, most: float, where: Where, stream: str) -> np.ndarray:
+    along = x_BHWC.shape[axis]
+    shifts = np.rint(min(1.0, most) * along * (2 * uniform(*where, stream) - 1)).astype(int)
+    source = np.arange(along) - shifts[:, None]
+    inside = (source >= 0) & (source < along)
+    place = _along(axis)
+    moved = np.take_along_axis(x_BHWC, source.clip(0, along - 1)[place], axis)
+    return np.where(inside[place], moved, np.uint8(0))
+
+
+def stretch(x_BHWC: np.ndarray, strength: float, where: Where) -> np.ndarray:
+    """Slower or faster about its middle, by 0.8 to 1.25 at the same pitch; what comes in is silence."""
     moments = x_BHWC.shape[2]
-    most = min(1.0, TIME_SHIFT * strength)
-    shifts = np.rint(most * moments * (2 * uniform(*where, "time_shift") - 1)).astype(int).tolist()
-    out = np.zeros_like(x_BHWC)
-    for given, made, shift in zip(x_BHWC, out, shifts, strict=True):
-        if shift >= 0:
-            made[:, shift:] = given[:, : moments - shift]
-        else:
-            made[:, :shift] = given[:, -shift:]
-    return out
+    factor = STRETCH ** (strength * (2 * uniform(*where, "stretch") - 1))
+    middle = (moments - 1) / 2
+    source = (np.arange(moments) - middle) / factor[:, None] + middle
+    inside = (source >= -0.5) & (source <= moments - 0.5)
+    source = source.clip(0, moments - 1)
+    low = np.floor(source).astype(int)
+    high = np.minimum(low + 1, moments - 1)
+    place = _along(2)
+    share = (source - low)[place]
+    near = np.take_along_axis(x_BHWC, low[place], 2) * (1 - share) + np.take_along_axis(x_BHWC, high[place], 2) * share
+    return np.where(inside[place], np.rint(near).astype(np.uint8), np.uint8(0))
+
+
+def _along(axis: int) -> tuple[slice | None, ...]:
+    """Where numbers [B, n] stand beside an array's axis 1 or 2."""
+    return (slice(None), slice(None), None, None) if axis == 1 else (slice(None), None, slice(None), None)
 
 
 def gain(x_BHWC: np.ndarray, strength: float, where: Where) -> np.ndarray:
@@ -75,4 +112,4 @@ def _masked(x_BHWC: np.ndarray, axis: int, most: float, where: Where, stream: st
     at = np.arange(along)
     inside = (at >= starts[:, None]) & (at < (starts + widths)[:, None])
     mean = np.rint(x_BHWC.mean(axis=(1, 2, 3), keepdims=True)).astype(np.uint8)
-    return np.where(inside[:, :, None, None] if axis == 1 else inside[:, None, :, None], mean, x_BHWC)
+    return np.where(inside[_along(axis)], mean, x_BHWC)

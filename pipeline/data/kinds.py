@@ -93,6 +93,6 @@ KINDS: dict[str, Kind] = {
         one=images.one,
         shape_in_words=sounds.shape_in_words,
         size_in_words=sounds.size_in_words,
-        augmentations=("time_shift", "gain", "noise", "time_mask", "frequency_mask"),
+        augmentations=("stretch", "time_shift", "frequency_shift", "gain", "noise", "time_mask", "frequency_mask"),
     ),
 }

@@ -79,6 +79,23 @@ def test_a_shift_by_a_fifth_by_hand(draw):
     assert np.array_equal(done("time_shift", x), x)
 
 
+def test_a_shift_by_a_tenth_of_the_bands_by_hand(draw):
+    x = np.arange(1, 11, dtype=np.uint8).reshape(1, 10, 1, 1)  # the highest band first
+    draw(frequency_shift=1.0)
+    assert done("frequency_shift", x).ravel().tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    draw(frequency_shift=0.0)
+    assert done("frequency_shift", x, strength=2).ravel().tolist() == [3, 4, 5, 6, 7, 8, 9, 10, 0, 0]
+
+
+def test_twice_as_long_by_hand(draw, monkeypatch):
+    monkeypatch.setattr(sounds, "STRETCH", 2.0)
+    draw(stretch=1.0)
+    x = np.array([0, 80, 0], np.uint8).reshape(1, 1, 3, 1)
+    assert done("stretch", x).ravel().tolist() == [40, 80, 40]
+    draw(stretch=0.0)
+    assert done("stretch", np.full((1, 1, 6, 1), 9, np.uint8)).ravel().tolist() == [0, 9, 9, 9, 9, 0]
+
+
 def test_gain_by_hand(draw):
     x = np.array([0, 1, 100, 250], np.uint8).reshape(1, 1, 4, 1)
     draw(gain=1.0)  # 6 dB are 6 x 255 / 80 = 19.1 steps
@@ -125,7 +142,7 @@ def test_masks_are_one_stretch_within_their_bounds(word, axis, along, strength, 
 
 @pytest.mark.parametrize("word", ["rotate", "flip", "cutout", "colour"])
 def test_a_map_is_not_turned(word):
-    said = rf"augmentation\.transforms={word}: data\.source=tones gives sounds; what can be done to them: time_shift"
+    said = rf"augmentation\.transforms={word}: data\.source=tones gives sounds; what can be done to them: stretch"
     with pytest.raises(InputError, match=said):
         Config(data=Data(source="tones"), augmentation=Augmentation([word]))
 

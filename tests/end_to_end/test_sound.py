@@ -87,7 +87,7 @@ def test_predict_hears_what_the_run_heard(ending, command, workdir):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("data=tones augmentation=rotate", ["augmentation.transforms=rotate", "sounds", "time_shift"]),
+        ("data=tones augmentation=rotate", ["augmentation.transforms=rotate", "sounds", "time_shift", "stretch"]),
         ("data=tones experiment.invariance=true", ["experiment.invariance=true", "sounds"]),
         ("data=tones data.root=.", ["data.root=.", "embedded"]),
         ("data=tones data.seconds=0.001", ["data.seconds=0.001", "data.size=32"]),
