@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.augmentation import texts
+from pipeline.augmentation import sounds, texts
 from pipeline.augmentation.config import Augmentation
 from pipeline.augmentation.draws import bits, uniform
 
@@ -22,6 +22,13 @@ Where = tuple[int, int, np.ndarray]  # seed, epoch, indices: what draws are name
 CHANGES: dict[str, Callable[[np.ndarray, float, Where], np.ndarray]] = {
     "word_dropout": texts.word_dropout,
     "swap": texts.swap,
+    "stretch": sounds.stretch,
+    "time_shift": sounds.time_shift,
+    "frequency_shift": sounds.frequency_shift,
+    "gain": sounds.gain,
+    "noise": sounds.noise,
+    "time_mask": sounds.time_mask,
+    "frequency_mask": sounds.frequency_mask,
 }
 """Words for what is no image, in their order: examples [B, H, W, C], strength, where -> the same, changed."""
 

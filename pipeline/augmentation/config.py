@@ -15,6 +15,13 @@ WORDS = {
     "cutout": "a black square over half of each side, anywhere inside",
     "word_dropout": "each token of a text becomes an unknown one with a chance of 0.1",
     "swap": "each token of a text changes places with the next one with a chance of 0.1",
+    "stretch": "slower or faster, by 0.8 to 1.25",
+    "time_shift": "earlier or later by up to 20 % of its length",
+    "frequency_shift": "higher or lower by up to 10 % of its bands",
+    "gain": "louder or softer by up to 6 dB",
+    "noise": "with noise that is 10 to 40 dB softer",
+    "time_mask": "up to 20 % of its moments masked",
+    "frequency_mask": "up to 20 % of its bands masked",
 }
 BORDERS = ("constant", "reflect")
 

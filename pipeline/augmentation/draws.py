@@ -9,7 +9,9 @@ that `rotate` draws, so that arms are compared in pairs.
 import numpy as np
 
 STREAMS = ("rotate", "scale", "translate_x", "translate_y", "flip", "brightness", "contrast", "saturation",
-           "cutout_x", "cutout_y", "spelled", "word_dropout", "swap")  # fmt: skip
+           "cutout_x", "cutout_y", "spelled", "time_shift", "gain", "noise", "noise_cells", "time_mask", "time_mask_at",
+           "frequency_mask", "frequency_mask_at", "frequency_shift", "stretch",
+           "word_dropout", "swap")  # fmt: skip
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 

@@ -147,7 +147,10 @@ def page(prepared: Prepared, config: Data, seed: int) -> str:
     parts.append(f'<p class="sub">{_text(_how(prepared, config, seed))}<br>{_text(kept_sentence(found.leaks))}</p>')
     parts += ["<h2>Contact sheet</h2>", prepared.kind.sheet(prepared)]
     parts += [f"<h2>{noun.capitalize()}s per class</h2>", _counts(counts)]
-    parts += ["<h2>Sizes before resizing</h2>", _sizes(manifest["sizes"], prepared.kind)]
+    parts += [
+        f"<h2>Sizes{' before resizing' if prepared.kind.pictured else ''}</h2>",
+        _sizes(manifest["sizes"], prepared.kind),
+    ]
     if prepared.columns:
         parts += ["<h2>Groups</h2>", _groups(prepared, found.leaks, splits)]
     parts += ["<h2>Put aside</h2>", _quarantine(found.quarantined)]

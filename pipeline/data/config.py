@@ -8,7 +8,7 @@ from pipeline.data.formats import FORMATS
 from pipeline.data.kinds import KINDS, Kind
 from pipeline.data.raw import BOX
 from pipeline.data.texts import TOKENS
-from pipeline.errors import InputError, at_least, one_of
+from pipeline.errors import InputError, at_least, one_of, within
 from pipeline.key import aside, newer
 
 RESIZE = ("pad", "stretch", "crop")
@@ -49,6 +49,8 @@ class Data:
     sampling: str = newer("natural")  # of training examples; balanced: as many of each class
     tokens: str = newer("words")  # what a text is made of
     vocabulary: int = newer(10_000)  # of text: token numbers, of which 0 is none and 1 any token that is not known
+    rate: int = newer(8000)  # of sound: samples a second, to which each recording is brought
+    seconds: float = newer(1.0)  # of sound: how much of each is heard, its middle; what is shorter is padded by silence
     batch_size: int = 32  # examples a step, over all devices together
     num_workers: int = aside(0)  # processes that load batches beside the one that trains; 0: it loads its own
     messy: float = 0.0  # how much images are spoilt on purpose: moved, sized, cluttered, made noisy
@@ -82,7 +84,7 @@ class Data:
         if FORMATS[self.source].listed and not str(self.manifest or "").strip():
             raise InputError(f"data.manifest={self.manifest}: must be the CSV file that lists the {self.kind.noun}s.")
         if not FORMATS[self.source].listed and self.manifest is not None:
-            raise InputError(f"data.manifest={self.manifest}: data.source={self.source} reads none; use data=manifest.")
+            raise InputError(f"data.manifest={self.manifest}: {self._reads_none()}")
         if self.columns is not None:
             self._check_columns()
         if self.group not in (None, NO_GROUP) and not FORMATS[self.source].grouped:
@@ -101,6 +103,9 @@ class Data:
         _whole("data.max_pixels", self.max_pixels, 1)
         one_of("data.tokens", self.tokens, TOKENS)
         _whole("data.vocabulary", self.vocabulary, 3)
+        _whole("data.rate", self.rate, 1000)
+        within("data.rate", self.rate, 1000, 192_000)
+        self._check_seconds()
         self._check_kind()
         if not str(self.prepared_dir).strip():
             raise InputError(f"data.prepared_dir={self.prepared_dir}: must be a folder.")
@@ -111,6 +116,16 @@ class Data:
         if self.val_fraction + 1 / self.folds >= 1:
             raise InputError(
                 f"data.folds={self.folds} and data.val_fraction={self.val_fraction}: leave nothing to train on."
+            )
+
+    def _check_seconds(self) -> None:
+        if isinstance(self.seconds, bool) or not isinstance(self.seconds, int | float) or not 0 < self.seconds <= 60:
+            raise InputError(f"data.seconds={self.seconds}: must be seconds, above 0 and up to 60.")
+        samples = round(self.seconds * self.rate)
+        if "seconds" in self.kind.own_keys and samples < self.size:
+            raise InputError(
+                f"data.seconds={self.seconds}: has {samples} samples at data.rate={self.rate}, too few for the "
+                f"data.size={self.size} moments of a map."
             )
 
     def _check_kind(self) -> None:
@@ -126,9 +141,13 @@ class Data:
                         f"{self.kind.noun}s."
                     )
 
+    def _reads_none(self) -> str:
+        fits = next((name for name, one in FORMATS.items() if one.listed and one.kind == self.kind.name), "manifest")
+        return f"data.source={self.source} reads none; use data={fits}."
+
     def _check_columns(self) -> None:
         if not FORMATS[self.source].listed:
-            raise InputError(f"data.columns={self.columns}: data.source={self.source} reads none; use data=manifest.")
+            raise InputError(f"data.columns={self.columns}: {self._reads_none()}")
         if not isinstance(self.columns, dict) or not self.columns:
             raise InputError(f"data.columns={self.columns}: must be names by what they stand for, {{path: NAME}}.")
         for role in self.columns:

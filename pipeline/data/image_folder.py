@@ -1,4 +1,4 @@
-"""Photos in a folder for each class: in any format of photos.py, of any size, grey or colour.
+"""Files in a folder for each class: photos of any format of photos.py, recordings of any of recordings.py.
 
     ROOT/ants/*.jpg                     a set without a split of its own
     ROOT/train/ants/*.jpg               with one: train/ and val/ or test/ or both, named as in raw.PART_NAMES
@@ -23,7 +23,7 @@ from pipeline.errors import InputError
 # As in train_images, training_set, Test-2, valid: words, however they are joined.
 NAMED_LIKE_SPLIT = re.compile(r"(?<![a-z])(train|training|val|valid|validation|dev|test|testing)(?![a-z])", re.I)
 
-LAYOUT = "Photos belong in a folder for each class, ROOT/ants/1.jpg, or below that of a split, ROOT/train/ants/1.jpg"
+LAYOUT = "Files belong in a folder for each class, ROOT/CLASS/FILE, or below that of a split, ROOT/train/CLASS/FILE"
 
 
 def find(config: Data) -> list[Path]:
@@ -43,7 +43,7 @@ def find(config: Data) -> list[Path]:
 
 
 def read(config: Data, files: list[Path]) -> Raw:
-    """The photos one by one. InputError where the folders show no classes."""
+    """The files one by one. InputError where the folders show no classes."""
     root = required_root(config)
     relative = [os.path.relpath(path, root) for path in files]
     tops = {_top(path) for path in relative if os.sep in path}

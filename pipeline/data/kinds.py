@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.data import images, texts, vocabulary
+from pipeline.data import images, sounds, texts, vocabulary
 from pipeline.data.raw import Photo, Refused
 
 Shape = tuple[int, int, int]
@@ -96,5 +96,24 @@ KINDS: dict[str, Kind] = {
         augmentations=("word_dropout", "swap"),
         worded=True,
         opened=vocabulary.opened,
+    ),
+    "sound": Kind(
+        name="sound",
+        noun="sound",
+        own_keys=("rate", "seconds"),
+        prepared_by=("rate", "seconds"),
+        example_shape=images.example_shape,
+        dtype=np.uint8,
+        declared_shape=images.declared_shape,
+        input_shape=images.input_shape,
+        normalisation=images.normalisation,
+        noise=images.noise,
+        fit=sounds.fitted,
+        files=sounds.files,
+        sheet=sounds.sheet,
+        one=images.one,
+        shape_in_words=sounds.shape_in_words,
+        size_in_words=sounds.size_in_words,
+        augmentations=("stretch", "time_shift", "frequency_shift", "gain", "noise", "time_mask", "frequency_mask"),
     ),
 }

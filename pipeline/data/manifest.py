@@ -1,4 +1,4 @@
-"""Photos listed in a CSV file: `data=manifest data.root=FOLDER data.manifest=manifest.csv`.
+"""Photos or recordings listed in a CSV file: `data=manifest data.root=FOLDER data.manifest=manifest.csv`.
 
 | column                      |                                                                                   |
 |-----------------------------|-----------------------------------------------------------------------------------|
@@ -36,7 +36,7 @@ def find(config: Data) -> list[Path]:
 
 
 def read(config: Data, files: list[Path]) -> Raw:
-    """The photos one by one. InputError names the line and column that cannot be."""
+    """The files one by one. InputError names the line and column that cannot be."""
     root, csv_file = required_root(config), files[0]
     rows, quarantined = [], []
     seen: dict[str, dict[str, str]] = {}

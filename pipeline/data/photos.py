@@ -111,28 +111,41 @@ def _limit(max_pixels: int) -> None:
     warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 
-def contents(real_root: str, path: str, max_pixels: int) -> bytes:
-    """The bytes of a regular file that lies below `real_root`. UnusableError otherwise."""
+def regular_file(real_root: str, path: str) -> int:
+    """The bytes of a regular file that lies below `real_root`, 1 or more. UnusableError where it is none."""
     try:
         info = os.stat(path)
-        if stat.S_ISDIR(info.st_mode):
-            raise UnusableError("a link to a folder, not followed" if os.path.islink(path) else "a folder")
-        if not os.path.realpath(path).startswith(os.path.join(real_root, "")):
-            raise UnusableError("a link that leads out of data.root")
-        if not stat.S_ISREG(info.st_mode):
-            raise UnusableError("not a file but a pipe, a socket or a device")  # opening it could wait forever
-        if info.st_size == 0:
-            raise UnusableError("empty")
-        if info.st_size > 8 * max_pixels + (16 << 20):  # 4 channels of 16 bits, and what is written about them
-            raise UnusableError(f"{info.st_size} bytes, more than an image within data.max_pixels={max_pixels} has")
+    except OSError as error:
+        raise _no_file(path, error) from None
+    if stat.S_ISDIR(info.st_mode):
+        raise UnusableError("a link to a folder, not followed" if os.path.islink(path) else "a folder")
+    if not os.path.realpath(path).startswith(os.path.join(real_root, "")):
+        raise UnusableError("a link that leads out of data.root")
+    if not stat.S_ISREG(info.st_mode):
+        raise UnusableError("not a file but a pipe, a socket or a device")  # opening it could wait forever
+    if info.st_size == 0:
+        raise UnusableError("empty")
+    return info.st_size
+
+
+def contents(real_root: str, path: str, max_pixels: int) -> bytes:
+    """What is in a regular file that lies below `real_root`. UnusableError where it is none."""
+    size = regular_file(real_root, path)
+    if size > 8 * max_pixels + (16 << 20):  # 4 channels of 16 bits, and what is written about them
+        raise UnusableError(f"{size} bytes, more than an image within data.max_pixels={max_pixels} has")
+    try:
         with open(path, "rb") as file:
             return file.read()
     except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise UnusableError("a link that leads to itself") from None
-        if isinstance(error, FileNotFoundError):
-            raise UnusableError("a link to nothing" if os.path.islink(path) else "no such file") from None
-        raise UnusableError(f"cannot be read ({error.strerror or error})") from None
+        raise _no_file(path, error) from None
+
+
+def _no_file(path: str, error: OSError) -> UnusableError:
+    if error.errno == errno.ELOOP:
+        return UnusableError("a link that leads to itself")
+    if isinstance(error, FileNotFoundError):
+        return UnusableError("a link to nothing" if os.path.islink(path) else "no such file")
+    return UnusableError(f"cannot be read ({error.strerror or error})")
 
 
 def photo(content: bytes, size: int, resize: str, max_pixels: int) -> Photo:

@@ -150,7 +150,7 @@ def test_copies_across_splits_are_told_by_their_paths(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("paths", "message"),
     [
-        ([], r"has no class folders, but 0 files\. Photos belong in a folder for each class"),
+        ([], r"has no class folders, but 0 files\. Files belong in a folder for each class"),
         (["1.png", "2.png"], "has no class folders, but 2 files"),
         (["ants/1.png"], "has only one class, ants"),
         (["train/1.png"], "has no class folders, but 1 files"),

@@ -24,15 +24,26 @@ ARMS = {
     "head": (4, 13),
     "input_size": (4, 13),
     "kernel_size": (5, 13),
+    "kernel_size_sound": (5, 13),
     "layer_transfer": (24, 6),
     "learning_curve": (5, 13),
     "padding": (2, 13),
+    "padding_sound": (2, 13),
     "pool_order": (3, 13),
+    "pool_order_sound": (3, 13),
     "pool_type": (3, 13),
+    "pool_type_sound": (3, 13),
     "stride": (2, 13),
     "transfer": (24, 6),
     "weight_sharing": (6, 13),
 }
+
+
+def said(name):
+    """The section `experiment` of a file, with what the experiment that it builds on says."""
+    file = yaml.safe_load((REPOSITORY / f"conf/experiment/{name}.yaml").read_text())
+    base = next((one for one in file.get("defaults", []) if one in NAMES), None)
+    return {**(said(base) if base else {}), **file["experiment"]}
 
 
 def planned(command, monkeypatch, name, line=""):
@@ -79,7 +90,7 @@ def test_plans_without_a_warning_that_is_not_meant(command, monkeypatch, name):
 def test_claims_are_of_levels_that_are_run(command, monkeypatch, name):
     """A contrast of a level that no arm has would be left out with a warning."""
     arms = planned(command, monkeypatch, name)["arms"]
-    section = yaml.safe_load((REPOSITORY / f"conf/experiment/{name}.yaml").read_text())["experiment"]
+    section = said(name)
     assert all(one["claim"] and one["expects"] for one in section["contrasts"])
     for one in section["contrasts"]:
         for factor, level in [(f, x) for f, pair in one["compare"].items() for x in pair] + list(
@@ -92,12 +103,13 @@ def test_claims_are_of_levels_that_are_run(command, monkeypatch, name):
 def test_means_to_differ_only_in_what_does(command, monkeypatch, name):
     """A quantity that is excused and does not differ would hide a mistake that is made later."""
     excused = planned(command, monkeypatch, name, "experiment.meant_to_differ=[]")["confounds"]
-    meant = yaml.safe_load((REPOSITORY / f"conf/experiment/{name}.yaml").read_text())["experiment"]
-    assert {one["quantity"] for one in excused} == set(meant.get("meant_to_differ", []))
+    assert {one["quantity"] for one in excused} == set(said(name).get("meant_to_differ", []))
     assert not any(one["meant"] for one in excused)
 
 
-@pytest.mark.parametrize("name", ["depth", "filters", "head", "pool_order", "pool_type"])
+@pytest.mark.parametrize(
+    "name", ["depth", "filters", "head", "pool_order", "pool_order_sound", "pool_type", "pool_type_sound"]
+)
 def test_matched_where_the_question_asks_for_it(command, monkeypatch, name):
     arms = planned(command, monkeypatch, name)["arms"]
     targets = {arm["match"]["target"] for arm in arms}
