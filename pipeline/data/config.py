@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.data.formats import FORMATS
 from pipeline.data.kinds import KINDS, Kind
 from pipeline.data.raw import BOX
-from pipeline.errors import InputError, at_least, one_of
+from pipeline.errors import InputError, at_least, one_of, within
 from pipeline.key import aside, newer
 
 RESIZE = ("pad", "stretch", "crop")
@@ -40,6 +40,8 @@ class Data:
     folds: int | None = newer(None)  # into so many parts, of which run seed s tests on part s modulo folds; null: none
     sampling: str = newer("natural")  # of training examples; balanced: as many of each class
     vocabulary: int = newer(10_000)  # of text: token numbers, of which 0 is none and 1 any token that is not known
+    frames: int = newer(3)  # of a game: the newest pictures of its field that are seen at once
+    episodes: int = newer(40)  # of a game: so many are in the set, of 80 situations each
     batch_size: int = 32  # examples a step, over all devices together
     num_workers: int = aside(0)  # processes that load batches beside the one that trains; 0: it loads its own
     messy: float = 0.0  # how much images are spoilt on purpose: moved, sized, cluttered, made noisy
@@ -59,7 +61,7 @@ class Data:
             raise InputError(f"data.name={self.name}: must be letters, digits, '_', '.' or '-'.")
         if self.root is not None and not str(self.root).strip():
             raise InputError(f"data.root={self.root}: must be a folder, or null for raw/{self.name}.")
-        _whole("data.size", self.size, 1)
+        _whole("data.size", self.size, self.kind.smallest)
         one_of("data.resize", self.resize, RESIZE)
         one_of("data.sampling", self.sampling, SAMPLING)
         _fraction("data.val_fraction", self.val_fraction)
@@ -84,6 +86,8 @@ class Data:
             _whole("data.split_seed", self.split_seed, 0)
         if self.folds is not None:
             self._check_folds()
+        within("data.frames", self.frames, 1, 16)
+        within("data.episodes", self.episodes, 3, 10_000)
         _whole("data.batch_size", self.batch_size, 1)
         _whole("data.num_workers", self.num_workers, 0)
         if isinstance(self.messy, bool) or not isinstance(self.messy, int | float) or not 0 <= self.messy <= 1:

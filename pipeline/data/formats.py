@@ -21,4 +21,5 @@ FORMATS = {
     "manifest": Format("pipeline.data.manifest", grouped=True, listed=True),
     "npz": Format("pipeline.data.npz", grouped=True),
     "cifar": Format("pipeline.data.cifar"),
+    "game": Format("pipeline.data.game", grouped=True, kind="game"),
 }

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.data import images
+from pipeline.data import images, situations
 from pipeline.data.raw import Photo, Refused
 
 Shape = tuple[int, int, int]
@@ -46,6 +46,7 @@ class Kind:
     one: Callable[[Prepared, int], str]  # HTML: an example
     shape_in_words: Callable[[Shape], str]
     size_in_words: Callable[[Sequence[int]], str]  # of what a Photo says of its file
+    smallest: int = 1  # data.size at least
     augmentations: tuple[str, ...] = ()  # the words of augmentation.transforms that leave its class as it is
     pictured: bool = False  # it is a picture to the eye: turned, sized and moved ones mean the same; maps lie on it
     spelled: bool = False  # albumentations' own transforms are for it
@@ -75,5 +76,25 @@ KINDS: dict[str, Kind] = {
         augmentations=("rotate", "scale", "translate", "flip", "colour", "cutout"),
         pictured=True,
         spelled=True,
+    ),
+    "game": Kind(
+        name="game",
+        noun="situation",
+        own_keys=("frames", "episodes"),
+        prepared_by=("frames", "episodes"),
+        example_shape=images.example_shape,
+        dtype=np.uint8,
+        declared_shape=situations.declared_shape,
+        input_shape=images.input_shape,
+        normalisation=images.normalisation,
+        noise=images.noise,
+        fit=situations.fitted,
+        files=situations.files,
+        sheet=situations.sheet,
+        one=situations.one,
+        shape_in_words=situations.shape_in_words,
+        size_in_words=images.size_in_words,
+        smallest=8,
+        scores=situations.scores,
     ),
 }
