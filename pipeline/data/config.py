@@ -41,7 +41,7 @@ class Data:
     sampling: str = newer("natural")  # of training examples; balanced: as many of each class
     vocabulary: int = newer(10_000)  # of text: token numbers, of which 0 is none and 1 any token that is not known
     frames: int = newer(3)  # of a game: the newest pictures of its field that are seen at once
-    episodes: int = newer(40)  # of a game: so many are in the set, of 80 situations each
+    episodes: int = newer(500)  # of a game: so many are in the set, up to 8 situations of each
     batch_size: int = 32  # examples a step, over all devices together
     num_workers: int = aside(0)  # processes that load batches beside the one that trains; 0: it loads its own
     messy: float = 0.0  # how much images are spoilt on purpose: moved, sized, cluttered, made noisy

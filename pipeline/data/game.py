@@ -1,64 +1,59 @@
 """Situations of a small game (falling.py) and what its expert does in each. Made up: it needs no file.
 
-The expert slips now and then while the set is made, so that it shows how to come back from where it would never be
-itself, and where a network that errs will be (as in DART, Laskey et al. 2017; DAgger, Ross et al. 2011, asks the expert
-about the network's own mistakes). An episode's situations belong together: the column `episode`.
+The paddle is put anywhere, so that the expert shows what to do also where it would never be itself, and where a network
+that errs will be (what DAgger, Ross et al. 2011, gets by asking the expert about the network's own mistakes). Few of
+an episode's situations are taken, since those of neighbouring steps say nearly the same, and they belong together: the
+column `episode`.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.data import falling
 from pipeline.data.config import Data
-from pipeline.data.falling import ACTIONS, STEPS, Episodes
+from pipeline.data.falling import ACTIONS, FIRST, LAST, SIDE, STEPS
 from pipeline.data.raw import Raw
 from pipeline.data.roots import existing_root
-from pipeline.data.situations import LEARNED, SLIPS
+from pipeline.data.situations import LEARNED, SITUATIONS
 from pipeline.errors import InputError
 
 KNOWN = {"game": (1, len(ACTIONS))}
-SLIP = 6  # one step in so many, while the set is made, is at random
-BLOCK = 50  # episodes whose pictures are in memory at once, while the set is made
+SHARE = 8  # situations of an episode, one within each tenth step
 
 
 def find(config: Data) -> list[Path]:
     """No files. InputError for a root, which would have no effect."""
     if existing_root(config) is not None:
         raise InputError(f"data.root={config.root}: data=game is made up and reads no folder; leave it null.")
+    if config.size % SIDE:
+        raise InputError(f"data.size={config.size}: must be a multiple of {SIDE}, the cells of the game's field.")
     return []
 
 
 def read(config: Data, files: list[Path]) -> Raw:
-    """Each step of data.episodes episodes: uint8 [size, size, frames]."""
-    numbers = np.arange(config.episodes)
-    played = [_expert_plays(config, numbers[i : i + BLOCK]) for i in range(0, len(numbers), BLOCK)]
-
-    def blocks() -> Iterator[np.ndarray]:
-        for game, paddles, _ in played:
-            pictures = np.stack([falling.picture(game, paddles[:, step], step) for step in range(STEPS)], axis=1)
-            newest = np.arange(STEPS)[:, None] + np.arange(1 - config.frames, 1)
-            yield np.moveaxis(pictures[:, newest.clip(0)], 2, -1).reshape(-1, config.size, config.size, config.frames)
-
-    width = len(str(len(numbers) - 1))
+    """SHARE situations of each of data.episodes episodes: uint8 [size, size, frames], and the expert's action in it."""
+    n = config.episodes
+    game = falling.episodes(np.arange(n), LEARNED)
+    draws = np.stack([np.random.PCG64([SITUATIONS, i]).random_raw((2, SHARE)) for i in range(n)])
+    steps = (draws[:, 0] % np.uint64(STEPS // SHARE)).astype(np.int64) + np.arange(0, STEPS, STEPS // SHARE)
+    paddles = (draws[:, 1] % np.uint64(LAST - FIRST + 1)).astype(np.int64) + FIRST
+    episode, step = np.repeat(np.arange(n), SHARE), steps.ravel()
+    pictures = np.empty((n * SHARE, config.size, config.size, config.frames), np.uint8)
+    actions = np.empty(n * SHARE, np.int64)
+    for one in range(STEPS):
+        mine = np.flatnonzero(step == one)
+        if len(mine):
+            some, paddle = game.of(episode[mine]), paddles.ravel()[mine]
+            pictures[mine] = falling.situation(some, paddle, one, config.frames, config.size // SIDE)
+            actions[mine] = falling.expert(some, paddle, one)
+    # Copies would tie episodes together that have nothing else in common, and no split could divide these.
+    _, first = np.unique(pictures.reshape(len(pictures), -1), axis=0, return_index=True)
+    kept, width = np.sort(first), len(str(n - 1))
     return Raw(
-        blocks=blocks(),
+        blocks=iter([pictures[kept]]),
         channels=config.frames,
-        labels=np.concatenate([actions.ravel() for _, _, actions in played]),
+        labels=actions[kept],
         classes=list(ACTIONS),
-        columns={"episode": [f"{n:0{width}}" for n in numbers for _ in range(STEPS)]},
+        columns={"episode": [f"{i:0{width}}" for i in episode[kept].tolist()]},
     )
-
-
-def _expert_plays(config: Data, numbers: np.ndarray) -> tuple[Episodes, np.ndarray, np.ndarray]:
-    """Episodes, where the paddle is at each step [E, STEPS], and what the expert would do there."""
-    game = falling.episodes(config.size, numbers, LEARNED)
-    draws = np.stack([np.random.PCG64([SLIPS, int(n)]).random_raw(2 * STEPS) for n in numbers])
-    slips, random = draws[:, :STEPS] % np.uint64(SLIP) == 0, (draws[:, STEPS:] % np.uint64(3)).astype(np.int64)
-    paddles, actions = np.empty((2, len(numbers), STEPS), np.int64)
-    paddle = game.start
-    for step in range(STEPS):
-        paddles[:, step], actions[:, step] = paddle, falling.expert(game, paddle, step)
-        paddle = falling.moved(game, paddle, np.where(slips[:, step], random[:, step], actions[:, step]))
-    return game, paddles, actions

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.data import falling, images
-from pipeline.data.falling import STEPS, Episodes
+from pipeline.data.falling import SIDE, STEPS, Episodes
 from pipeline.data.raw import Photo, Refused
 from pipeline.data.sheet import chosen, contact_sheet, embedded, named_rows
 from pipeline.errors import InputError
@@ -19,29 +19,27 @@ from pipeline.errors import InputError
 Data = Any  # data.config.Data and prepared.Prepared, which look their kind up in a table of such modules
 Prepared = Any
 
-LEARNED, PLAYED, SLIPS = range(3)  # streams of random numbers: a set's episodes, those that are played, a set's slips
+LEARNED, PLAYED, SITUATIONS = range(3)  # streams of random numbers: a set's episodes, those that are played, a set's steps
 TEST_EPISODES = 100  # played at once
 
-Player = Callable[[Episodes, np.ndarray, int, np.ndarray], np.ndarray]
-"""Episodes, the paddle [E], the step, the newest pictures [E, size, size, frames] -> actions [E]."""
+Player = Callable[[Episodes, np.ndarray, int], np.ndarray]
+"""Episodes, where each one's paddle is [E], the step -> actions [E]."""
 
 
-def returns(size: int, frames: int, player: Player) -> np.ndarray:
+def returns(player: Player) -> np.ndarray:
     """[TEST_EPISODES]: what a player gains in each of the episodes that all are judged by."""
-    game = falling.episodes(size, np.arange(TEST_EPISODES), PLAYED)
+    game = falling.episodes(np.arange(TEST_EPISODES), PLAYED)
     paddle, gain = game.start, np.zeros(TEST_EPISODES, np.int64)
-    seen = np.repeat(falling.picture(game, paddle, 0)[..., None], frames, axis=3)
     for step in range(STEPS):
-        paddle = falling.moved(game, paddle, player(game, paddle, step, seen))
+        paddle = falling.moved(paddle, player(game, paddle, step))
         gain += falling.gained(game, paddle, step + 1)
-        seen = np.concatenate([seen[..., 1:], falling.picture(game, paddle, step + 1)[..., None]], axis=3)
     return gain
 
 
 @functools.cache
-def expert_return(size: int) -> float:
+def expert_return() -> float:
     """The expert's mean return over the same episodes."""
-    return float(returns(size, 1, lambda game, paddle, step, seen: falling.expert(game, paddle, step)).mean())
+    return float(returns(falling.expert).mean())
 
 
 def scores(module: Any, prepared: Prepared, config: Data, seed: int) -> dict[str, float]:
@@ -51,19 +49,21 @@ def scores(module: Any, prepared: Prepared, config: Data, seed: int) -> dict[str
     """
     import torch
 
-    def player(game: Episodes, paddle: np.ndarray, step: int, seen: np.ndarray) -> np.ndarray:
-        return module(images.to_batch(np.ascontiguousarray(seen))).argmax(1).numpy()
+    _, size, _, frames = prepared.images.shape
+
+    def player(game: Episodes, paddle: np.ndarray, step: int) -> np.ndarray:
+        return module(images.to_batch(falling.situation(game, paddle, step, frames, size // SIDE))).argmax(1).numpy()
 
     device, threads = module.device, torch.get_num_threads()
     try:
         torch.set_num_threads(1)
         with torch.no_grad():
             module.cpu()
-            mean = float(returns(prepared.images.shape[1], prepared.images.shape[3], player).mean())
+            mean = float(returns(player).mean())
     finally:
         torch.set_num_threads(threads)
         module.to(device)
-    return {"test/return": mean, "test/return_share": mean / expert_return(prepared.images.shape[1])}
+    return {"test/return": mean, "test/return_share": mean / expert_return()}
 
 
 def declared_shape(config: Data, channels: int) -> tuple[int, int, int]:
