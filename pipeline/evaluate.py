@@ -25,7 +25,9 @@ class Evaluate:
 
     run: str | None = None  # a run directory
     checkpoint: str = "best"  # of its epochs: the best by trainer.monitor, or the last
-    invariance: bool = True  # accuracy against rotation, scale and shift too; writes invariance.json and .png
+    invariance: bool = (
+        True  # of images, accuracy against rotation, scale and shift too; writes invariance.json and .png
+    )
     diagnosis: bool = True  # how a run that finished fails, class by class; writes diagnosis.html
     inside: bool = True  # on that page, what its maps and filters show
     output: str = "table"  # for people, or one document for programs
@@ -43,9 +45,10 @@ def job(cfg: DictConfig) -> int:
     path = rundir.find_run(options.run)
     from pipeline.evaluation.predict import evaluate
 
+    invariant = options.invariance and config.of_run(path).data.kind.pictured
     lacking = options.checkpoint == "best" and lack_of_predictions(path)
     mends = bool(lacking)
-    found = evaluate(path, options.checkpoint, save=mends, invariant=options.invariance)
+    found = evaluate(path, options.checkpoint, save=mends, invariant=invariant)
     if mends:
         rundir.set_status(path, "finished", files=rundir.seals(path))
         terminal.say(f"{path}: predictions.npz {lacking}, and is written again")
@@ -66,14 +69,14 @@ def job(cfg: DictConfig) -> int:
         for name, value in found["metrics"].items():
             if not name.startswith(("invariance/", "agreement/")):
                 print(f"{name:10} {value:.4f}")
-        for kind in PERTURBATIONS if options.invariance else ():
+        for kind in PERTURBATIONS if invariant else ():
             curve = found["invariance"][kind]
             same = found["metrics"][f"agreement/{kind}"]
             print(f"\n{kind:10} " + " ".join(f"{amount:6g}" for amount, _ in curve))
             print(f"{'accuracy':10} " + " ".join(f"{value:6.3f}" for _, value in curve))
             mean = found["metrics"][f"invariance/{kind}"]
             print(f"{'mean':10} {mean:6.3f}, and {same:.3f} are called what they are called unperturbed")
-        if options.invariance and options.checkpoint == "best":
+        if invariant and options.checkpoint == "best":
             print(f"\ncurves     {terminal.literal(path / 'invariance.png')}")
         if page:
             print(f"diagnosis  {terminal.literal(page)}")

@@ -61,7 +61,12 @@ class Data:
             raise InputError(f"data.name={self.name}: must be letters, digits, '_', '.' or '-'.")
         if self.root is not None and not str(self.root).strip():
             raise InputError(f"data.root={self.root}: must be a folder, or null for raw/{self.name}.")
-        _whole("data.size", self.size, self.kind.smallest)
+        _whole("data.size", self.size, 1)
+        if self.size % self.kind.multiple:
+            raise InputError(
+                f"data.size={self.size}: must be a multiple of {self.kind.multiple}, as data.source={self.source} "
+                f"gives {self.kind.noun}s."
+            )
         one_of("data.resize", self.resize, RESIZE)
         one_of("data.sampling", self.sampling, SAMPLING)
         _fraction("data.val_fraction", self.val_fraction)

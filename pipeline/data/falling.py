@@ -2,8 +2,8 @@
 
 The field is SIDE x SIDE cells. All falls a cell a step; some of it drifts sideways as fast, and comes back from the
 walls. A single picture does not tell which, nor where to wait. Nothing that the paddle does changes what falls, so an
-episode is known from its number. Whole numbers and numpy's bit generator alone: the same on every machine. Many episodes
-are played at once, [E] of them.
+episode is known from its number. Whole numbers and numpy's bit generator alone: the same on every machine. Many
+episodes are played at once, [E] of them.
 """
 
 from dataclasses import dataclass, fields

@@ -5,21 +5,19 @@ gains in episodes of its own: the same for all networks, and none of a set's.
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from pipeline.data import falling, images
-from pipeline.data.falling import SIDE, STEPS, Episodes
-from pipeline.data.raw import Photo, Refused
+from pipeline.data.falling import ACTIONS, SIDE, STEPS, Episodes
 from pipeline.data.sheet import chosen, contact_sheet, embedded, named_rows
-from pipeline.errors import InputError
 
 Data = Any  # data.config.Data and prepared.Prepared, which look their kind up in a table of such modules
 Prepared = Any
 
-LEARNED, PLAYED, SITUATIONS = range(3)  # streams of random numbers: a set's episodes, those that are played, a set's steps
+LEARNED, PLAYED, SITUATIONS = range(3)  # streams of random numbers: a set's episodes, those played, a set's steps
 TEST_EPISODES = 100  # played at once
 
 Player = Callable[[Episodes, np.ndarray, int], np.ndarray]
@@ -50,9 +48,11 @@ def scores(module: Any, prepared: Prepared, config: Data, seed: int) -> dict[str
     import torch
 
     _, size, _, frames = prepared.images.shape
+    actions = np.array([ACTIONS.index(name) for name in prepared.classes])
 
     def player(game: Episodes, paddle: np.ndarray, step: int) -> np.ndarray:
-        return module(images.to_batch(falling.situation(game, paddle, step, frames, size // SIDE))).argmax(1).numpy()
+        seen = falling.situation(game, paddle, step, frames, size // SIDE)
+        return actions[module(images.to_batch(seen)).argmax(1).numpy()]
 
     device, threads = module.device, torch.get_num_threads()
     try:
@@ -74,11 +74,6 @@ def declared_shape(config: Data, channels: int) -> tuple[int, int, int]:
 def fitted(block_NHWC: np.ndarray, config: Data) -> np.ndarray:
     """Situations have the size that is asked for."""
     return block_NHWC
-
-
-def files(root: str, paths: list[str], config: Data) -> Iterator[Photo | Refused]:
-    """None: no file is a situation. InputError."""
-    raise InputError("a network that plays data=game takes situations of the game, which no file has; see evaluate.")
 
 
 def sheet(prepared: Prepared) -> str:

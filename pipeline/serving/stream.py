@@ -66,6 +66,7 @@ def _gathered(inputs: list[Input], opened: Opened) -> Iterator[Lot]:
 def _decoded(inputs: list[Input], settings: Config) -> Iterator[Photo | Refused]:
     """A Photo or Refused for each input."""
     images = settings.data
+    assert images.kind.files is not None
     for (root, refused), group in itertools.groupby(inputs, lambda one: (one.root, bool(one.reason))):
         some = list(group)
         if refused:
