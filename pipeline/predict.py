@@ -119,6 +119,11 @@ def job(cfg: DictConfig) -> int:
                 f"maps={options.maps}: are drawn on images, and run={options.run} takes "
                 f"{network.settings.data.kind.noun}s."
             )
+        if network.settings.data.kind.files is None:
+            raise InputError(
+                f"images={options.images}: run={options.run} takes {network.settings.data.kind.noun}s, which are no "
+                "files; `python -m pipeline.evaluate` says what it gains by them."
+            )
         columns = options.columns if options.columns is not None else network.settings.data.columns
         found = inputs.find_inputs(options.images, columns)
         if options.lines:

@@ -14,10 +14,11 @@ class Metric:
     """One number that a finished run has in its status.json, or that follows from its predictions."""
 
     better: str  # max | min: which end of it is better
-    split: str  # whose examples it is about; of two the smaller
+    split: str  # whose examples it is about; of two the smaller; or something that is the same for all runs
     share: bool = False  # whether it is a share of them
     asked: str = ""  # the option of experiment that measures it; empty: every run has it
     predicted: bool = False  # it is made of a run's predictions where it is asked for: see diagnosis/predicted.py
+    kind: str = ""  # of data.kinds.KINDS: only runs on such data have it; empty: all
     mapped: bool = False  # it can be made of them for coarser classes than were trained, too
 
 
@@ -41,6 +42,7 @@ METRICS = {
         for name in ("balanced_acc", "f1", "auroc", "ap", "sensitivity", "specificity")
     },
     "test/ece": Metric("min", "test", predicted=True, mapped=True),
+    **{f"test/{name}": Metric("max", "episodes", kind="game") for name in ("return", "return_share")},
 }
 
 

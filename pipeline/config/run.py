@@ -126,8 +126,12 @@ def from_hydra(cfg: "DictConfig") -> Config:
     asked = settings.experiment
     named = [("experiment.metric", asked.metric)]
     named += [("experiment.contrasts.metric", one.metric) for one in asked.contrasts if one.metric]
+    source = f"data.source={settings.data.source} gives {settings.data.kind.noun}s"
     for key, metric in named:
-        option = METRICS[metric].asked
+        option, kind = METRICS[metric].asked, METRICS[metric].kind
+        if kind and kind != settings.data.kind.name:
+            fits = ", ".join(name for name, one in METRICS.items() if one.kind in ("", settings.data.kind.name))
+            raise InputError(f"{key}={metric}: {source}, of which no run has it. Allowed: {fits}.")
         if option and not getattr(asked, option):
             raise InputError(f"{key}={metric}: runs have it with experiment.{option}=true, which measures it.")
     return settings

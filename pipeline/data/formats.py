@@ -27,4 +27,5 @@ FORMATS = {
     "text_manifest": Format("pipeline.data.text_manifest", grouped=True, listed=True, kind="text"),
     "sentences": Format("pipeline.data.sentences", kind="text"),
     "cifar": Format("pipeline.data.cifar"),
+    "game": Format("pipeline.data.game", grouped=True, kind="game"),
 }

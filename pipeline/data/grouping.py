@@ -17,8 +17,8 @@ from pipeline.errors import InputError, nearest
 USUAL = (
     "group", "patient", "pid", "subject", "person", "participant", "volunteer", "individual", "identity", "donor",
     "animal", "mouse", "specimen", "case", "lesion", "slide", "study", "series", "session", "family", "household",
-    "author", "writer", "speaker", "user", "owner", "track", "video", "clip", "sequence", "scene", "site", "location",
-    "camera",
+    "author", "writer", "speaker", "user", "owner", "track", "video", "clip", "sequence", "episode", "scene", "site",
+    "location", "camera",
 )  # fmt: skip
 # What such a word stands beside: Patient ID, subject_no, StudyInstanceUID, id_track.
 BESIDE = (

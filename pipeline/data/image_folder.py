@@ -84,6 +84,7 @@ def read(config: Data, files: list[Path]) -> Raw:
     number = {name: i for i, name in enumerate(classes)}
     paths = [path for path, *_ in examples]
     nested = any(folder != name for _, _, name, folder in examples)
+    assert config.kind.files is not None
     return Raw(
         blocks=config.kind.files(str(root), paths, config, None),
         channels=None,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.data import images, sounds, texts, vocabulary
+from pipeline.data import falling, images, situations, sounds, texts, vocabulary
 from pipeline.data.raw import Photo, Refused
 
 Shape = tuple[int, int, int]
@@ -41,11 +41,14 @@ class Kind:
     normalisation: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]  # mean and std [C] over some
     noise: Callable[[np.random.Generator, int, Shape], np.ndarray]  # so many examples of an input shape, to try with
     fit: Callable[[np.ndarray, Data], np.ndarray]  # a block that a format gives, as it is written
-    files: Callable[[str, list[str], Data, list[str] | None], Iterator[Photo | Refused]]  # below a root, one by one
+    files: (
+        Callable[[str, list[str], Data, list[str] | None], Iterator[Photo | Refused]] | None
+    )  # below a root
     sheet: Callable[[Prepared], str]  # HTML: some examples of each class
     one: Callable[[Prepared, int], str]  # HTML: an example
     shape_in_words: Callable[[Shape], str]
     size_in_words: Callable[[Sequence[int]], str]  # of what a Photo says of its file
+    multiple: int = 1  # data.size is one of it
     augmentations: tuple[str, ...] = ()  # the words of augmentation.transforms that leave its class as it is
     pictured: bool = False  # it is a picture to the eye: turned, sized and moved ones mean the same; maps lie on it
     spelled: bool = False  # albumentations' own transforms are for it
@@ -115,5 +118,25 @@ KINDS: dict[str, Kind] = {
         shape_in_words=sounds.shape_in_words,
         size_in_words=sounds.size_in_words,
         augmentations=("stretch", "time_shift", "frequency_shift", "gain", "noise", "time_mask", "frequency_mask"),
+    ),
+    "game": Kind(
+        name="game",
+        noun="situation",
+        own_keys=("frames", "episodes"),
+        prepared_by=("frames", "episodes"),
+        example_shape=images.example_shape,
+        dtype=np.uint8,
+        declared_shape=situations.declared_shape,
+        input_shape=images.input_shape,
+        normalisation=images.normalisation,
+        noise=images.noise,
+        fit=situations.fitted,
+        files=None,
+        sheet=situations.sheet,
+        one=situations.one,
+        shape_in_words=situations.shape_in_words,
+        size_in_words=images.size_in_words,
+        multiple=falling.SIDE,
+        scores=situations.scores,
     ),
 }

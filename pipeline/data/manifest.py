@@ -64,6 +64,7 @@ def read(config: Data, files: list[Path]) -> Raw:
     number = {name: i for i, name in enumerate(classes)}
     columns = [name for name in rows[0] if name not in ("path", "label", "split", "row", *BOX)]
     paths = [row["path"] for row in rows]
+    assert config.kind.files is not None
     return Raw(
         blocks=config.kind.files(str(root), paths, config, None),
         channels=None,

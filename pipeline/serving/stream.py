@@ -67,6 +67,7 @@ def _gathered(inputs: list[Input], opened: Opened) -> Iterator[Lot]:
 def _decoded(inputs: list[Input], settings: Config, words: list[str] | None) -> Iterator[Photo | Refused]:
     """A Photo or Refused for each input."""
     images = settings.data
+    assert images.kind.files is not None
     known = Known(words or [])
     for (root, refused, has_text), group in itertools.groupby(inputs, _way):
         some = list(group)
