@@ -12,7 +12,6 @@ import numpy as np
 
 from pipeline.data import digits
 from pipeline.data.config import Data
-from pipeline.data.images import LUMINANCE
 from pipeline.data.raw import Raw
 from pipeline.data.roots import existing_root
 from pipeline.errors import InputError
@@ -20,6 +19,7 @@ from pipeline.errors import InputError
 KNOWN = {"placed_digits": (1, 10)}
 SIDE_PX = 32
 SMALLEST_PX, LARGEST_PX = 10, 16
+PER_MILLE = np.array([299, 587, 114])  # of red, green and blue in grey
 DIM = 3  # by which the photos are divided
 INK = 48  # of 255: a brighter pixel of the scan is ink
 
@@ -39,9 +39,8 @@ def read(config: Data, files: list[Path]) -> Raw:
     raw = digits.read(config, files)
     (scans,) = raw.blocks
     assert isinstance(scans, np.ndarray)
-    luminance = np.array(LUMINANCE)
-    photos = [np.round(photo_HWC @ luminance / DIM).astype(np.uint8) for photo_HWC in load_sample_images().images]
-    # Whole numbers alone, from a generator whose stream is fixed: the same set on every machine.
+    # Whole numbers alone, and a generator whose stream is fixed: the same set on every machine.
+    photos = [(photo_HWC @ PER_MILLE // (1000 * DIM)).astype(np.uint8) for photo_HWC in load_sample_images().images]
     draws = np.random.PCG64(0).random_raw((len(scans), 6)).tolist()
     canvases = np.empty((len(scans), SIDE_PX, SIDE_PX), np.uint8)
     boxes = np.empty((len(scans), 4), np.float32)
