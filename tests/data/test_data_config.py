@@ -18,7 +18,8 @@ REPOSITORY = Path(__file__).parents[2]
         (
             "source",
             "digit",
-            "data.source=digit: must be one of digits, photo_patches, placed_digits, idx, image_folder, manifest, npz, cifar. "
+            "data.source=digit: must be one of digits, photo_patches, placed_digits, idx, image_folder, manifest, npz, "
+            "cifar. "
             "Did you mean 'digits'?",
         ),
         ("name", "a/b", "data.name=a/b: must be letters, digits, '_', '.' or '-'."),
