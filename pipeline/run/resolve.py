@@ -120,11 +120,6 @@ def resolve(planned: PlannedRun, prepared: data.Prepared, splits: Splits | None 
             f"experiment.localization=true: {settings.data.name} has no boxes. data=manifest reads them from columns "
             "xmin, ymin, xmax and ymax; data=placed_digits has some."
         )
-    if settings.experiment.localization and settings.data.messy:
-        raise InputError(
-            f"data.messy={settings.data.messy}: moves what the boxes of {settings.data.name} are about, so that "
-            "experiment.localization=true cannot judge by them."
-        )
     source = find_source(settings, trained, weights=trained is None)
     shape, classes = prepared.input_shape, len(prepared.classes)
     outline = transfer.outline(settings.architecture, settings.transfer, shape, classes, source)
