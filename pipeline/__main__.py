@@ -11,7 +11,7 @@ COMMANDS = {
     "prepare": "the data, as training reads it: what is in it, and what is wrong with it",
     "plan": "what would be trained, layer by layer or arm by arm, before any time is spent",
     "train": "one run, or with -m a sweep and its verdict",
-    "evaluate": "the metrics of a finished run's checkpoint again, and its invariance",
+    "evaluate": "how a finished run fails and why, what it stands, its metrics again; where two runs differ",
     "compare": "the verdict of a sweep, or of any table of results",
     "claims": "what became of every claim of the sweeps below a folder",
     "predict": "the classes and probabilities of images that nobody has labelled",

@@ -52,6 +52,7 @@ ARTIFACTS: tuple[Artifact, ...] = (
     Artifact("invariance.json", "accuracy against rotation, scale and shift, where it was asked for"),
     Artifact("invariance.png", "shows it", linked=True),
     Artifact("diagnosis.html", "how it fails, for people, where `evaluate` wrote it", linked=True),
+    Artifact("against.html", "where its answers differ from another run's, where `evaluate` was asked", linked=True),
     Artifact("diverged.json", "the batch whose loss was not finite, where one was"),
     Artifact("error.txt", "the traceback of a run that failed"),
     Artifact(

@@ -1,6 +1,7 @@
 """What a run's checkpoint gives on its own data, in one process and full precision, what it stands, and how it fails.
 
 python -m pipeline.evaluate run=runs/train/...
+python -m pipeline.evaluate run=runs/train/... against=runs/train/...    (where the answers of two runs differ, no more)
 """
 
 if __name__ == "__main__":
@@ -24,6 +25,7 @@ class Evaluate:
     """What `python -m pipeline.evaluate` takes."""
 
     run: str | None = None  # a run directory
+    against: str | None = None  # another one: where their answers differ, and nothing else; writes against.html
     checkpoint: str = "best"  # of its epochs: the best by trainer.monitor, or the last
     invariance: bool = True  # of images, accuracy against rotation, scale and shift; writes invariance.json and .png
     diagnosis: bool = True  # how a run that finished fails, class by class; writes diagnosis.html
@@ -33,6 +35,8 @@ class Evaluate:
     def __post_init__(self) -> None:
         one_of("checkpoint", self.checkpoint, ("best", "last"))
         one_of("output", self.output, ("table", "json"))
+        if self.against is not None and self.checkpoint != "best":
+            raise InputError(f"checkpoint={self.checkpoint}: against={self.against} compares what the best one gave.")
 
 
 def job(cfg: DictConfig) -> int:
@@ -41,6 +45,8 @@ def job(cfg: DictConfig) -> int:
     if options.run is None:
         raise InputError("run=null: name a run directory, as in run=runs/train/...")
     path = rundir.find_run(options.run)
+    if options.against is not None:
+        return beside(path, options.against, options.output)
     from pipeline.evaluation.predict import evaluate
 
     invariant = options.invariance and config.of_run(path).data.kind.pictured
@@ -80,6 +86,27 @@ def job(cfg: DictConfig) -> int:
             print(f"diagnosis  {terminal.literal(page)}")
 
     cli.emit(options.output, found, table)
+    return cli.DONE
+
+
+def beside(run: Path, against: str, output: str) -> int:
+    """Write the page of two runs, and print it in short."""
+    other = rundir.find_run(against, "against")
+    if other.resolve() == run.resolve():
+        raise InputError(f"against={against}: is the run itself.")
+    from pipeline.evaluation.beside import compare
+    from pipeline.evaluation.beside_page import lines, write_page
+
+    found = compare(run, other)
+    page = write_page(run, other, found)
+    show(run)
+    document = {"run": str(run), "against": str(other), **found.document(), "page": str(page)}
+
+    def table() -> None:
+        print("\n".join(lines(found)))
+        print(f"page        {terminal.literal(page)}")
+
+    cli.emit(output, document, table)
     return cli.DONE
 
 

@@ -10,6 +10,7 @@ if __name__ == "__main__":
     begin()
 
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,8 +115,8 @@ def show(document: dict[str, Any]) -> None:
         print(f"file       {terminal.literal(document['file'])} (off by {document['off_by']:.1e} at most)")
     if model := document.get("model"):
         print(f"model      {model['uri']} (version {model['version']})")
-        serve = f"mlflow models serve -m {model['uri']} --env-manager local"
-        print(f"to serve   MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false {serve}")
+        where = f"MLFLOW_TRACKING_URI={shlex.quote(model['tracking_uri'])} MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false"
+        print(f"to serve   {terminal.literal(where)} mlflow models serve -m {model['uri']} --env-manager local")
 
 
 def main() -> None:

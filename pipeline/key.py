@@ -49,6 +49,8 @@ ASIDE = frozenset(
         "data/overlap.py",
         "data/progress.py",
         "data/sheet.py",
+        "evaluation/beside.py",
+        "evaluation/beside_page.py",
         "evaluation/diagnose.py",
         "evaluation/diagnosis_page.py",
         "evaluation/diagnosis_plots.py",

@@ -230,7 +230,11 @@ def test_a_directory_that_holds_a_sweep_is_not_written_again(command, workdir):
         ("evaluate", "run=/nowhere", ["run=/nowhere: not a run directory"]),
         ("evaluate", "run=. checkpoint=first", ["checkpoint=first: must be one of best, last."]),
         ("evaluate", "run=. output=xml", ["output=xml: must be one of table, json."]),
-        ("evaluate", "+foo=1", ["+foo=1: no such key", "run, checkpoint, invariance, diagnosis, inside, output"]),
+        (
+            "evaluate",
+            "+foo=1",
+            ["+foo=1: no such key", "run, against, checkpoint, invariance, diagnosis, inside"],
+        ),
         ("claims", "", ["runs_dir=runs: no such folder."]),
         ("claims", "runs_dir=.", ["runs_dir=.: no sweep with a verdict below it.", "python -m pipeline.train -m"]),
         ("claims", "output=xml", ["output=xml: must be one of table, json, markdown."]),

@@ -62,6 +62,11 @@ class Config:
                 raise InputError(f"{key}={getattr(self, key)!r}: names no folder; it has control characters.")
         if self.experiment.mode is None:  # not in the section itself, whose defaults are those of Hydra's schema
             self.experiment.mode = METRICS[self.experiment.metric].better
+        if self.experiment.localization and self.data.messy:
+            raise InputError(
+                f"data.messy={self.data.messy}: moves what the boxes of {self.data.name} are about, so that "
+                "experiment.localization=true cannot judge by them."
+            )
         trainer = self.trainer
         for key, images in (("data", self.data), ("transfer.pretrain", self.transfer.pretrain)):
             size = images.batch_size if images else trainer.processes

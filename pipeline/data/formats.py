@@ -16,6 +16,7 @@ class Format:
 FORMATS = {
     "digits": Format("pipeline.data.digits"),
     "photo_patches": Format("pipeline.data.photo_patches"),
+    "placed_digits": Format("pipeline.data.placed_digits"),
     "idx": Format("pipeline.data.idx"),
     "image_folder": Format("pipeline.data.image_folder", grouped=True),
     "manifest": Format("pipeline.data.manifest", grouped=True, listed=True),

@@ -41,9 +41,7 @@ class Kind:
     normalisation: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]  # mean and std [C] over some
     noise: Callable[[np.random.Generator, int, Shape], np.ndarray]  # so many examples of an input shape, to try with
     fit: Callable[[np.ndarray, Data], np.ndarray]  # a block that a format gives, as it is written
-    files: (
-        Callable[[str, list[str], Data, list[str] | None], Iterator[Photo | Refused]] | None
-    )  # below a root
+    files: Callable[[str, list[str], Data, list[str] | None], Iterator[Photo | Refused]] | None  # below a root
     sheet: Callable[[Prepared], str]  # HTML: some examples of each class
     one: Callable[[Prepared, int], str]  # HTML: an example
     shape_in_words: Callable[[Shape], str]

@@ -160,16 +160,17 @@ def _write_images(config: Data, raw: Raw, folder: Path) -> Images:
                 path = printable(raw.paths[done]) if raw.paths else f"example {done}"
                 refused.append({"path": path, "reason": block.reason})
                 count = 1
-            elif isinstance(block, Photo):
-                pixels.write(block.image[None])
-                sizes[block.height, block.width] += 1
-                count = 1
-                if raw.boxes is not None and boxes is not None:
-                    boxes[done] = fit_box(raw.boxes[done], block.height, block.width, config.size, config.resize)
             else:
-                pixels.write(kind.fit(block, config))
-                count = len(block)
-                sizes[block.shape[1], block.shape[2]] += count
+                if isinstance(block, Photo):
+                    squares, height, width = block.image[None], block.height, block.width
+                else:
+                    squares, (height, width) = kind.fit(block, config), block.shape[1:3]
+                pixels.write(squares)
+                count = len(squares)
+                sizes[height, width] += count
+                if raw.boxes is not None and boxes is not None:
+                    for i in range(done, done + count):
+                        boxes[i] = fit_box(raw.boxes[i], height, width, config.size, config.resize)
             done += count
             show(done)
         pixels.close()

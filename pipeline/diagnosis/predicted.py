@@ -40,6 +40,25 @@ def of_run(run: Path, asked: Asked) -> dict[str, float]:
     return figures(Predictions(found["label"], found["logits"]), val, asked)
 
 
+class Guessing(NamedTuple):
+    """What answers are worth beside the best guess that looks at no example."""
+
+    accuracy: float
+    largest: float  # the share of the largest class: the accuracy of calling all of them that
+    examples: int
+
+
+def guessing(run: Path, asked: Asked) -> Guessing | None:
+    """Of the test predictions in a run's directory; None where there are none, or they are damaged."""
+    try:
+        found = rundir.read_predictions(run)
+    except rundir.DamagedError:
+        return None
+    test = merge(Predictions(found["label"], found["logits"]), asked.merged)
+    right = float((test.logits.argmax(axis=1) == test.labels).mean())
+    return Guessing(right, float(np.bincount(test.labels).max() / len(test.labels)), len(test.labels))
+
+
 def merge(predictions: Predictions, merged: tuple[tuple[int, ...], ...]) -> Predictions:
     """Of coarser classes, whose probabilities are the sums of those that each is made of."""
     if not merged:

@@ -24,11 +24,13 @@ LABELS = {
     "auroc": "AUROC, mean over classes",
     "ap": "average precision, mean over classes",
 }
-CSS = """
+PICTURES = """
 .mistakes { display: flex; flex-wrap: wrap; gap: .8rem; padding: 0; margin: .6rem 0; }
 .mistakes figure { margin: 0; width: 132px; font-size: .82rem; line-height: 1.3; overflow-wrap: anywhere; }
 .mistakes img { width: 132px; height: 132px; image-rendering: pixelated; display: block; background: #f6f7f8; }
 .ends { color: #666; display: block; font-size: .85em; }
+"""
+CSS = """
 td { vertical-align: top; }
 @media (max-width: 600px) { th, td.l { white-space: normal; } .scroll table { font-size: .84rem; } }
 """
@@ -56,7 +58,7 @@ def _page(run: Path, found: Diagnosis, inside: bool) -> str:
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{title}</title><style>{html.CSS}{CSS}{insight_page.CSS}</style></head><body>",
+        f"<title>{title}</title><style>{html.CSS}{PICTURES}{CSS}{insight_page.CSS}</style></head><body>",
         f"<h1>{title}</h1>",
         _facts(record, found),
         _overall(found),
@@ -181,7 +183,7 @@ def _mistakes(found: Diagnosis, prepared: data.Prepared) -> str:
         shown.append(
             f"<figure>{prepared.kind.one(prepared, one.index)}<figcaption><b>{_text(one.label)}</b>, called "
             f"<b>{_text(one.predicted)}</b> with "
-            f'{_percent(one.confidence)}<span class="ends">{file}</span></figcaption></figure>'
+            f'{percent(one.confidence)}<span class="ends">{file}</span></figcaption></figure>'
         )
     wrong = found.examples - int(np.trace(found.confusions))
     return f'<p>{len(shown)} of {wrong:,}.</p><div class="mistakes">{"".join(shown)}</div>'
@@ -219,7 +221,7 @@ def _ends(one: Estimate) -> str:
     return f"{one.low:.3f} to {one.high:.3f}" if math.isfinite(one.low) and math.isfinite(one.high) else ""
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     """Never 100 % of what is not certain."""
     return f"{100 * share:.1f}&nbsp;%" if share < 0.9995 else "more than 99.9&nbsp;%"
 

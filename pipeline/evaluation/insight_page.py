@@ -46,7 +46,7 @@ def sections(run: Path, found: Diagnosis, prepared: data.Prepared) -> list[str]:
         _shown(drawn, "maps of " + ("mistakes" if found.mistakes else "test examples")),
         *(f'<p class="facts">{html.prose(one)}</p>' for one in said),
     ]
-    if prepared.boxes is not None:
+    if prepared.boxes is not None and not settings.data.messy:  # which moves what they are about
         parts += _found(
             localization.measure(
                 module, prepared.images, prepared.labels, prepared.boxes, splits["val"], splits["test"]

@@ -139,7 +139,9 @@ def evaluate(
     if localizing and prepared.boxes is not None:
         from pipeline.insight.localization import measure  # scipy.ndimage is for it alone
 
-        measured = measure(module, prepared.images, prepared.labels, prepared.boxes, splits["val"], splits["test"])
+        measured = measure(
+            module, prepared.images, prepared.labels, prepared.boxes, splits["val"], splits["test"], alone=True
+        )
         if measured:
             found |= {f"localization/{name}": getattr(measured["network"], name) for name in LOCALIZATION}
     return document

@@ -61,8 +61,9 @@ def _run(path: Path, job: JobRecord, question: config.Experiment) -> Run:
         curves |= {f"invariance/{kind}": curve for kind, curve in rundir.read_invariance(path).accuracy.items()}
     metrics = status.metrics
     wanted = any(METRICS[name].predicted for name in metrics_of(question)) or question.class_map
-    if record and status.status == "finished" and wanted:
-        made = predicted.of_run(path, question.asked(record.dataset.classes))
+    asked = question.asked(record.dataset.classes) if record and status.status == "finished" else None
+    if asked and wanted:
+        made = predicted.of_run(path, asked)
         given = {} if question.class_map else metrics  # which are of the classes that were trained
         metrics = given | {name: made[name] for name in metrics_of(question) if name in made}
     return Run(
@@ -79,6 +80,7 @@ def _run(path: Path, job: JobRecord, question: config.Experiment) -> Run:
         base=source.get("metrics", {}),
         seen=source.get("seen", {}).get("test", 0),
         seen_untold=source.get("seen_untold", ""),
+        guessing=predicted.guessing(path, asked) if asked else None,
         stopped_early=record is not None and len(curves.get("val/loss", ())) < record.config["trainer"]["max_epochs"],
     )
 
@@ -171,8 +173,9 @@ def _judge(sweep: Path) -> tuple[Verdict, list[Run]]:
             f"{ranges(record.judged)} had been read. Looking again until a verdict pleases raises the rate of false "
             "alarms: ask anew with other seeds, or with seeds=auto, which allows for its looks."
         )
-    found.warnings += gates.still_improving(runs, record.factors)
     found.warnings += contradiction(question.metric, mode)
+    found.warnings += gates.nothing_learnt(runs, record.factors)
+    found.warnings += gates.still_improving(runs, record.factors)
     found.warnings += record.accepted  # runs of other code
     found.warnings += record.doubts
     found.warnings += transfer.seen_sentences([run.seen for run in finished], [run.seen_untold for run in finished])

@@ -5,6 +5,7 @@ from itertools import product
 
 import numpy as np
 
+from pipeline.config.metrics import METRICS
 from pipeline.diagnosis.estimate import wilson
 from pipeline.evidence.document import Gate, Verdict
 from pipeline.evidence.paired import ALPHA, ROUNDING, Floats, by_seed
@@ -26,8 +27,9 @@ FEWEST_PAIRS = 3  # seeds that tell a correlation
 
 def found(doc: Verdict, results: Results, runs: Sequence[Run]) -> list[Gate]:
     """All gates that have something to say of a verdict, whose words and differences are there."""
-    gates = (_finished(doc), _paired(doc), _learned(doc, runs), _ended(runs, results.factors), _skew(doc))
-    return [gate for gate in (*gates, _pairing(results), _ceiling(doc)) if gate]
+    gates = (_finished(doc), _paired(doc), _learned(doc, runs), _guessed(doc, runs, results.factors))
+    more = (_ended(runs, results.factors), _skew(doc), _pairing(results), _ceiling(doc))
+    return [gate for gate in (*gates, *more) if gate]
 
 
 def _finished(doc: Verdict) -> Gate:
@@ -58,6 +60,60 @@ def _learned(doc: Verdict, runs: Sequence[Run]) -> Gate:
         return Gate("runs that failed to learn", None, 0.0, result, means)
     means = "counted apart, and not in the means" if failed else "the means are of runs of one kind"
     return Gate("runs that failed to learn", not failed, float(failed), result, means)
+
+
+def _guessed(doc: Verdict, runs: Sequence[Run], factors: Sequence[str]) -> Gate | None:
+    """Whether some arm answers better than the same word for all would."""
+    known = beside_largest(runs, factors)
+    if known is None:
+        return None
+    low, high, share, enough = known
+    result = f"{low:.3f} to {high:.3f}, and {share:.3f} for calling all the largest class"
+    if high > enough:
+        return Gate("accuracy above guessing", True, high, result, "something was learnt")
+    if _by_answers(doc.metric):
+        means = "nothing was learnt, or accuracy cannot show it: no difference between arms means anything"
+        return Gate("accuracy above guessing", False, high, result, means)
+    means = f"{doc.metric} may tell all the same what was learnt; answers do not"
+    return Gate("accuracy above guessing", None, high, result, means)
+
+
+def _by_answers(metric: str) -> bool:
+    """Whether it is about what examples are called, and not about how scores rank them, or how sure they are."""
+    known = METRICS.get(metric)
+    return known is None or not (known.predicted or metric.endswith("/loss"))
+
+
+def beside_largest(runs: Sequence[Run], factors: Sequence[str]) -> tuple[float, float, float, float] | None:
+    """The lowest and the highest mean accuracy of an arm on test examples, the largest class's share of these, and
+    above which accuracy chance alone does not bring it; None where that is not known.
+    """
+    arms: dict[tuple[str, ...], list[float]] = {}
+    guesses = []
+    for run in runs:
+        if run.status == "finished" and run.guessing is not None:
+            arms.setdefault(arm_key(run.levels, factors), []).append(run.guessing.accuracy)
+            guesses.append(run.guessing)
+    if not guesses:
+        return None
+    largest = max(guesses, key=lambda one: one.largest)
+    means = [float(np.mean(some)) for some in arms.values()]
+    enough = wilson(round(largest.largest * largest.examples), largest.examples).high
+    return min(means), max(means), largest.largest, enough
+
+
+def nothing_learnt(runs: Sequence[Run], factors: Sequence[str]) -> list[str]:
+    """A warning where no arm answers better than the same word for all would."""
+    known = beside_largest(runs, factors)
+    if known is None or known[1] > known[3]:
+        return []
+    low, high, share, _ = known
+    return [
+        f"No arm does better than calling all test examples the largest class ({low:.3f} to {high:.3f}, and "
+        f"{share:.3f}): nothing was learnt, or accuracy cannot show it. Look at the learning rate and "
+        "trainer.max_epochs; where classes are not balanced, experiment.metric=test/balanced_acc or test/auroc tells "
+        "more."
+    ]
 
 
 def _ended(runs: Sequence[Run], factors: Sequence[str]) -> Gate | None:

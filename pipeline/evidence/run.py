@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.diagnosis.predicted import Guessing
+
 
 @dataclass
 class Run:
@@ -19,7 +21,8 @@ class Run:
     invariance/KIND to [(amount, accuracy), ...]. examples: how many it trained on. base: the metrics of the source that
     was trained for it. damage: of a run whose status is "damaged", what cannot be read, and what mends it. seen: how
     many of its test images its source was trained on. stopped_early: training ended since it no longer improved.
-    collapsed: it failed to learn, see gates.py.
+    collapsed: it failed to learn, see gates.py. guessing: how right it is on test examples beside calling all of them
+    their largest class.
     """
 
     levels: dict[str, Any]
@@ -38,6 +41,7 @@ class Run:
     seen_untold: str = ""
     stopped_early: bool = False
     collapsed: bool = False
+    guessing: Guessing | None = None
 
 
 def level_key(level: object) -> str:

@@ -4,6 +4,7 @@ Boxes are [N, 4] in pixels of the prepared square, xmin ymin xmax ymax, as `Prep
 Beside a network stand what needs none: the middle of the image, and where its edges are.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -130,8 +131,9 @@ def measure(
     boxes_N4: np.ndarray,
     val: np.ndarray,
     test: np.ndarray,
+    alone: bool = False,
 ) -> dict[str, Found]:
-    """What the maps of a network find, and beside them those of shuffled weights, the middle and the edges.
+    """What the maps of a network find, and beside them, unless alone, those of shuffled weights, the middle, the edges.
 
     The maps are those of the class that an image is of, also where the network calls it another. `val` and `test` are
     the indices of the splits. Images without a box are passed by, and of more than 2,000 as many are taken, evenly;
@@ -143,13 +145,17 @@ def measure(
     pictures = [np.asarray(images_NHWC[some]) for some in parts]
     boxes = [np.asarray(boxes_N4[some], np.float64) for some in parts]
     found = {}
-    other = shuffled(module)
-    for name, draw in (
-        ("network", lambda some, x: _maps(module, x, labels[some])),
-        ("shuffled weights", lambda some, x: _maps(other, x, labels[some])),
-        ("the middle", lambda _some, x: middle(x)),
-        ("edges", lambda _some, x: edges(x)),
-    ):
+    drawings: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+        "network": lambda some, x: _maps(module, x, labels[some])
+    }
+    if not alone:
+        other = shuffled(module)
+        drawings |= {
+            "shuffled weights": lambda some, x: _maps(other, x, labels[some]),
+            "the middle": lambda _some, x: middle(x),
+            "edges": lambda _some, x: edges(x),
+        }
+    for name, draw in drawings.items():
         of_val, of_test = (draw(some, x) for some, x in zip(parts, pictures, strict=True))
         found[name] = judge(of_test, boxes[1], of_val, boxes[0])
     return found

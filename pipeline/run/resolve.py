@@ -118,7 +118,7 @@ def resolve(planned: PlannedRun, prepared: data.Prepared, splits: Splits | None 
     if settings.experiment.localization and prepared.boxes is None:
         raise InputError(
             f"experiment.localization=true: {settings.data.name} has no boxes. data=manifest reads them from columns "
-            "xmin, ymin, xmax and ymax."
+            "xmin, ymin, xmax and ymax; data=placed_digits has some."
         )
     source = find_source(settings, trained, weights=trained is None)
     shape, classes = prepared.input_shape, len(prepared.classes)

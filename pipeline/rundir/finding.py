@@ -33,11 +33,11 @@ def job_of(run: Path) -> JobRecord | None:
     return next((job for job in jobs if job.dir == run.name), None)
 
 
-def find_run(path: str) -> Path:
-    """The run directory that a user named."""
+def find_run(path: str, key: str = "run") -> Path:
+    """The run directory that a user named, by that key."""
     run = Path(path)
     if not (run / "run.json").exists():
-        raise InputError(f"run={path}: not a run directory; it holds no run.json.")
+        raise InputError(f"{key}={path}: not a run directory; it holds no run.json.")
     return run
 
 

@@ -200,4 +200,10 @@ def save(opened: Opened, path: Path, run_id: str | None = None, model_id: str | 
 
 def document(found: Registered) -> dict[str, Any]:
     """It for output=json."""
-    return {"name": found.name, "version": found.version, "mlflow_run_id": found.run_id, "uri": found.uri}
+    return {
+        "name": found.name,
+        "version": found.version,
+        "mlflow_run_id": found.run_id,
+        "uri": found.uri,
+        "tracking_uri": found.tracking_uri,
+    }

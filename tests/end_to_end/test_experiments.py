@@ -27,6 +27,7 @@ ARMS = {
     "kernel_size_sound": (5, 13),
     "layer_transfer": (24, 6),
     "learning_curve": (5, 13),
+    "localization": (8, 8),
     "padding": (2, 13),
     "padding_sound": (2, 13),
     "pool_order": (3, 13),
@@ -152,7 +153,8 @@ def test_runs_end_to_end(command, monkeypatch, workdir, name):
             assert run["parameters"]["total"] == arm["total"]["params"]
     assert all(0 <= run["metrics"]["test/acc"] <= 1 for run in document["runs"])
     verdict = document["verdict"]
-    assert (verdict["experiment"], verdict["metric"]) == (name, "test/acc")
+    section = yaml.safe_load((REPOSITORY / f"conf/experiment/{name}.yaml").read_text())["experiment"]
+    assert (verdict["experiment"], verdict["metric"]) == (name, section.get("metric", "test/acc"))
     for factor, entry in verdict["factors"].items():
         asked = list(dict.fromkeys(str(arm["levels"][factor]) for arm in found["arms"]))
         assert [str(level["level"]) for level in entry["levels"]] == asked

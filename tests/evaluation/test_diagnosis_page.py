@@ -137,6 +137,8 @@ def test_maps_find_boxes_or_not_as_the_page_says(command, workdir):
 def test_what_cannot_be_localized_is_refused(command, workdir):
     done = command("train", f"{TINY} experiment.localization=true")
     refused(done, "experiment.localization=true: digits has no boxes. data=manifest reads them")
+    done = command("train", f"{TINY} data=placed_digits data.messy=0.5 experiment.localization=true")
+    refused(done, "data.messy=0.5: moves what the boxes of placed_digits are about")
     done = command("train", f"{TINY} experiment.metric=localization/box")
     refused(done, "experiment.metric=localization/box: runs have it with experiment.localization=true")
 

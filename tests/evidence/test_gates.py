@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.diagnosis.estimate import wilson
+from pipeline.diagnosis.predicted import Guessing
 from pipeline.evidence import Run, gates, verdict
 
 
@@ -158,3 +159,45 @@ def test_arms_that_were_still_improving_fail_their_gate():
     ]
     told = gate(verdict(runs, ["k"], "test/acc", smallest_effect=0.01), "arms still improving")
     assert (told.holds, told.result) == (False, "1 of 2")
+
+
+def guessers(accuracies, largest=0.6, n=400):
+    runs = sweep(accuracies)
+    for run in runs:
+        run.guessing = Guessing(run.metrics["test/acc"], largest, n)
+    return runs
+
+
+def guessed(accuracies, metric="test/acc", **asked):
+    runs = guessers(accuracies, **asked)
+    for run in runs:
+        run.metrics[metric] = run.metrics["test/acc"]
+    doc = verdict(runs, ["k"], metric, smallest_effect=0.01)
+    return gate(doc, "accuracy above guessing"), gates.nothing_learnt(runs, ["k"])
+
+
+def test_arms_at_the_share_of_the_largest_class_learnt_nothing():
+    told, [warning] = guessed({3: [0.6, 0.6], 5: [0.58, 0.62]})
+    assert (told.holds, told.value) == (False, 0.6)
+    assert told.result == "0.600 to 0.600, and 0.600 for calling all the largest class"
+    assert warning.startswith("No arm does better than calling all test examples the largest class (0.600 to 0.600, ")
+
+
+def test_one_arm_that_learns_is_enough():
+    told, warnings = guessed({3: [0.6, 0.6], 5: [0.66, 0.64]})  # Wilson: 0.6 of 400 reaches to 0.647
+    assert (told.holds, warnings) == (True, [])
+    assert guessed({3: [0.6, 0.6], 5: [0.645, 0.645]})[0].holds is False
+    assert guessed({3: [0.6, 0.6], 5: [0.645, 0.645]}, n=4000)[0].holds is True
+
+
+def test_what_ranks_examples_can_tell_where_answers_do_not():
+    told, [_] = guessed({3: [0.6, 0.6], 5: [0.6, 0.6]}, metric="test/auroc")
+    assert told.holds is None
+    assert told.means == "test/auroc may tell all the same what was learnt; answers do not"
+    assert guessed({3: [0.1, 0.1], 5: [0.1, 0.1]}, "localization/pointing")[0].holds is False
+
+
+def test_nothing_is_said_of_guessing_where_it_is_not_known():
+    runs = sweep({3: [0.6, 0.6], 5: [0.6, 0.6]})
+    assert gate(verdict(runs, ["k"], "test/acc", smallest_effect=0.01), "accuracy above guessing") is None
+    assert gates.nothing_learnt(runs, ["k"]) == []
