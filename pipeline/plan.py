@@ -106,7 +106,7 @@ def _power(factors: list[str], jobs: Sequence[design.Job], looks: tuple[int, ...
 
 def estimate(jobs: Sequence[design.Job]) -> dict[str, Any]:
     """Seconds and bytes by a short calibration on this machine; {"why_not": ...} where the data is not here."""
-    sizes: dict[str, tuple[dict[str, int], int]] = {}
+    sizes: dict[str, dict[str, int]] = {}
     runs: list[tuple[Config, Plan]] = [(one.settings, one.planned) for one in jobs]
     try:
         runs += [(source.settings, source.network.plan()) for source, _ in design.sources_of(jobs)]
@@ -114,14 +114,12 @@ def estimate(jobs: Sequence[design.Job]) -> dict[str, Any]:
             if str(one.data) not in sizes:
                 prepared = data.prepare(one.data, one.seed)
                 splits = data.split(prepared, one.data, one.seed)
-                counts = {name: len(indices) for name, indices in splits.items()}
-                sizes[str(one.data)] = counts, len(prepared.classes)
+                sizes[str(one.data)] = {name: len(indices) for name, indices in splits.items()}
     except InputError as error:
         return {"why_not": str(error)}
     from pipeline.training.calibrate import Sizes, estimate  # torch: only where there is something to time
 
-    per_run = [sizes[str(one.data)] for one, _ in runs]
-    return estimate(runs, [Sizes(**counts) for counts, _ in per_run], max(classes for _, classes in per_run))
+    return estimate(runs, [Sizes(**sizes[str(one.data)]) for one, _ in runs])
 
 
 def layers_table(found: dict[str, Any]) -> None:

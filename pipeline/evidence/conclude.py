@@ -12,6 +12,8 @@ from typing import Any
 from pipeline import config, folders, records, rundir, transfer
 from pipeline.artifacts import VERDICT
 from pipeline.config.metrics import METRICS, MOST_TRAIN, contradiction
+from pipeline.data.formats import FORMATS
+from pipeline.data.kinds import KINDS
 from pipeline.diagnosis import predicted
 from pipeline.errors import InputError
 from pipeline.evidence import gates, tables
@@ -199,12 +201,14 @@ def _about(records: Sequence[RunRecord]) -> str:
         return ""
     names = ", ".join(dict.fromkeys(one.dataset.name for one in records))
     counts = sorted({one.dataset.counts.train for one in records})
+    nouns = {KINDS[FORMATS[one.config["data"]["source"]].kind].noun for one in records}
+    noun = nouns.pop() if len(nouns) == 1 else "example"
     epochs = sorted({one.config["trainer"]["max_epochs"] for one in records})
     early = any(one.config["trainer"]["early_stopping_patience"] for one in records)
     kinds = ", ".join(dict.fromkeys(one.config["optimizer"]["type"] for one in records))
     rates = sorted({float(one.config["optimizer"]["lr"]) for one in records})
     return (
-        f"{names} ({_span(counts)} training images), {'up to ' if early else ''}{_span(epochs)} epochs, "
+        f"{names} ({_span(counts)} training {noun}s), {'up to ' if early else ''}{_span(epochs)} epochs, "
         f"{kinds} at {_span(rates)}"
     )
 

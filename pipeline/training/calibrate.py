@@ -35,7 +35,7 @@ class Sizes:
     test: int
 
 
-def estimate(runs: Sequence[tuple[Config, Plan]], sizes: Sequence[Sizes], classes: int) -> dict[str, Any]:
+def estimate(runs: Sequence[tuple[Config, Plan]], sizes: Sequence[Sizes]) -> dict[str, Any]:
     """Seconds and bytes of all `runs`, one after the other.
 
     The cheapest and the dearest network (by MACs x batch) are timed, in a stack where they are trained in one; the
@@ -45,7 +45,7 @@ def estimate(runs: Sequence[tuple[Config, Plan]], sizes: Sequence[Sizes], classe
     members = _members(runs)
     work = [planned.macs * settings.data.batch_size for settings, planned in runs]
     low, high = min(range(len(runs)), key=work.__getitem__), max(range(len(runs)), key=work.__getitem__)
-    timed = {work[i]: time_step(runs[i][0], runs[i][1], classes, members[i]) for i in (low, high)}
+    timed = {work[i]: time_step(*runs[i], members[i]) for i in (low, high)}
 
     def seconds(i: int) -> float:
         settings, _ = runs[i]
@@ -59,7 +59,7 @@ def estimate(runs: Sequence[tuple[Config, Plan]], sizes: Sequence[Sizes], classe
     def disk(i: int) -> int:
         settings, planned = runs[i]
         # best and last checkpoint, each weights and two moments in float32; logits of the test split
-        own = 2 * 3 * 4 * planned.params + sizes[i].test * (4 * classes + 16) + 50_000
+        own = 2 * 3 * 4 * planned.params + sizes[i].test * (4 * planned.output_shape[0] + 16) + 50_000
         return own * (1 if settings.tracking.uri is None else 2)  # tracked runs have a copy of their files
 
     return {
@@ -76,7 +76,7 @@ def _members(runs: Sequence[tuple[Config, Plan]]) -> list[int]:
     return [1 if stack == "off" else min(int(stack), arms.count(arm)) for stack, arm in zip(stacks, arms, strict=True)]
 
 
-def time_step(settings: Config, planned: Plan, classes: int, members: int = 1) -> tuple[float, float]:
+def time_step(settings: Config, planned: Plan, members: int = 1) -> tuple[float, float]:
     """Seconds of one training step, and of evaluating one image, on made-up images; of one of so many members."""
     device = torch.device("cuda" if settings.trainer.accelerator == "gpu" and torch.cuda.is_available() else "cpu")
     if members > 1:
@@ -92,7 +92,7 @@ def time_step(settings: Config, planned: Plan, classes: int, members: int = 1) -
     channels = x_BCHW.shape[1]
     mean, std = torch.zeros(channels, 1, 1, device=device), torch.ones(channels, 1, 1, device=device)
     torch.set_num_threads(config.settled(settings, planned).trainer.threads or 1)
-    y = torch.randint(0, classes, (members * batch,)).to(device)
+    y = torch.randint(0, planned.output_shape[0], (members * batch,)).to(device)
     optimizer = torch.optim.Adam(network.parameters(), fused=True)
     bf16 = settings.trainer.precision == "bf16-mixed" or (
         settings.trainer.precision == "auto" and environment.native_bf16(settings.trainer.accelerator)

@@ -41,7 +41,7 @@ def ten_ms(monkeypatch):
 
 
 def seconds(*runs, sizes=SIZES):
-    return calibrate.estimate(runs, [sizes] * len(runs), 10)["seconds"]
+    return calibrate.estimate(runs, [sizes] * len(runs))["seconds"]
 
 
 def test_seconds_by_hand(ten_ms):
@@ -70,7 +70,7 @@ def test_set_smaller_than_a_batch_is_one_step(ten_ms):
 
 
 def test_each_run_has_its_own_sizes(ten_ms):
-    found = calibrate.estimate([run(), run()], [SIZES, Sizes(train=640, val=0, test=0)], 10)["seconds"]
+    found = calibrate.estimate([run(), run()], [SIZES, Sizes(train=640, val=0, test=0)])["seconds"]
     assert found == pytest.approx((0.5 + 0.22 + 0.15) + (0.5 + 0.24))
 
 
@@ -92,12 +92,12 @@ def test_networks_between_lie_on_the_line(monkeypatch):
 def test_disk_by_hand(ten_ms):
     # 210 parameters. Two checkpoints of weights and two moments, 4 bytes each: 24 * 210 = 5,040; logits, label and
     # index of 50 images: 50 * (40 + 16) = 2,800; 50,000 for the record and its picture.
-    assert calibrate.estimate([run()] * 3, [SIZES] * 3, 10)["disk_bytes"] == 3 * (5_040 + 2_800 + 50_000)
-    assert calibrate.estimate([run(tracked=True)], [SIZES], 10)["disk_bytes"] == 2 * (5_040 + 2_800 + 50_000)
+    assert calibrate.estimate([run()] * 3, [SIZES] * 3)["disk_bytes"] == 3 * (5_040 + 2_800 + 50_000)
+    assert calibrate.estimate([run(tracked=True)], [SIZES])["disk_bytes"] == 2 * (5_040 + 2_800 + 50_000)
 
 
 def test_what_was_timed_is_told(ten_ms):
-    found = calibrate.estimate([run(10), run(30), run(20)], [SIZES] * 3, 10)
+    found = calibrate.estimate([run(10), run(30), run(20)], [SIZES] * 3)
     assert found["timed"] == [{"macs": 5860, "step_s": 0.01}, {"macs": 17580, "step_s": 0.01}]
 
 
@@ -112,8 +112,8 @@ def two_threads():
 
 def test_step_is_really_timed(two_threads):
     """More work takes longer: 16 times the images, of a network of 16 times the filters."""
-    small, image = calibrate.time_step(*run(16, batch=16), 10)
-    large, _ = calibrate.time_step(*run(256, batch=256), 10)
+    small, image = calibrate.time_step(*run(16, batch=16))
+    large, _ = calibrate.time_step(*run(256, batch=256))
     assert 0 < image < small < large / 2
 
 
@@ -126,7 +126,7 @@ def test_timed_with_the_threads_of_the_run(two_threads, monkeypatch):
         return 0.01
 
     monkeypatch.setattr(calibrate, "_best_time", best_time)
-    calibrate.time_step(*run(threads=1), 10)
+    calibrate.time_step(*run(threads=1))
     assert set(seen) == {1}
 
 
@@ -168,5 +168,5 @@ def test_a_stack_is_timed_as_one_and_shared(monkeypatch):
 
 def test_a_real_stack_is_timed():
     settings, planned = run()
-    step_s, image_s = calibrate.time_step(settings, planned, 10, members=3)
+    step_s, image_s = calibrate.time_step(settings, planned, members=3)
     assert 0 < image_s < step_s
