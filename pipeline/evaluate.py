@@ -25,9 +25,7 @@ class Evaluate:
 
     run: str | None = None  # a run directory
     checkpoint: str = "best"  # of its epochs: the best by trainer.monitor, or the last
-    invariance: bool = (
-        True  # of images, accuracy against rotation, scale and shift too; writes invariance.json and .png
-    )
+    invariance: bool = True  # of images, accuracy against rotation, scale, shift; writes invariance.json and .png
     diagnosis: bool = True  # how a run that finished fails, class by class; writes diagnosis.html
     inside: bool = True  # on that page, what its maps and filters show
     output: str = "table"  # for people, or one document for programs
