@@ -3,8 +3,8 @@
 import numpy as np
 
 from pipeline.augmentation.draws import uniform_each
-from pipeline.data.vocabulary import NONE, UNKNOWN
 
+NONE, UNKNOWN = 0, 1  # data.vocabulary's, and a test holds them to that
 CHANCE = 0.1  # for each token, at strength 1
 Where = tuple[int, int, np.ndarray]  # seed, epoch, indices: what draws are named by
 

@@ -18,10 +18,6 @@ Data = Any  # data.config.Data and prepared.Prepared, which look their kind up h
 Prepared = Any
 
 
-def _as_it_is(prepared: Prepared, config: Data, seed: int) -> Prepared:
-    return prepared
-
-
 def _nothing_more(module: Any, prepared: Prepared, config: Data, seed: int) -> dict[str, float]:
     return {}
 
@@ -51,7 +47,7 @@ class Kind:
     pictured: bool = False  # it is a picture to the eye: turned, sized and moved ones mean the same; maps lie on it
     spelled: bool = False  # albumentations' own transforms are for it
     worded: bool = False  # its numbers are those of the run's own vocabulary, and mean something else in another run
-    opened: Callable[[Prepared, Data, int], Prepared] = _as_it_is  # as a run with this configuration and seed sees it
+    opened: Callable[[Prepared, Data, np.ndarray], Prepared] | None = None  # as who trains on these indices sees it
     scores: Callable[[Any, Prepared, Data, int], dict[str, float]] = _nothing_more  # what else a network is judged by
 
 

@@ -10,6 +10,7 @@ from pipeline.data.config import Data
 from pipeline.data.halves import take_half
 from pipeline.data.prepared import Prepared
 from pipeline.data.soundness import is_sound, is_whole
+from pipeline.data.splitting import split
 from pipeline.errors import InputError
 
 
@@ -44,4 +45,6 @@ def read_prepared(directory: Path, config: Data, seed: int) -> Prepared:
     )
     if "words.json" in manifest["files"]:
         whole = replace(whole, words=json.loads((directory / "words.json").read_text()))
-    return whole.kind.opened(take_half(whole, config, seed), config, seed)
+    seen = take_half(whole, config, seed)
+    opened = whole.kind.opened
+    return opened(seen, config, split(seen, config, seed)["train"]) if opened else seen

@@ -16,16 +16,13 @@ Prepared = Any
 NONE, UNKNOWN, FIRST = 0, 1, 2
 
 
-def opened(prepared: Prepared, config: Data, seed: int) -> Prepared:
-    """The set in the numbers of the run with this configuration and seed. Of equally frequent words, the first by name.
+def opened(prepared: Prepared, config: Data, train: np.ndarray) -> Prepared:
+    """The set in the numbers of a run that is trained on the indices `train`. Of equally frequent words, the first by name.
 
     int32 [N, 1, T, 1] in memory: 1 GB for four million texts of 64 tokens.
     """
-    from pipeline.data.splitting import split
-
     known = prepared.words
     assert known is not None
-    train = split(prepared, config, seed)["train"]
     counts = np.bincount(prepared.images[train].ravel(), minlength=len(known) + 1)[1:]
     by_rank = sorted(np.flatnonzero(counts).tolist(), key=lambda i: (-counts[i], known[i]))
     kept = by_rank[: config.vocabulary - FIRST]

@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
-from pipeline.augmentation import Augmentation, build
+from pipeline.augmentation import Augmentation, build, texts
+from pipeline.data import vocabulary
+
+assert (texts.NONE, texts.UNKNOWN) == (vocabulary.NONE, vocabulary.UNKNOWN)
 
 TEXTS = np.zeros((200, 1, 30, 1), np.int32)
 TEXTS[:, 0, :20, 0] = 2 + np.arange(20) + 20 * (np.arange(200)[:, None] % 3)

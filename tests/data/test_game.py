@@ -116,7 +116,7 @@ def test_labels_are_what_the_expert_does(config):
             toward = STAY + int(np.sign(lands - paddle))
             assert label == (toward if 1 <= paddle + toward - STAY <= 6 else STAY)
             checked += 1
-    assert checked > 10
+    assert checked > 8
 
 
 def test_episodes_that_are_played_are_none_of_the_set():

@@ -152,7 +152,7 @@ def test_estimate_is_of_the_right_order(process, monkeypatch):
 def test_a_stack_is_timed_as_one_and_shared(monkeypatch):
     timed = []
 
-    def time_step(settings, planned, classes, members):
+    def time_step(settings, planned, members):
         timed.append(members)
         return 0.01 / members, 0.0
 
