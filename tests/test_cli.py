@@ -93,7 +93,7 @@ MISTAKES = {
     "experiment.smallest_effect=0": ["experiment.smallest_effect=0.0: must be greater than 0."],
     "tracking.uri=mlruns": ["tracking.uri=mlruns: must start with sqlite:///, http:// or https://"],
     # groups
-    "data=nosuch": ["data=nosuch: no such data. Allowed: cifar10, cifar100, digits, "],
+    "data=nosuch": ["data=nosuch: no such data. Allowed: ", "cifar10, cifar100, digits, "],
     "data=mnits": ["data=mnits: no such data.", "Did you mean 'mnist'?"],
     "data=3": ["data=3: ", "a group takes the name of one of its files"],
     "architecture=nosuch": ["architecture=nosuch: no such architecture. Allowed: all_conv, cnn, lenet5"],
@@ -129,7 +129,7 @@ MISTAKES = {
         "architecture.filters=[4,8]: no such key",
         "type, hidden",
     ],
-    "-m data=digits,nosuch": ["data=nosuch: no such data. Allowed: cifar10, cifar100, digits, "],
+    "-m data=digits,nosuch": ["data=nosuch: no such data. Allowed: ", "cifar10, cifar100, digits, "],
     "-m seed=0,-1": ["seed=-1: must lie between 0 and 4294967295."],
     # what would let a command line name code to run
     "hydra.launcher._target_=os.system": ["hydra.launcher._target_=os.system: a configuration cannot name code"],

@@ -19,7 +19,7 @@ WORDS = {
     "time_shift": "earlier or later by up to 20 % of its length",
     "frequency_shift": "higher or lower by up to 10 % of its bands",
     "gain": "louder or softer by up to 6 dB",
-    "noise": "with noise that is 10 to 40 dB softer",
+    "noise": "noise that is 10 to 40 dB softer, every second time",
     "time_mask": "up to 20 % of its moments masked",
     "frequency_mask": "up to 20 % of its bands masked",
 }

@@ -75,19 +75,21 @@ def gain(x_BHWC: np.ndarray, strength: float, where: Where) -> np.ndarray:
 
 
 def noise(x_BHWC: np.ndarray, strength: float, where: Where) -> np.ndarray:
-    """Noise that is 10 to 40 dB softer than the map's mean power, evenly drawn; twice the strength is 6 dB more of it.
+    """Noise every second time, 10 to 40 dB softer than the map's mean power, evenly drawn; strength 2: 6 dB more.
 
+    The others stay as they are, since those to be judged are: with noise in all of them, no silence is ever seen.
     Powers are added, as if sound and noise were never in step. The noise has one mean power in all bands, so that it
     falls off with frequency where bands are broad (it is nearly pink); in a cell it is that times an exponential draw,
     as the power of a single line of a spectrum is.
     """
     power = _POWERS[x_BHWC]
-    snr_db = LOWEST_SNR_DB + (HIGHEST_SNR_DB - LOWEST_SNR_DB) * uniform(*where, "noise").reshape(-1, 1, 1, 1)
+    drawn = uniform(*where, "noise").reshape(-1, 1, 1, 1)
+    snr_db = LOWEST_SNR_DB + (HIGHEST_SNR_DB - LOWEST_SNR_DB) * 2 * drawn
     mean = power.mean(axis=(1, 2, 3), keepdims=True) * strength**2 * 10 ** (-snr_db / 10)
     cells = uniform_each(*where, "noise_cells", x_BHWC[0].size).reshape(x_BHWC.shape)
     power += mean * -np.log1p(-cells)
     db = 10 * np.log10(np.maximum(power, 1e-30))
-    return np.rint(255 * (1 - db / LOWEST_DB).clip(0, 1)).astype(np.uint8)
+    return np.where(drawn < 0.5, np.rint(255 * (1 - db / LOWEST_DB).clip(0, 1)).astype(np.uint8), x_BHWC)
 
 
 _POWERS = 10 ** (np.arange(256) / 255 * -LOWEST_DB / 10 + LOWEST_DB / 10)

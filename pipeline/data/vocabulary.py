@@ -17,7 +17,7 @@ NONE, UNKNOWN, FIRST = 0, 1, 2
 
 
 def opened(prepared: Prepared, config: Data, train: np.ndarray) -> Prepared:
-    """The set in the numbers of a run that is trained on the indices `train`. Of equally frequent words, the first by name.
+    """The set in the numbers of a run that is trained on the indices `train`; ties in frequency go by name.
 
     int32 [N, 1, T, 1] in memory: 1 GB for four million texts of 64 tokens.
     """

@@ -52,7 +52,7 @@ def test_seed_epoch_and_index_decide_and_nothing_else(word, maps):
     some = np.array([300, 7, 42])
     assert np.array_equal(done(word, maps[some], indices=some), whole[some])
     for other in ({"seed": 1}, {"epoch": 1}, {"indices": INDICES + 400}):
-        assert (done(word, maps, **other) != whole).any(axis=(1, 2, 3)).mean() > 0.7
+        assert (done(word, maps, **other) != whole).any(axis=(1, 2, 3)).mean() > 0.6
 
 
 def test_numbers_of_one_purpose_are_uniform_and_apart():
@@ -106,13 +106,15 @@ def test_gain_by_hand(draw):
 
 def test_noise_is_as_loud_as_was_drawn(maps, draw):
     power = sounds._POWERS[maps]
-    for drawn, strength, snr_db in ((0.0, 1, 10), (1.0, 1, 40), (0.5, 1, 25), (0.0, 2, 10 - 20 * np.log10(2))):
+    for drawn, strength, snr_db in ((0.0, 1, 10), (0.4999, 1, 40), (0.25, 1, 25), (0.0, 2, 10 - 20 * np.log10(2))):
         draw(noise=drawn)
         noisy = done("noise", maps, strength)
         silent = maps == 0  # where there is the noise alone
         noise = sounds._POWERS[noisy][silent].mean()
         assert 10 * np.log10(power.mean() / noise) == pytest.approx(snr_db, abs=0.3)
     assert (done("noise", maps).astype(int) >= maps).all()
+    draw(noise=0.5)
+    assert np.array_equal(done("noise", maps), maps)
 
 
 def test_noise_of_a_silent_map_is_silence():
