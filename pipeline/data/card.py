@@ -90,7 +90,14 @@ def write_card(prepared: Prepared, config: Data, seed: int) -> Path:
 
     It lies beside the set. InputError where it cannot be written.
     """
-    deciding = [config.val_fraction, config.test_fraction, config.limit_train, config.group, config.class_half]
+    deciding = [
+        config.val_fraction,
+        config.test_fraction,
+        config.limit_train,
+        config.group,
+        config.class_half,
+        config.val_groups,
+    ]
     deciding += [seed] if config.folds is not None else []
     deciding.append(seed if config.split_seed is None else config.split_seed)
     path = prepared.dir / f"card-{hashlib.sha256(json.dumps(deciding).encode()).hexdigest()[:8]}.html"

@@ -14,6 +14,7 @@ from pipeline.key import aside, newer
 RESIZE = ("pad", "stretch", "crop")
 SAMPLING = ("natural", "balanced")
 HALVES = ("a", "b")
+VAL_GROUPS = ("whole", "shared")
 NO_GROUP = "none"  # as data.group: examples are split one by one, whatever the columns are called
 ROLES = (
     "path",
@@ -43,6 +44,7 @@ class Data:
     test_fraction: float = 0.2  # for testing, of the whole set; unused where it has a test split of its own
     limit_train: Any = None  # training examples, by number or as a fraction of them; classes keep their shares
     group: str | None = None  # the column that no split may divide; null: one known by its name; none: no column
+    val_groups: str = newer("whole")  # shared: validation may have groups that are trained on, as where there are few
     class_half: str | None = None  # only this half of the classes, drawn by the split's seed; null: all of them
     split_seed: int | None = None  # draws the splits; null: the run's seed does
     folds: int | None = newer(None)  # into so many parts, of which run seed s tests on part s modulo folds; null: none
@@ -96,6 +98,7 @@ class Data:
             self._check_columns()
         if self.group not in (None, NO_GROUP) and not FORMATS[self.source].grouped:
             raise InputError(f"data.group={self.group}: data.source={self.source} knows no groups; leave it null.")
+        one_of("data.val_groups", self.val_groups, VAL_GROUPS)
         if self.class_half is not None:
             one_of("data.class_half", self.class_half, HALVES)
         if self.split_seed is not None:

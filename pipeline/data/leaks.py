@@ -90,6 +90,9 @@ def find_leaks(prepared: Prepared, config: Data, splits: dict[str, np.ndarray]) 
 def _divided_columns(prepared: Prepared, config: Data, splits: dict[str, np.ndarray]) -> list[DividedColumn]:
     """Those that the set's own split or the seed's divides, or that the former did and is mended."""
     parts = parts_of(prepared, splits)
+    if config.val_groups == "shared":  # as was asked for: what counts is the test
+        names = list(splits)
+        parts = np.where(parts == names.index("val"), names.index("train"), parts)
     own, anew = prepared.own_split, split_anew(prepared, config)
     named = [] if config.group in (None, NO_GROUP) else [str(config.group)]
     found = []

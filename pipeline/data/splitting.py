@@ -23,7 +23,9 @@ def split(prepared: Prepared, config: Data, seed: int) -> dict[str, np.ndarray]:
     known by its name. A set whose own split divides a group of the column that was named is mended by splitting it
     anew, three ways, as if it had none: to leave out what leaks would leave nearly nothing where nearly all groups
     leak (malaria), and to move groups would make a test set that is no longer its publisher's either.
-    With `config.folds` the set is split anew as well: what is tested on is a fold, by the run's seed.
+    With `config.folds` the set is split anew as well: what is tested on is a fold, by the run's seed. With
+    `config.val_groups=shared` validation may have groups that are trained on: where there are six speakers, five train
+    and not four, and the test is of another one all the same.
     InputError where there is too little for that, or a class would have no example to train on.
     """
     replicate, seed = seed, seed if config.split_seed is None else config.split_seed
@@ -52,7 +54,8 @@ def split(prepared: Prepared, config: Data, seed: int) -> dict[str, np.ndarray]:
         (TEST, "test", config.test_fraction),
         (VAL, "val", config.val_fraction),
     ):
-        if not (own == code).any() and groups is not None:
+        whole_groups = groups is not None and not (name == "val" and config.val_groups == "shared")
+        if not (own == code).any() and groups is not None and whole_groups:
             share = fraction * np.bincount(prepared.labels[whole], minlength=len(prepared.classes))
             try:
                 mine = grouping.cut(prepared.labels[train], groups[train], share, seed, stream=code + 1)
@@ -60,6 +63,10 @@ def split(prepared: Prepared, config: Data, seed: int) -> dict[str, np.ndarray]:
                 raise InputError(f"{option}: {error}.") from None
             parts[name], train = train[mine], train[~mine]
         elif not (own == code).any():
+            if groups is not None:  # in the order of groups so far: classes keep their shares, copies stay together
+                train = train[
+                    stratified_order(prepared.labels[train], seed, code, None if copies is None else copies[train])
+                ]
             count = max(1, round(fraction * len(whole)))
             count = count if copies is None else _between_images(copies[train], count)
             parts[name], train = train[:count], train[count:]

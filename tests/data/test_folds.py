@@ -79,3 +79,14 @@ def test_how_much_folds_share_is_known_to_the_interval() -> None:
 def test_a_number_of_folds_is_two_or_more(k: object) -> None:
     with pytest.raises(InputError, match=r"data\.folds="):
         folds(k)  # type: ignore[arg-type]
+
+
+def test_validation_may_share_speakers_with_training_and_never_with_the_test() -> None:
+    prepared = grouped(LABELS, SPEAKERS, column="speaker")
+    for seed in range(6):
+        parts = split(prepared, folds(6, val_groups="shared"), seed)
+        speakers = {name: set(SPEAKERS[indices]) for name, indices in parts.items()}
+        assert speakers["train"] == speakers["val"] == set(range(6)) - speakers["test"]
+        assert len(parts["val"]) == 20  # a tenth of the five others
+        assert np.bincount(LABELS[parts["val"]]).tolist() == [5] * 4
+        assert sorted(np.concatenate(list(parts.values()))) == list(range(240))

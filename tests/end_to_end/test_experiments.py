@@ -15,6 +15,7 @@ ASKED = {
 
 # How many arms each crosses, counted from its question, and at most how many seeds.
 ARMS = {
+    "across": (64, 8),
     "activation": (6, 13),
     "augmentation": (5, 13),
     "cnn_vs_mlp": (4, 13),
@@ -25,15 +26,23 @@ ARMS = {
     "input_size": (4, 13),
     "kernel_size": (5, 13),
     "kernel_size_sound": (5, 13),
+    "kernel_size_game": (5, 13),
+    "kernel_size_text": (5, 13),
     "layer_transfer": (24, 6),
     "learning_curve": (5, 13),
     "localization": (8, 8),
     "padding": (2, 13),
     "padding_sound": (2, 13),
+    "padding_game": (2, 13),
+    "padding_text": (2, 13),
     "pool_order": (3, 13),
     "pool_order_sound": (3, 13),
+    "pool_order_game": (3, 13),
+    "pool_order_text": (3, 13),
     "pool_type": (3, 13),
     "pool_type_sound": (3, 13),
+    "pool_type_game": (3, 13),
+    "pool_type_text": (3, 13),
     "stride": (2, 13),
     "transfer": (24, 6),
     "weight_sharing": (6, 13),
@@ -109,7 +118,8 @@ def test_means_to_differ_only_in_what_does(command, monkeypatch, name):
 
 
 @pytest.mark.parametrize(
-    "name", ["depth", "filters", "head", "pool_order", "pool_order_sound", "pool_type", "pool_type_sound"]
+    "name",
+    ["depth", "filters", "head", "pool_order", "pool_order_sound", "pool_order_text", "pool_type", "pool_type_sound"],
 )
 def test_matched_where_the_question_asks_for_it(command, monkeypatch, name):
     arms = planned(command, monkeypatch, name)["arms"]
