@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from run_state import states
 from running import TINY, refused
 
 from pipeline import rundir
@@ -34,13 +33,3 @@ def test_images_are_not_judged_by_it(module, command):
     said = "experiment.metric=test/return: data.source=digits gives images, of which no run has it. Allowed: test/acc, "
     refused(command(module, "experiment.metric=test/return"), said)
     refused(command(module, "data=game augmentation=flip"), "augmentation.transforms=flip: ", "none")
-
-
-@pytest.mark.slow
-def test_stacked_seeds_come_to_the_same(command, workdir):
-    found = []
-    for folder, stack in (("one", 1), ("three", 8)):
-        line = f"-m {GAME} trainer.stack={stack} seed=0,1,2 trainer.max_epochs=2 dir={folder} resume=false"
-        assert command("train", line).code == 0
-        found.append({name.partition("_")[2]: one for name, one in states(Path(folder)).items()})
-    assert found[0] == found[1]

@@ -2,17 +2,13 @@
 
 import csv
 import os
-import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
-from run_state import state, states
 from running import TINY, refused
 
-from pipeline import rundir
 from pipeline.data.sentences import sentences
-from pipeline.training import guard
 
 SHORT = TINY.replace("data.limit_train=64", "data.limit_train=96")
 LINE = (
@@ -81,14 +77,6 @@ def test_what_is_no_text_is_skipped_by_name(command, workdir):
     refused(command("predict", "run=run images=mixed maps=drawn"), "maps=drawn", "texts")
 
 
-@pytest.mark.slow
-def test_a_graph_of_it_gives_the_same(command, workdir):
-    pytest.importorskip("onnx")
-    assert command("train", f"{LINE} dir=run").code == 0
-    done = command("export", "run=run format=onnx output=json")
-    assert done.code == 0, done.err
-
-
 @pytest.mark.parametrize(
     ("line", "said"),
     [
@@ -106,43 +94,3 @@ def test_a_graph_of_it_gives_the_same(command, workdir):
 def test_what_cannot_be_asked_of_texts(line, said, command, workdir):
     refused(command("train", line), *said)
     assert os.listdir() == []
-
-
-@pytest.mark.slow
-def test_it_is_resumed_to_the_bit(command, workdir, monkeypatch):
-    assert command("train", f"{LINE} dir=undisturbed").code == 0
-    original, signals = guard.Guard.on_before_backward, [signal.SIGTERM]
-
-    def before(self, trainer, pl_module, loss):
-        if trainer.global_step == 5 and signals:
-            os.kill(os.getpid(), signals.pop())
-        original(self, trainer, pl_module, loss)
-
-    monkeypatch.setattr(guard.Guard, "on_before_backward", before)
-    assert command("train", f"{LINE} dir=run").code == 75
-    assert command("train", f"{LINE} dir=run").code == 0
-    assert rundir.get_status(workdir / "run").resumed == 1
-    assert state(workdir / "run") == state(workdir / "undisturbed")
-
-
-@pytest.mark.slow
-def test_stacked_seeds_come_to_the_same_in_any_company(command, workdir):
-    """Each with the vocabulary of its own training part."""
-    for seeds, folder in (("0,1,2", "three"), ("1", "one")):
-        line = f"-m {LINE} seed={seeds} trainer.stack=3 dir={folder} resume=false output=json"
-        assert command("train", line).code == 0
-    three, one = states(Path("three")), states(Path("one"))
-    assert one["000_seed-1"] == three["001_seed-1"]
-
-
-@pytest.mark.slow
-def test_two_processes_find_what_one_finds(process, workdir):
-    line = (
-        f"{LINE} architecture.block=CAP architecture.head_dropout=0 optimizer=sgd trainer.precision=32-true output=json"
-    )
-    one, two = (
-        process("train", f"{line} dir={name} {more}") for name, more in (("one", ""), ("two", "trainer=ddp_cpu"))
-    )
-    assert one.code == two.code == 0, two.err
-    logits = [np.load(workdir / name / "predictions.npz")["logits"] for name in ("one", "two")]
-    assert np.abs(logits[0] - logits[1]).max() < 1e-3
