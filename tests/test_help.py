@@ -23,7 +23,7 @@ def test_help_names_groups_and_keys(command, monkeypatch):
     for row in (
         r"architecture=cnn +all_conv, cnn, lenet5",
         r"tracking=local +local, none, server",
-        r"experiment=null +activation, augmentation, cnn_vs_mlp, demo,",
+        r"experiment=null +across, activation, augmentation, cnn_vs_mlp,",
         r"hydra/launcher=workers +basic, joblib, ray, slurm, workers",
         r"architecture.kernel_size=3 +side of a kernel in pixels; between 1 and 11\n",
         r"architecture.padding=same +of convolutions, as in Keras; one of same, valid\n",

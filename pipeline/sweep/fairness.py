@@ -121,7 +121,7 @@ def tested_apart(jobs: Sequence[Job]) -> list[str]:
     for job in jobs:
         other = first.setdefault(job.seed, job)
         if job.resolved and other.resolved and job.resolved.tested_on != other.resolved.tested_on:
-            return [f"{other.arm} and {job.arm} are tested on different images: what differs may be these"]
+            return [f"{other.arm} and {job.arm} are tested on different examples: what differs may be these"]
     return []
 
 

@@ -66,13 +66,16 @@ def test_the_draws_are_these():
 
 # ---- the words
 
+# Those of text, which is no uint8, have tests of their own.
+SEEN = [word for word in WORDS if word not in ("word_dropout", "swap")]
 
-@pytest.mark.parametrize("words", [[], *[[word] for word in WORDS], list(WORDS)])
+
+@pytest.mark.parametrize("words", [[], *[[word] for word in SEEN], list(SEEN)])
 def test_strength_0_changes_nothing(words):
     assert build(Augmentation(words, strength=0), 0) is None
 
 
-@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize("word", SEEN)
 def test_each_word_changes_images_within_uint8(images, word):
     x = Augment(Augmentation([word]), 0)(images, 0, INDICES)
     assert (x.shape, x.dtype) == (images.shape, np.uint8)
@@ -81,7 +84,7 @@ def test_each_word_changes_images_within_uint8(images, word):
     assert changed.sum() == 12 if word not in some else 0 < changed.sum() < 12
 
 
-@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize("word", SEEN)
 def test_little_strength_changes_little(images, word):
     """Not so flip: it mirrors rarely, but whole images."""
     near, far = (Augment(Augmentation([word], strength=s), 0)(images, 0, INDICES) for s in (0.01, 2))
@@ -229,7 +232,7 @@ def epochs_of(images, num_workers=0, rank=0, world=1, epochs=2):
     """{(epoch, index): image} as the loader shows them."""
     many = np.concatenate([images] * 4)
     sampler = Shuffled(np.arange(len(many)), 8, 3, rank, world)
-    augment = build(Augmentation([*WORDS, SPELLED]), 3)
+    augment = build(Augmentation([*SEEN, SPELLED]), 3)
     batches = loader(many, np.zeros(len(many), int), sampler, num_workers, augment)
     found = {}
     for epoch in range(epochs):

@@ -199,4 +199,4 @@ def test_warnings_are_all_three_kinds(jobs):
 def test_arms_that_are_tested_on_different_images_are_told(factor, apart, command, workdir):
     done = command("train", f"-m {TINY} {factor} seed=0 dir=sweep output=json")
     assert done.code == 0, done.err
-    assert ("are tested on different images" in done.err) == apart
+    assert ("are tested on different examples" in done.err) == apart
