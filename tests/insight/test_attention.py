@@ -46,16 +46,30 @@ def test_grad_cam_of_a_gap_head_is_what_of_its_map_is_above_0():
     module = by_means()
     found = class_maps(module, IMAGE, torch.tensor([1]), "grad_cam")
     assert found.method == "grad_cam"
-    assert found.values.tolist() == [[[0.75, 0], [0, 0]]]  # a fourth of the map's: the logit is the mean over 4 places
+    # Class 1 less the mean of both reads -1 and 1, so -2p + 1 - p; a fourth of it, as the logit is the mean of 4 places.
+    assert found.values.tolist() == [[[0.25, 0], [0, 0]]]
 
 
 def test_grad_cam_behind_flatten_weighs_a_filter_by_its_mean_slope():
     module = classifier(FLAT, (1, 2, 2), conv1_weight=[255], conv1_bias=[0], dense1_weight=[1, 2, 3, 6, 0, 0, -4, 0])
     found = class_maps(module, IMAGE.repeat(2, 1, 1, 1), torch.tensor([0, 1]))
     assert found.method == "grad_cam"
-    assert found.values[0].tolist() == [[0, 3], [6, 3]]  # mean slope 3 times the pixel
+    assert found.values[0].tolist() == [[0, 2], [4, 2]]  # mean slope 3, 1 above that of both classes, times the pixel
     assert found.values[1].tolist() == [[0, 0], [0, 0]]  # mean slope -1: nothing speaks for it
     assert found.silent().tolist() == [False, True]
+
+
+def test_what_all_logits_have_in_common_changes_no_grad_cam():
+    """The answers are the same, so the maps are: a network whose logits all fall is not silent about each."""
+    maps = [
+        class_maps(
+            classifier(FLAT, (1, 2, 2), conv1_weight=[255], conv1_bias=[0], dense1_weight=weights),
+            IMAGE.repeat(2, 1, 1, 1),
+            torch.tensor([0, 1]),
+        ).values
+        for weights in ([1, 2, 3, 6, 0, 0, -4, 0], [one - 50 for one in [1, 2, 3, 6, 0, 0, -4, 0]])
+    ]
+    assert torch.equal(*maps)
 
 
 def test_a_frozen_network_has_maps_as_well():
