@@ -33,7 +33,7 @@ def offered(line):
         ("convtrial completion ", ["bash", "zsh", "fish"]),
         ("convtrial completion bash ", []),
         ("python -m pipeline.tr", ["pipeline.train"]),
-        ("python3.12 -W error -m pipeline.train experiment=pool_order_", [f"experiment=pool_order_{kind}" for kind in ("game", "sound", "text")]),
+        ("python3.12 -W error -m pipeline.train experiment=pool_order_g", ["experiment=pool_order_game"]),
         ("python -m pipeline prep", ["prepare"]),
         ("python -m other.train ", []),
         ("python pipeline.tr", []),

@@ -19,7 +19,8 @@ class ClassMaps:
     """One map for each image, [B, H, W], at the resolution of `layer` ("": that of the image).
 
     cam: what each place adds to the logit, of either sign; their mean is the logit less its bias. grad_cam: at least 0,
-    of no unit, of the logit less the mean of all logits. occlusion: the probability that the class loses where the place is covered, of either sign.
+    of no unit, of the logit less the mean of all logits. occlusion: the probability that the class loses where the place
+    is covered, of either sign.
     """
 
     values: Tensor  # [B, H, W]
@@ -61,8 +62,8 @@ def class_maps(module: Classifier, x_BCHW: Tensor, classes_B: Tensor, method: st
             "method=cam: the class layer of this network does not read the means of its last map, as it does with "
             "head=gap and no dense layer. Use method=grad_cam or occlusion."
         )
-    # What the class leads by: what all logits have in common no answer depends on. By the logit itself, not one place in
-    # 200 digits spoke for its class, as all of a flattened network's logits fall with every filter.
+    # What the class leads by: on what all logits have in common no answer depends. By the logit itself, not one place
+    # in 200 digits spoke for its class, as all of a flattened network's logits fall with every filter.
     lead_B = logits_BK.gather(1, classes_B[:, None])[:, 0] - logits_BK.mean(1)
     (slope_BCHW,) = torch.autograd.grad(lead_B.sum(), map_BCHW)
     values = torch.einsum("bchw,bc->bhw", map_BCHW.detach(), slope_BCHW.mean((2, 3))).relu()

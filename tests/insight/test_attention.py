@@ -46,7 +46,7 @@ def test_grad_cam_of_a_gap_head_is_what_of_its_map_is_above_0():
     module = by_means()
     found = class_maps(module, IMAGE, torch.tensor([1]), "grad_cam")
     assert found.method == "grad_cam"
-    # Class 1 less the mean of both reads -1 and 1, so -2p + 1 - p; a fourth of it, as the logit is the mean of 4 places.
+    # Class 1 less the mean of both reads -1 and 1, so -2p + 1 - p; a fourth of it, as logits are means of 4.
     assert found.values.tolist() == [[[0.25, 0], [0, 0]]]
 
 
