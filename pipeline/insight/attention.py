@@ -19,7 +19,7 @@ class ClassMaps:
     """One map for each image, [B, H, W], at the resolution of `layer` ("": that of the image).
 
     cam: what each place adds to the logit, of either sign; their mean is the logit less its bias. grad_cam: at least 0,
-    of no unit, of the logit less the mean of all logits. occlusion: the probability that the class loses where the place
+    of no unit, of the logit less the mean of all logits. occlusion: the probability that the class loses where it
     is covered, of either sign.
     """
 
