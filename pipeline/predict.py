@@ -48,7 +48,7 @@ class Predict:
             if not isinstance(self.columns, dict):
                 raise InputError(f"columns={self.columns}: must be names by what they stand for, {{path: NAME}}.")
             for role in self.columns:
-                one_of("columns, a key", role, ("path", "label"))
+                one_of("columns, a key", role, ("path", "text", "label"))
 
 
 @dataclass
@@ -125,12 +125,14 @@ def job(cfg: DictConfig) -> int:
                 "files; `python -m pipeline.evaluate` says what it gains by them."
             )
         columns = options.columns if options.columns is not None else network.settings.data.columns
-        found = inputs.find_inputs(options.images, columns)
+        found = inputs.find_inputs(options.images, columns, network.settings.data.kind.worded)
         if options.lines:
             if not network.settings.data.kind.worded:
                 noun = network.settings.data.kind.noun
                 raise InputError(f"lines=true: is for text, and run={options.run} takes {noun}s.")
-            found = list(inputs.lines_of(found))
+            found = list(inputs.lines_of([one for one in found if one.text is None])) + [
+                one for one in found if one.text is not None
+            ]
         if out and any(one.suffix == ".csv" and os.path.exists(out) and one.samefile(out) for one in _named(options)):
             raise InputError(f"out={out}: is the manifest itself. Choose another file.")
         tally = Tally(network.classes, keep=SHOWN if out or options.output == "table" else None)

@@ -15,6 +15,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from pipeline import cli, config, data, terminal
+from pipeline.data.findings import sentences
 from pipeline.errors import InputError
 
 PREVIEWED = 8  # training images on the sheet
@@ -23,6 +24,9 @@ PREVIEWED = 8  # training images on the sheet
 def job(cfg: DictConfig) -> int:
     """Prepare, split by the seed, and say what there is."""
     settings = config.from_hydra(cfg)
+    if settings.preview and settings.data.kind.worded:
+        source = settings.data.source
+        raise InputError(f"preview={settings.preview}: draws pictures, and data.source={source} gives texts.")
     prepared = data.prepare(settings.data, settings.seed)
     found = data.describe(prepared, settings.data, settings.seed)
     document = found.document()
@@ -53,7 +57,7 @@ def table(found: data.Description) -> None:
     rows.add_section()
     rows.add_row("all", *(f"{sum(found.counts[split].values()):,}" for split in splits))
     console.print(rows)
-    for one in data.sentences(found.findings):
+    for one in sentences(found.findings):
         console.print(f"mind: {one}.", style="yellow", soft_wrap=True)
     console.print(
         f"dataset  {found.dataset}\ndigest   {found.digest}\ncard     {found.card}",

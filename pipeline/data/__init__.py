@@ -10,7 +10,7 @@ Importing this package imports numpy, and neither torch, scikit-learn, OpenCV no
 
 from pipeline.data.card import Description, card_of, class_counts, describe, is_card
 from pipeline.data.config import Data
-from pipeline.data.findings import apart, doubts, sentences
+from pipeline.data.findings import apart, doubts
 from pipeline.data.grouping import column_of
 from pipeline.data.opening import open_prepared
 from pipeline.data.overlap import overlap
@@ -36,7 +36,6 @@ __all__ = [
     "overlap",
     "prepare",
     "redrawn",
-    "sentences",
     "split",
     "states",
     "trust_command",

@@ -27,6 +27,8 @@ from pipeline.data.raw import BOX, Raw, looks_like_split, printable, split_by_na
 from pipeline.data.roots import required_root
 from pipeline.errors import InputError, nearest
 
+MOST_FIELD = 2 << 20  # characters: more than a text may have, texts.MOST_BYTES, so that one too long is a row put aside
+
 
 def find(config: Data) -> list[Path]:
     """The CSV file, then every file that it names within data.root, there or not."""
@@ -116,6 +118,7 @@ def read_rows(csv_file: Path, shown: str, called: Callable[[list[str]], list[str
 
     Raises InputError, which begins with `shown`, where it cannot be read; and what `called` raises.
     """
+    csv.field_size_limit(MOST_FIELD)  # of this process
     try:
         with csv_file.open(newline="", encoding="utf-8-sig") as file:
             first = file.readline()

@@ -3,10 +3,12 @@
     ROOT/good/*.txt            documents; or ROOT/train/good/*.txt: as image_folder.py has it
     ROOT/good.txt              one text a line; or ROOT/train/good.txt, ROOT/test/good.txt
 
-Classes in files are called by the files' names without their endings, or, where only the endings tell them apart
-(rt-polarity.pos, rt-polarity.neg), by these. Where there is a folder of a class, files beside it are put aside.
+A file called README, LICENSE and the like, or .something, is put aside. Classes in files are called by the files' names
+without their endings, or, where only the endings tell them apart (rt-polarity.pos, rt-polarity.neg), by these. Where
+there is a folder of a class, files beside it are put aside.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +22,9 @@ from pipeline.data.texts import Numbers, UnusableError, documents, example, line
 from pipeline.errors import InputError
 
 find = image_folder.find
+
+# A file so called is about the set: as a class it would also hide that two others differ in their endings alone.
+ABOUT = re.compile(r"^\.|(?<![a-z])(readme|licen[sc]e|notice|changelog)(?![a-z])", re.I)
 
 
 def read(config: Data, files: list[Path]) -> Raw:
@@ -41,6 +46,10 @@ def read(config: Data, files: list[Path]) -> Raw:
 
 
 def _of_lines(config: Data, root: Path, part_of: dict[Path, int]) -> Raw:
+    about = [path for path in part_of if ABOUT.search(path.name)]
+    part_of = {path: part for path, part in part_of.items() if path not in about}
+    if not part_of:
+        raise InputError(f"data.root={config.root}: has no file of texts, but {printable(about[0].name)}.")
     stems = {path.stem for path in part_of}
     named = {path: path.stem if len(stems) > 1 else path.suffix.lstrip(".") for path in part_of}
     classes = sorted(set(named.values()))
@@ -50,7 +59,9 @@ def _of_lines(config: Data, root: Path, part_of: dict[Path, int]) -> Raw:
             "a folder for each class, ROOT/good.txt and ROOT/bad.txt, or ROOT/good/1.txt."
         )
     labels, parts, paths = [], [], []
-    quarantined = []
+    quarantined = [
+        {"path": printable(str(path.relative_to(root))), "reason": "its name is that of no class"} for path in about
+    ]
     for path, part in part_of.items():
         shown = printable(str(path.relative_to(root)))
         try:

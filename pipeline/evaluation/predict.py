@@ -28,10 +28,10 @@ def load(run: Path, checkpoint: str = "best") -> Classifier:
     weights = checkpoints.read(run, checkpoint)["state_dict"]
     if checkpoint == "best":
         rundir.check_sealed(run, "checkpoints/best.ckpt")
-    if missing := {"mean", "std"} - weights.keys():
+    worded = config.of_run(run).data.kind.worded  # refuses what another version of the code wrote
+    if missing := {"mean", "std", *(["words"] if worded else [])} - weights.keys():
         raise InputError(f"{path}: is not a checkpoint of a run; it lacks {min(missing)}.")
     record = rundir.read_run(run)
-    config.of_run(run)  # refuses what another version of the code wrote
     module = Classifier(
         networks.of_run(record),
         weights["mean"],

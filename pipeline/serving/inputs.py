@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.data import Data, image_folder
 from pipeline.data.manifest import is_within, read_rows
 from pipeline.data.raw import Refused, printable
-from pipeline.data.texts import EMPTY, UnusableError, lines
+from pipeline.data.texts import EMPTY, MOST_BYTES, UnusableError, lines
 from pipeline.errors import InputError, nearest
 
 
@@ -31,8 +31,10 @@ class Input:
         return printable(self.named or os.path.normpath(os.path.join(self.root, self.path)))
 
 
-def find_inputs(images: Any, columns: dict[str, str] | None) -> list[Input]:
+def find_inputs(images: Any, columns: dict[str, str] | None, texts: bool = False) -> list[Input]:
     """Every file that `images` means, once each. `columns`: what a manifest calls path and label.
+
+    With `texts` a manifest may have a column text in place of path: each row is one.
 
     Raises InputError where one of them means nothing.
     """
@@ -42,7 +44,7 @@ def find_inputs(images: Any, columns: dict[str, str] | None) -> list[Input]:
     found: dict[tuple[str, str], Input] = {}
     real: dict[str, str] = {}  # of the few folders
     for one in given:
-        for each in _of(str(one), columns):
+        for each in _of(str(one), columns, texts):
             root = real.get(each.root) or real.setdefault(each.root, os.path.realpath(each.root))
             found.setdefault((root, each.path), each)
     return list(found.values())
@@ -65,7 +67,7 @@ def lines_of(found: list[Input]) -> Iterator[Input]:
             yield replace(one, reason=str(error))
 
 
-def _of(given: str, columns: dict[str, str] | None) -> Iterable[Input]:
+def _of(given: str, columns: dict[str, str] | None, texts: bool) -> Iterable[Input]:
     path = os.path.expanduser(given)
     if os.path.isdir(path):
         files = image_folder.find(Data(root=path))
@@ -73,7 +75,7 @@ def _of(given: str, columns: dict[str, str] | None) -> Iterable[Input]:
             raise InputError(f"images={given}: there is no file in this folder.")
         return (Input(path, os.path.relpath(file, path)) for file in files)
     if path.lower().endswith(".csv") and os.path.isfile(path):
-        return _manifest(Path(path), columns or {})
+        return _manifest(Path(path), columns or {}, texts)
     if os.path.lexists(path):  # named by the user: it may be a link
         return [_file(path)]
     if glob.has_magic(path):
@@ -98,29 +100,39 @@ def _glob(given: str, path: str) -> Iterator[Input]:
     return (Input(root, os.path.relpath(match, root)) for match in matches)
 
 
-def _manifest(csv_file: Path, columns: dict[str, str]) -> list[Input]:
+def _manifest(csv_file: Path, columns: dict[str, str], texts: bool) -> list[Input]:
     """The rows of a CSV file; a label is not asked for. Paths begin in its folder."""
     found: dict[str, str | None] = {}
 
     def called(names: list[str]) -> list[str]:
-        found.update({role: _column(csv_file, names, role, columns) for role in ("path", "label")})
-        if found["path"] is None:
-            said = f"lacks the column path; its first line is {','.join(names)}."
-            raise InputError(f"images={csv_file}: {said} columns={{path: NAME}} names another.")
+        roles = ("text", "path", "label") if texts else ("path", "label")
+        found.update({role: _column(csv_file, names, role, columns) for role in roles})
+        if found["path"] is None and found.get("text") is None:
+            said = f"lacks the column {roles[0]}; its first line is {','.join(names)}."
+            raise InputError(f"images={csv_file}: {said} columns={{{roles[0]}: NAME}} names another.")
         return names
 
     rows = read_rows(csv_file, f"images={csv_file}", called)
     if not rows:
         raise InputError(f"images={csv_file}: names no image.")
-    path, label = str(found["path"]), found["label"]
+    label = found["label"]
+    if text := found.get("text"):
+        return [_said(csv_file, i, row[text], row[label] if label else "") for i, row in enumerate(rows, start=2)]
+    path = str(found["path"])
     return [_row(csv_file.parent, row[path], row[label] if label else "") for row in rows]
+
+
+def _said(csv_file: Path, row: int, text: str, label: str) -> Input:
+    long = len(text) > MOST_BYTES
+    reason = f"more than {MOST_BYTES:,} characters in one text" if long else ""
+    return Input(str(csv_file.parent), f"{csv_file.name}:{row}", label or None, reason, text=None if long else text)
 
 
 def _column(csv_file: Path, header: list[str], role: str, columns: dict[str, str]) -> str | None:
     if named := columns.get(role):
         if named in header:
             return named
-        if role == "path":
+        if role != "label":
             raise InputError(f"columns.{role}={named}: {csv_file} has no such column.{nearest(named, header)}")
         return None
     alike = [name for name in header if name.lower() == role]

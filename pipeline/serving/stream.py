@@ -41,16 +41,16 @@ def lots(inputs: list[Input], opened: Opened) -> Iterator[Lot]:
     return _ahead(_gathered(inputs, opened))
 
 
-def batch_size(size: int, channels: int) -> int:
-    """How many images of that shape are one batch."""
-    return max(1, min(MOST, BYTES // (size * size * channels)))
+def batch_size(places: int, channels: int) -> int:
+    """How many images of so many pixels are one batch."""
+    return max(1, min(MOST, BYTES // (places * channels)))
 
 
 def _gathered(inputs: list[Input], opened: Opened) -> Iterator[Lot]:
     kind, settings = opened.settings.data.kind, opened.settings
     made = kind.noise(np.random.default_rng(0), 1, opened.input_shape)
     *shape, channels = made.shape[1:]
-    most = batch_size(settings.data.size, channels)
+    most = batch_size(int(np.prod(shape)), channels)
     stream = zip(inputs, _decoded(inputs, settings, opened.words), strict=True)
     while some := list(itertools.islice(stream, most)):
         images = np.empty((len(some), *shape, channels), made.dtype)

@@ -55,7 +55,7 @@ class Member:
     augment: loader.Augment | None
     plan: Plan
     parameters: dict[str, int]
-    state: dict[str, Tensor]  # as its checkpoints have it: mean, std, network.*
+    state: dict[str, Tensor]  # as its checkpoints have it: mean, std, of text words, network.*
     class_weights: Tensor | None  # [classes], of its own training split
     moments: dict[str, Any]  # of the optimizer: name -> {weight: tensor}, or a scalar
     epoch: int = 0
@@ -298,7 +298,7 @@ class Stack:
         moments = self.optimizer.state.get(self.flat, {})
         for seat, one in enumerate(self.members):
             own = stacked.state_of(self.network, seat, one.shapes)
-            one.state = {"mean": one.state["mean"], "std": one.state["std"]}
+            one.state = {name: value for name, value in one.state.items() if not name.startswith("network.")}
             one.state |= {f"network.{name}": value.cpu() for name, value in own.items()}
             one.moments = {kind: self._share(value, seat, one) for kind, value in moments.items()}
 

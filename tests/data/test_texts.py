@@ -130,6 +130,28 @@ def test_files_that_differ_by_their_endings(tmp_path):
     assert prepare(settings(root), 0).classes == ["neg", "pos"]
 
 
+def test_a_file_about_the_set_is_no_class(tmp_path):
+    """As a third one it had made one class of the two others."""
+    root = tmp_path / "rt"
+    root.mkdir()
+    for name, said in (("rt.pos", GOOD), ("rt.neg", BAD), ("README.1.0.txt", ["about"]), (".keep", [""])):
+        (root / name).write_text("\n".join(said * 3))
+    prepared = prepare(settings(root), 0)
+    assert prepared.classes == ["neg", "pos"]
+    assert [one["path"] for one in prepared.manifest["quarantined"]] == [".keep", "README.1.0.txt"]
+
+
+def test_a_row_with_too_long_a_text_is_put_aside_and_a_long_one_kept(tmp_path):
+    root = tmp_path / "table"
+    root.mkdir()
+    rows = [f'"{said}",{name}' for name, of in (("good", GOOD), ("bad", BAD)) for said in of]
+    (root / "said.csv").write_text("\n".join(["text,label", "x " * 600_000 + ",good", "y " * 200_000 + ",bad", *rows]))
+    config = settings(root, source="text_manifest", manifest="said.csv")
+    prepared = prepare(config, 0)
+    assert [one["path"] for one in prepared.manifest["quarantined"]] == ["said.csv:2"]
+    assert len(prepared.labels) == len(rows) + 1
+
+
 def test_documents_in_folders_with_a_split(tmp_path):
     root = tmp_path / "documents"
     for part in ("train", "test"):

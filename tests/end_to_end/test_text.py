@@ -9,6 +9,7 @@ import pytest
 from running import TINY, refused
 
 from pipeline.data.sentences import sentences
+from pipeline.serving.opened import of_run
 
 SHORT = TINY.replace("data.limit_train=64", "data.limit_train=96")
 LINE = (
@@ -94,3 +95,46 @@ def test_what_is_no_text_is_skipped_by_name(command, workdir):
 def test_what_cannot_be_asked_of_texts(line, said, command, workdir):
     refused(command("train", line), *said)
     assert os.listdir() == []
+
+
+def test_rows_of_a_table_are_texts_with_labels(command, workdir, texts):
+    assert command("train", f"{LINE} dir=run").code == 0
+    with np.load("run/predictions.npz") as saved:
+        index, logits, labels = saved["index"][:20], saved["logits"][:20], saved["label"][:20]
+    with open("said.csv", "w", newline="") as file:
+        csv.writer(file).writerows(
+            [("text", "label"), *((texts[i], "liked") for i in index), ("x" * 1_200_000, "liked")]
+        )
+    done = command("predict", "run=run images=said.csv output=json")
+    assert done.code == 0, done.err
+    probability = [one["probability"] for one in done.document["predictions"]]
+    shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    assert np.abs(np.array(probability) - shares.max(1)).max() < 1e-5
+    assert done.document["accuracy"]["n"] == len(labels)
+    assert [one["path"] for one in done.document["skipped"]] == ["said.csv:22"]
+    Path("other.csv").write_text("review\na\n")
+    refused(command("predict", "run=run images=other.csv"), "lacks the column text", "columns={text: NAME}")
+
+
+def test_prepare_tells_of_sentences_and_draws_none(command, workdir):
+    done = command("prepare", "data=sentences")
+    assert done.code == 0, done.err
+    assert "liked" in done.out
+    refused(command("prepare", "data=sentences preview=sheet.png"), "preview=sheet.png", "texts")
+
+
+@pytest.mark.slow
+def test_stacked_runs_keep_their_own_words(command, workdir, texts):
+    assert command("train", f"-m {LINE} seed=0,1,2 trainer.stack=3 dir=sweep").code == 0
+    words = set()
+    for run in sorted(Path("sweep").glob("00*")):
+        with np.load(run / "predictions.npz") as saved:
+            index, logits = saved["index"][:20], saved["logits"][:20]
+        words.add(tuple(of_run(run, "it").words or ()))
+        Path("lines.txt").write_text("\n".join(texts[i] for i in index) + "\n")
+        done = command("predict", f"run={run} images=lines.txt lines=true output=json")
+        assert done.code == 0, done.err
+        shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+        found = [one["probability"] for one in done.document["predictions"]]
+        assert np.abs(np.array(found) - shares.max(1)).max() < 1e-5
+    assert len(words) == 3

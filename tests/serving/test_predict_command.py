@@ -200,7 +200,7 @@ def test_a_full_disk_leaves_the_old_file(run, command, workdir, monkeypatch):
         ("run=run images=photos out=a.xls", ["out=a.xls: must end in one of .csv, .json, .parquet."]),
         ("run=run images=photos out=no/a.csv", ["out=no/a.csv: its folder does not exist."]),
         ("run=run images=photos/list.csv out=photos/list.csv", ["out=photos/list.csv: is the manifest itself."]),
-        ("run=run images=photos columns='{split: x}'", ["columns, a key=split: must be one of path, label."]),
+        ("run=run images=photos columns='{split: x}'", ["columns, a key=split: must be one of path, text, label."]),
         ("run=run images=photos/list.csv columns='{path: Path}'", ["columns.path=Path: ", "no such column"]),
         ("run=models:/digits@champion images=photos", ["run=models:/digits@champion: is looked up on MLflow"]),
         ("run=models:/digits@champion images=photos uri=mlruns", ["uri=mlruns: must start with sqlite:///"]),
