@@ -44,8 +44,9 @@ def test_help_fits_the_terminal(command, monkeypatch):
         assert max(map(len, command("plan", "--help").out.splitlines())) <= columns
 
 
-def test_help_shows_the_keys_of_what_is_chosen(command):
+def test_help_shows_the_keys_of_what_is_chosen(command, monkeypatch):
     """And what they are now; what is swept says nothing."""
+    monkeypatch.setenv("COLUMNS", "160")
     said = command("train", "-m --help architecture=mlp data@transfer.pretrain=digits seed=3 data.size=8,16").out
     assert re.search(r"^  architecture.hidden=\[256,128\] +sizes of the hidden layers", said, re.M)
     assert "architecture.kernel_size=3" not in said
