@@ -92,3 +92,9 @@ def test_dvcs_stages_that_train_depend_on_each_file_of_the_defaults():
         if "pipeline.train" in stage["cmd"]:
             missing = [file for file in files if not {file, file.rpartition("/")[0]} & set(stage["deps"])]
             assert missing == [], name
+
+
+def test_no_two_files_of_tests_have_one_name():
+    """Their folders are no packages: of two of one name pytest would read the first alone."""
+    names = [path.name for path in (REPOSITORY / "tests").rglob("test_*.py")]
+    assert len(names) == len(set(names))
