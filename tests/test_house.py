@@ -77,7 +77,10 @@ def test_dvc_answers_every_claim():
     shipped = {file.stem for file in (REPOSITORY / "conf/experiment").glob("*.yaml")} - {"demo"}
     stages = dvc_stages()
     assert {name.partition("@")[2] for name in stages if name.startswith("claim@")} == shipped
-    assert {f"reports/evidence/{name}.json" for name in shipped} <= {*stages["evidence"]["deps"], *stages["kinds"]["deps"]}
+    assert {f"reports/evidence/{name}.json" for name in shipped} <= {
+        *stages["evidence"]["deps"],
+        *stages["kinds"]["deps"],
+    }
     asked = yaml.safe_load((REPOSITORY / "docs/evidence/params.yaml").read_text())["claims"]
     assert {one["experiment"] for one in asked.values()} == shipped
 
