@@ -130,9 +130,7 @@ def job(cfg: DictConfig) -> int:
             if not network.settings.data.kind.worded:
                 noun = network.settings.data.kind.noun
                 raise InputError(f"lines=true: is for text, and run={options.run} takes {noun}s.")
-            found = list(inputs.lines_of([one for one in found if one.text is None])) + [
-                one for one in found if one.text is not None
-            ]
+            found = list(inputs.lines_of(found))
         if out and any(one.suffix == ".csv" and os.path.exists(out) and one.samefile(out) for one in _named(options)):
             raise InputError(f"out={out}: is the manifest itself. Choose another file.")
         tally = Tally(network.classes, keep=SHOWN if out or options.output == "table" else None)

@@ -143,16 +143,9 @@ def _same_set(mine: RunRecord, theirs: RunRecord) -> bool:
 
 def _asked(run: Path, other: Path) -> list[tuple[str, Any, Any]]:
     """What was asked of the one and not of the other, of what decides their numbers."""
-    mine, theirs = (_flat(keys.deciding(config.of_run(one))) for one in (run, other))
+    mine, theirs = (config.flat(keys.deciding(config.of_run(one))) for one in (run, other))
     names = dict.fromkeys([*mine, *theirs])
     return [(name, mine.get(name), theirs.get(name)) for name in names if mine.get(name) != theirs.get(name)]
-
-
-def _flat(section: dict[str, Any], above: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in section.items():
-        found |= _flat(value, f"{above}{name}.") if isinstance(value, dict) else {f"{above}{name}": value}
-    return found
 
 
 def said(one: Estimate) -> str:

@@ -40,7 +40,12 @@ def find(doc: Verdict, runs: Sequence[Run], question: Experiment) -> Across | No
 
 
 def _table(doc: Verdict, factor: str) -> Across:
-    mine = [(i, one) for i, one in enumerate(doc.contrasts) if list(one.at) == [factor] and not one.against]
+    # By the verdict's own metric: of another one, more may be worse, and the column is not about it.
+    mine = [
+        (i, one)
+        for i, one in enumerate(doc.contrasts)
+        if list(one.at) == [factor] and not one.against and one.metric in (None, doc.metric)
+    ]
     at = {level_key(one.at[factor]): one.at[factor] for _, one in mine}
     columns = {level_key(one.compare): one.compare for _, one in mine}
     places = {(level_key(one.at[factor]), level_key(one.compare)): i for i, one in mine}
@@ -56,7 +61,7 @@ def _sentence(doc: Verdict, compare: dict[str, list[Any]], cells: Sequence[int |
             one = doc.contrasts[i]
             by_word.setdefault(_word(doc, one), []).append(text(one.at[factor]))
     said = "; ".join(f"{word} on {', '.join(levels)}" for word, levels in by_word.items())
-    carries = " It carries over." if len(by_word) == 1 and "open" not in by_word else ""
+    carries = " It carries over." if None not in cells and len(by_word) == 1 and "open" not in by_word else ""
     return f"{_named(compare)}: {said}.{carries}"
 
 

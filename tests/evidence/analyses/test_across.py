@@ -21,7 +21,7 @@ def accuracy(data, kernel, padding, seed):
     return 0.8 + 0.04 * (kernel == 3) + helps * (padding == "same") + noise + 0.01 * seed
 
 
-def judged(kinds=KINDS, columns=((KERNEL, [3, 1]), (PADDING, ["same", "valid"]))):
+def judged(kinds=KINDS, columns=((KERNEL, [3, 1]), (PADDING, ["same", "valid"])), more=()):
     runs = [
         Run({"data": d, KERNEL: k, PADDING: p}, seed, {"test/acc": accuracy(d, k, p, seed)})
         for d, k, p, seed in itertools.product(KINDS, (1, 3), ("same", "valid"), range(8))
@@ -31,6 +31,7 @@ def judged(kinds=KINDS, columns=((KERNEL, [3, 1]), (PADDING, ["same", "valid"]))
         for factor, pair in columns
         for data in kinds
     ]
+    contrasts += more
     doc = verdict(runs, ["data", KERNEL, PADDING], "test/acc", smallest_effect=0.02, contrasts=contrasts)
     if found := across.find(doc, runs, Experiment()):
         doc.analyses["across"] = found
@@ -53,6 +54,11 @@ def test_the_sentences_say_where_an_answer_holds():
         "kernel_size 3 against 1: better on digits, tones, sentences. It carries over.",
         "padding same against valid: better on digits; worse on tones; the same on sentences.",
     ]
+
+
+def test_what_was_asked_of_one_level_alone_does_not_carry_over():
+    one = Contrast(compare={KERNEL: [1, 3]}, at={"data": "digits"}, claim="1 on digits", expects="better")
+    assert judged(more=[one])[2].sentences[-1] == "kernel_size 1 against 3: worse on digits."
 
 
 @pytest.mark.parametrize(("kinds", "columns"), [(KINDS[:1], 2), (KINDS, 1)])
