@@ -6,17 +6,10 @@ import numpy as np
 
 from pipeline.data.config import Data
 from pipeline.data.raw import Raw
-from pipeline.data.roots import existing_root
-from pipeline.errors import InputError
+from pipeline.data.roots import no_files
 
 KNOWN = {"digits": (1, 10)}
-
-
-def find(config: Data) -> list[Path]:
-    """No files. InputError for a root, which would have no effect."""
-    if existing_root(config) is not None:
-        raise InputError(f"data.root={config.root}: data=digits is embedded and reads no folder; leave it null.")
-    return []
+find = no_files
 
 
 def read(config: Data, files: list[Path]) -> Raw:

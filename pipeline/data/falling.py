@@ -6,6 +6,8 @@ episode is known from its number. Whole numbers and numpy's bit generator alone:
 episodes are played at once, [E] of them.
 """
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -19,6 +21,8 @@ HALF = 1  # cells of the paddle to each side of its middle one
 FIRST, LAST = HALF, SIDE - 1 - HALF  # where that may be
 DIM_IN = 3  # of so many things one is dim
 BRIGHT, DIM, PADDLE = 255, 100, 180  # brightness
+LEARNED, PLAYED, SITUATIONS = range(3)  # streams of random numbers: a set's episodes, those played, a set's steps
+TEST_EPISODES = 100  # played at once
 
 
 @dataclass(frozen=True)
@@ -125,3 +129,28 @@ def situation(game: Episodes, paddle: np.ndarray, step: int, frames: int, cell: 
     earlier = [picture(game, max(0, step - ago)) for ago in range(frames - 1, 0, -1)]
     seen = np.stack([*earlier, picture(game, step, paddle)], axis=-1)
     return seen.repeat(cell, axis=1).repeat(cell, axis=2)
+
+
+Player = Callable[[Episodes, np.ndarray, int], np.ndarray]
+"""Episodes, where each one's paddle is [E], the step -> actions [E]."""
+
+
+def returns(player: Player) -> np.ndarray:
+    """[TEST_EPISODES]: what a player gains in each of the episodes that all are judged by."""
+    game = episodes(np.arange(TEST_EPISODES), PLAYED)
+    paddle, gain = game.start, np.zeros(TEST_EPISODES, np.int64)
+    for step in range(STEPS):
+        paddle = moved(paddle, player(game, paddle, step))
+        gain += gained(game, paddle, step + 1)
+    return gain
+
+
+def played(look: Callable[[np.ndarray], np.ndarray], size: int, frames: int) -> np.ndarray:
+    """What is gained by who acts by what is seen: uint8 [E, size, size, frames] -> actions [E]."""
+    return returns(lambda game, paddle, step: look(situation(game, paddle, step, frames, size // SIDE)))
+
+
+@functools.cache
+def expert_return() -> float:
+    """The expert's mean return over the same episodes."""
+    return float(returns(expert).mean())

@@ -29,4 +29,5 @@ FORMATS = {
     "sentences": Format("pipeline.data.sentences", kind="text"),
     "cifar": Format("pipeline.data.cifar"),
     "game": Format("pipeline.data.game", grouped=True, kind="game"),
+    "atari": Format("pipeline.data.atari", grouped=True, kind="game"),
 }

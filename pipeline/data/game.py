@@ -12,21 +12,13 @@ import numpy as np
 
 from pipeline.data import falling
 from pipeline.data.config import Data
-from pipeline.data.falling import ACTIONS, FIRST, LAST, SIDE, STEPS
+from pipeline.data.falling import ACTIONS, FIRST, LAST, LEARNED, SIDE, SITUATIONS, STEPS
 from pipeline.data.raw import Raw
-from pipeline.data.roots import existing_root
-from pipeline.data.situations import LEARNED, SITUATIONS
-from pipeline.errors import InputError
+from pipeline.data.roots import no_files
 
 KNOWN = {"game": (1, len(ACTIONS))}
 SHARE = 8  # situations of an episode, one within each tenth step
-
-
-def find(config: Data) -> list[Path]:
-    """No files. InputError for a root, which would have no effect."""
-    if existing_root(config) is not None:
-        raise InputError(f"data.root={config.root}: data=game is made up and reads no folder; leave it null.")
-    return []
+find = no_files
 
 
 def read(config: Data, files: list[Path]) -> Raw:

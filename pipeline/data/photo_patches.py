@@ -11,20 +11,13 @@ import numpy as np
 from pipeline.data.config import Data
 from pipeline.data.images import LUMINANCE
 from pipeline.data.raw import Raw
-from pipeline.data.roots import existing_root
-from pipeline.errors import InputError
+from pipeline.data.roots import no_files
 
 KNOWN = {"photo_patches": (1, 10)}
 STRIPS = 5  # that each photo is cut into, side by side
 PER_CLASS = 180  # as many as of a digit
 SIDE_PX = 32
-
-
-def find(config: Data) -> list[Path]:
-    """No files. InputError for a root, which would have no effect."""
-    if existing_root(config) is not None:
-        raise InputError(f"data.root={config.root}: data=photo_patches is embedded and reads no folder; leave it null.")
-    return []
+find = no_files
 
 
 def read(config: Data, files: list[Path]) -> Raw:

@@ -7,6 +7,15 @@ from pipeline.data.config import Data
 from pipeline.errors import InputError
 
 
+def no_files(config: Data) -> list[Path]:
+    """The raw files of a set that comes with the package: none. InputError for a root, which would have no effect."""
+    if existing_root(config) is not None:
+        raise InputError(
+            f"data.root={config.root}: data.source={config.source} is embedded and reads no folder; leave it null."
+        )
+    return []
+
+
 def existing_root(config: Data) -> Path | None:
     """The folder that the user gave, or None. InputError where it is no folder."""
     if config.root is None:

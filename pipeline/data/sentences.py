@@ -12,9 +12,8 @@ import numpy as np
 
 from pipeline.data.config import Data
 from pipeline.data.raw import Photo, Raw, Refused
-from pipeline.data.roots import existing_root
+from pipeline.data.roots import no_files
 from pipeline.data.texts import Numbers, example
-from pipeline.errors import InputError
 
 KNOWN = {"sentences": (1, 2)}
 COUNT = 2000
@@ -37,13 +36,7 @@ PLAIN = ["", "", "", "very", "so", "quite"]
 TURNED = ["not", "hardly", "never"]
 OPENING = ["", "", "well ,", "to be honest ,", "as it were ,", "on friday"]
 ENDING = ["", "", "that evening", ", they say", "as usual", "this time"]
-
-
-def find(config: Data) -> list[Path]:
-    """No files. InputError for a root, which would have no effect."""
-    if existing_root(config) is not None:
-        raise InputError(f"data.root={config.root}: data=sentences is embedded and reads no folder; leave it null.")
-    return []
+find = no_files
 
 
 def read(config: Data, files: list[Path]) -> Raw:

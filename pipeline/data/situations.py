@@ -1,43 +1,36 @@
-"""Situations of the game falling.py as input: uint8 [N, size, size, frames], the newest pictures of a field.
+"""Situations of a game as input: uint8 [N, size, size, frames], the newest pictures of its field.
 
 Stacked as channels, the newest last; a network that learns what to do in each plays the game. It is judged by what it
 gains in episodes of its own: the same for all networks, and none of a set's.
 """
 
-import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from pipeline.data import falling, images
-from pipeline.data.falling import ACTIONS, SIDE, STEPS, Episodes
+from pipeline.data import breakout, falling, images
 from pipeline.data.sheet import chosen, contact_sheet, embedded, named_rows
 
 Data = Any  # data.config.Data and prepared.Prepared, which look their kind up in a table of such modules
 Prepared = Any
 
-LEARNED, PLAYED, SITUATIONS = range(3)  # streams of random numbers: a set's episodes, those played, a set's steps
-TEST_EPISODES = 100  # played at once
 
-Player = Callable[[Episodes, np.ndarray, int], np.ndarray]
-"""Episodes, where each one's paddle is [E], the step -> actions [E]."""
+class Game(Protocol):
+    """A module of rules. Actions are numbers, by the place of their name."""
 
+    @property
+    def ACTIONS(self) -> tuple[str, ...]:  # noqa: N802
+        """What may be done."""
 
-def returns(player: Player) -> np.ndarray:
-    """[TEST_EPISODES]: what a player gains in each of the episodes that all are judged by."""
-    game = falling.episodes(np.arange(TEST_EPISODES), PLAYED)
-    paddle, gain = game.start, np.zeros(TEST_EPISODES, np.int64)
-    for step in range(STEPS):
-        paddle = falling.moved(paddle, player(game, paddle, step))
-        gain += falling.gained(game, paddle, step + 1)
-    return gain
+    def played(self, look: Callable[[np.ndarray], np.ndarray], size: int, frames: int) -> np.ndarray:
+        """[E]: what is gained in each episode by who acts by what is seen: uint8 [E, size, size, frames] -> [E]."""
+
+    def expert_return(self) -> float:
+        """The mean of what the expert gains in these."""
 
 
-@functools.cache
-def expert_return() -> float:
-    """The expert's mean return over the same episodes."""
-    return float(returns(falling.expert).mean())
+GAMES: dict[str, Game] = {"game": falling, "atari": breakout}  # by data.source
 
 
 def scores(module: Any, prepared: Prepared, config: Data, seed: int) -> dict[str, float]:
@@ -47,11 +40,11 @@ def scores(module: Any, prepared: Prepared, config: Data, seed: int) -> dict[str
     """
     import torch
 
+    game = GAMES[config.source]
     _, size, _, frames = prepared.images.shape
-    actions = np.array([ACTIONS.index(name) for name in prepared.classes])
+    actions = np.array([game.ACTIONS.index(name) for name in prepared.classes])
 
-    def player(game: Episodes, paddle: np.ndarray, step: int) -> np.ndarray:
-        seen = falling.situation(game, paddle, step, frames, size // SIDE)
+    def look(seen: np.ndarray) -> np.ndarray:
         return actions[module(images.to_batch(seen)).argmax(1).numpy()]
 
     device, threads = module.device, torch.get_num_threads()
@@ -59,11 +52,11 @@ def scores(module: Any, prepared: Prepared, config: Data, seed: int) -> dict[str
         torch.set_num_threads(1)
         with torch.no_grad():
             module.cpu()
-            mean = float(returns(player).mean())
+            mean = float(game.played(look, size, frames).mean())
     finally:
         torch.set_num_threads(threads)
         module.to(device)
-    return {"test/return": mean, "test/return_share": mean / expert_return()}
+    return {"test/return": mean, "test/return_share": mean / game.expert_return()}
 
 
 def declared_shape(config: Data, channels: int) -> tuple[int, int, int]:

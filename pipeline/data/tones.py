@@ -24,20 +24,13 @@ import numpy as np
 from pipeline.data.config import Data
 from pipeline.data.raw import Photo, Raw
 from pipeline.data.recordings import heard
-from pipeline.data.roots import existing_root
-from pipeline.errors import InputError
+from pipeline.data.roots import no_files
 
 CLASSES = ["rising", "falling", "peak", "valley", "steady", "low_high", "high_low", "twice"]
 KNOWN = {"tones": (1, len(CLASSES))}
 PER_CLASS = 190
 RATE, SECONDS = 8_000, 1.0
-
-
-def find(config: Data) -> list[Path]:
-    """No files. InputError for a root, which would have no effect."""
-    if existing_root(config) is not None:
-        raise InputError(f"data.root={config.root}: data=tones is embedded and reads no folder; leave it null.")
-    return []
+find = no_files
 
 
 def read(config: Data, files: list[Path]) -> Raw:

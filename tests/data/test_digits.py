@@ -53,6 +53,6 @@ def test_enlarged(tmp_path: Path) -> None:
 def test_a_root_would_have_no_effect(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^data\.root=/nowhere: no such folder\.$"):
         prepare(Data(root="/nowhere", prepared_dir=str(tmp_path / "prepared")), seed=0)
-    with pytest.raises(InputError, match=r"data=digits is embedded and reads no folder; leave it null\.$"):
+    with pytest.raises(InputError, match=r"data\.source=digits is embedded and reads no folder; leave it null\.$"):
         prepare(Data(root=str(tmp_path), prepared_dir=str(tmp_path / "prepared")), seed=0)
     assert not any(tmp_path.iterdir())

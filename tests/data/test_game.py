@@ -9,7 +9,7 @@ import pytest
 
 from pipeline import data
 from pipeline.config.metrics import METRICS
-from pipeline.data import Data, describe, falling, grouping, prepare, situations, split
+from pipeline.data import Data, describe, falling, grouping, prepare, split
 from pipeline.data.falling import BRIGHT, DIM, LEFT, PADDLE, RIGHT, STAY, Episodes
 from pipeline.errors import InputError
 
@@ -66,12 +66,12 @@ def test_the_expert_waits_where_things_land_and_makes_way_for_dim_ones():
 
 
 def test_the_expert_catches_nearly_all_and_chance_little():
-    game = falling.episodes(np.arange(situations.TEST_EPISODES), situations.PLAYED)
+    game = falling.episodes(np.arange(falling.TEST_EPISODES), falling.PLAYED)
     bright = ((game.landing <= falling.STEPS) & (game.worth > 0)).sum(axis=1).mean()
     random = np.random.default_rng(0)
-    by_chance = situations.returns(lambda game, paddle, step: random.integers(0, 3, len(paddle)))
-    assert 0.95 * bright < situations.expert_return() <= bright
-    assert situations.expert_return() > 3 * by_chance.mean()
+    by_chance = falling.returns(lambda game, paddle, step: random.integers(0, 3, len(paddle)))
+    assert 0.95 * bright < falling.expert_return() <= bright
+    assert falling.expert_return() > 3 * by_chance.mean()
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_labels_are_what_the_expert_does(config):
 
 
 def test_episodes_that_are_played_are_none_of_the_set():
-    learned, played = (falling.episodes(np.arange(50), stream) for stream in (situations.LEARNED, situations.PLAYED))
+    learned, played = (falling.episodes(np.arange(50), stream) for stream in (falling.LEARNED, falling.PLAYED))
     rows = {tuple(row) for row in np.concatenate([learned.x, learned.across, learned.worth], axis=1).tolist()}
     others = {tuple(row) for row in np.concatenate([played.x, played.across, played.worth], axis=1).tolist()}
     assert len(rows) == len(others) == 50
@@ -147,7 +147,7 @@ def test_images_have_no_frames():
 
 
 def test_a_root_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"data\.root=.*: data=game is made up and reads no folder"):
+    with pytest.raises(InputError, match=r"data\.root=.*: data\.source=game is embedded and reads no folder"):
         prepare(Data(source="game", name="game", size=16, root=str(tmp_path), prepared_dir=str(tmp_path / "p")), 0)
 
 

@@ -58,5 +58,7 @@ def test_boxes_grow_with_the_image(prepared, tmp_path):
 
 
 def test_it_reads_no_folder(tmp_path):
-    with pytest.raises(InputError, match=r"data=placed_digits is embedded and reads no folder; leave it null\.$"):
+    with pytest.raises(
+        InputError, match=r"data\.source=placed_digits is embedded and reads no folder; leave it null\.$"
+    ):
         prepare(asked(tmp_path / "prepared", root=str(tmp_path)), seed=0)
