@@ -24,19 +24,16 @@ may be taken for one (TGA), hold several images of which none is the one (ICO, I
 """
 
 import contextlib
-import errno
 import io
 import os
-import stat
 import struct
 import warnings
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.data.files import UnusableError, in_parallel, opened, regular_file
 from pipeline.data.raw import Photo, Refused
 from pipeline.data.resize import fit
 
@@ -44,12 +41,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
-
-T = TypeVar("T")
-
-
-class UnusableError(Exception):
-    """An image that cannot be used; the message is the reason."""
 
 
 def photos(root: str, paths: list[str], size: int, resize: str, max_pixels: int) -> Iterator[Photo | Refused]:
@@ -79,27 +70,6 @@ def photos_of(encoded: Iterable[bytes], size: int, resize: str, max_pixels: int)
     return in_parallel(one, encoded)
 
 
-def in_parallel(function: Callable[[T], Photo | Refused], items: Iterable[T]) -> Iterator[Photo | Refused]:
-    """Map in threads, in order, with few results waiting.
-
-    Threads, since reading, decoding and resizing leave the interpreter's lock. On two (busy) cores 2,500 photos of
-    64x64 took 1.8 to 2.1 s in threads and 1.3 to 2.4 s in processes, and no orphan outlives a kill.
-    """
-    workers = 2 * (os.cpu_count() or 2)  # some wait for the disk
-    with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[Photo | Refused]] = deque()
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) >= 8 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:  # Ctrl-C, a full disk
-            for future in waiting:
-                future.cancel()
-
-
 def _limit(max_pixels: int) -> None:
     """Have Pillow itself stop at our limit, and say nothing about what it mends by itself."""
     from PIL import Image
@@ -111,41 +81,13 @@ def _limit(max_pixels: int) -> None:
     warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 
-def regular_file(real_root: str, path: str) -> int:
-    """The bytes of a regular file that lies below `real_root`, 1 or more. UnusableError where it is none."""
-    try:
-        info = os.stat(path)
-    except OSError as error:
-        raise _no_file(path, error) from None
-    if stat.S_ISDIR(info.st_mode):
-        raise UnusableError("a link to a folder, not followed" if os.path.islink(path) else "a folder")
-    if not os.path.realpath(path).startswith(os.path.join(real_root, "")):
-        raise UnusableError("a link that leads out of data.root")
-    if not stat.S_ISREG(info.st_mode):
-        raise UnusableError("not a file but a pipe, a socket or a device")  # opening it could wait forever
-    if info.st_size == 0:
-        raise UnusableError("empty")
-    return info.st_size
-
-
 def contents(real_root: str, path: str, max_pixels: int) -> bytes:
     """What is in a regular file that lies below `real_root`. UnusableError where it is none."""
     size = regular_file(real_root, path)
     if size > 8 * max_pixels + (16 << 20):  # 4 channels of 16 bits, and what is written about them
         raise UnusableError(f"{size} bytes, more than an image within data.max_pixels={max_pixels} has")
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        raise _no_file(path, error) from None
-
-
-def _no_file(path: str, error: OSError) -> UnusableError:
-    if error.errno == errno.ELOOP:
-        return UnusableError("a link that leads to itself")
-    if isinstance(error, FileNotFoundError):
-        return UnusableError("a link to nothing" if os.path.islink(path) else "no such file")
-    return UnusableError(f"cannot be read ({error.strerror or error})")
+    with opened(path) as file:
+        return file.read()
 
 
 def photo(content: bytes, size: int, resize: str, max_pixels: int) -> Photo:

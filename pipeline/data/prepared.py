@@ -28,7 +28,7 @@ import numpy as np
 
 from pipeline.data.kinds import KINDS, Kind
 
-FORMAT = 6  # raise it when what is written, or how it is resized, changes
+FORMAT = 7  # raise it when what is written, or how it is resized, changes
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.data.files import UnusableError, in_parallel, regular_file
 from pipeline.data.mel import log_mel
-from pipeline.data.photos import UnusableError, in_parallel, regular_file
 from pipeline.data.raw import Photo, Refused
 
 LONGEST_S, MOST_SAMPLES = 600, 10**8

@@ -16,9 +16,10 @@ import numpy as np
 
 from pipeline.data import image_folder
 from pipeline.data.config import Data
+from pipeline.data.files import UnusableError
 from pipeline.data.raw import PART_NAMES, TRAIN, Photo, Raw, Refused, own_parts, printable
 from pipeline.data.roots import required_root
-from pipeline.data.texts import Numbers, UnusableError, documents, example, lines
+from pipeline.data.texts import Numbers, documents, example, lines
 from pipeline.errors import InputError
 
 find = image_folder.find

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.data import Data, image_folder
+from pipeline.data.files import UnusableError
 from pipeline.data.manifest import is_within, read_rows
 from pipeline.data.raw import Refused, printable
-from pipeline.data.texts import EMPTY, MOST_BYTES, UnusableError, lines
+from pipeline.data.texts import EMPTY, MOST_BYTES, lines
 from pipeline.errors import InputError, nearest
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from pipeline.data.photos import UnusableError, decode, photos_of
+from pipeline.data.files import UnusableError
+from pipeline.data.photos import decode, photos_of
 
 LIMIT = 1_000_000
 RED, GREEN = (255, 0, 0), (0, 255, 0)

@@ -44,7 +44,11 @@ def root(tmp_path: Path) -> Path:
         ("naïve cafe\u0301 42nd", ["naïve", "café", "42nd"]),
         ("snake_case ... 'so'", ["snake", "_", "case", ".", ".", ".", "'so", "'"]),
         ("bell\x07 rings\tand\x00on", ["bell", "rings", "and", "on"]),
-        ("好电影", ["好电影"]),
+        ("好电影 とても good", ["好", "电", "影", "と", "て", "も", "good"]),
+        ("It\u2019s \u2018so\u2019", ["it", "'s", "\u2018", "so", "'"]),
+        ("हिन्दी में", ["हिन्दी", "में"]),
+        ("がが", ["が", "が"]),
+        ("İstanbul", ["i\u0307stanbul"]),
         (" \n", []),
     ],
 )
