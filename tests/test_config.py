@@ -135,6 +135,7 @@ def test_keys_that_no_section_has_are_refused(built):
         (lambda: Trainer(devices=0), "trainer.devices=0: must be at least 1."),
         (lambda: Trainer(strategy="fsdp"), "trainer.strategy=fsdp: must be one of auto, ddp."),
         (lambda: Trainer(threads=0), "trainer.threads=0: must be at least 1."),
+        (lambda: Trainer(early_stopping_min_delta=-1), "trainer.early_stopping_min_delta=-1: must be 0 or more"),
         (lambda: Trainer(early_stopping_patience=0), "trainer.early_stopping_patience=0: must be at least 1."),
         (lambda: Trainer(gradient_clip_val=-1.0), "trainer.gradient_clip_val=-1.0: must be greater than 0, or null."),
         (lambda: Trainer(monitor="test/acc"), "trainer.monitor=test/acc: must be one of val/acc, val/loss."),

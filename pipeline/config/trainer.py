@@ -1,10 +1,11 @@
 """The `optimizer` and `trainer` sections. Trainer keys carry Lightning's own flag names."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import InputError, at_least, one_of, seconds, within
-from pipeline.key import aside, deciding_by
+from pipeline.key import aside, deciding_by, newer
 
 SMALL_MACS = 300_000_000  # a batch
 LARGE_THREADS = 2
@@ -57,6 +58,7 @@ class Trainer:
     gradient_clip_val: float | None = None  # the longest that a gradient may be
     deterministic: bool = True  # the same numbers each time on the same machine
     early_stopping_patience: int | None = None  # epochs without a better `monitor` that end a training; null: none do
+    early_stopping_min_delta: float = newer(0.0)  # what is better by no more than this is no better, to these epochs
     monitor: str = "val/acc"  # what the best checkpoint is best in
     threads: int | None = None  # CPU threads of each process; null: by the size of the network
     stack: str = deciding_by("off", lambda stack: stack != "off")  # seeds of an arm at once, as one network
@@ -75,6 +77,11 @@ class Trainer:
         for name in ("early_stopping_patience", "threads"):
             if getattr(self, name) is not None:
                 at_least(f"trainer.{name}", getattr(self, name), 1)
+        if not 0 <= self.early_stopping_min_delta < math.inf:
+            raise InputError(
+                f"trainer.early_stopping_min_delta={self.early_stopping_min_delta}: must be 0 or more, in "
+                f"{self.monitor}."
+            )
         if self.stack in ("False", "false"):  # what YAML makes of off
             self.stack = "off"
         if self.stack not in ("off", "auto") and not (self.stack.isdecimal() and int(self.stack) > 0):

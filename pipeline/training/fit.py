@@ -203,4 +203,5 @@ def _early_stopping(trainer: config.Trainer) -> list[EarlyStopping]:
     if not trainer.early_stopping_patience:
         return []
     mode = "min" if trainer.monitor.endswith("loss") else "max"
-    return [EarlyStopping(trainer.monitor, mode=mode, patience=trainer.early_stopping_patience)]
+    patience, least = trainer.early_stopping_patience, trainer.early_stopping_min_delta
+    return [EarlyStopping(trainer.monitor, min_delta=least, patience=patience, mode=mode)]

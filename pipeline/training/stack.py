@@ -64,7 +64,8 @@ class Member:
     seen: int = 0
     best_score: float | None = None
     best_epoch: int = -1
-    waited: int = 0  # epochs since the best one
+    to_beat: float | None = None  # the last score that ended the waiting for a better one
+    waited: int = 0  # epochs since then
     stopped: bool = False  # early
     failed: bool = False
     shapes: dict[str, torch.Size] = field(init=False)
@@ -111,7 +112,7 @@ class Member:
                 "state_dict": self.state,
                 "optimizer_states": [self.moments],
                 "lr_schedulers": [],
-                "callbacks": {"Keep": {**kept, "waited": self.waited}},
+                "callbacks": {"Keep": {**kept, "to_beat": self.to_beat, "waited": self.waited}},
                 "position": {"epoch": self.epoch, "batch": self.batch},
                 "train_loss": [[self.loss_sum, self.seen]],
                 "global_step": self.step,
@@ -185,7 +186,7 @@ def _member(path: Path) -> Member:
         one.epoch, one.batch = place["epoch"], place["batch"]
         [(one.loss_sum, one.seen)] = found["train_loss"]
         one.best_score, one.best_epoch, one.stopped = kept["best_score"], kept["best_epoch"], kept["stopped"]
-        one.waited = kept["waited"]
+        one.to_beat, one.waited = kept["to_beat"], kept["waited"]
     return one
 
 
@@ -383,8 +384,9 @@ def _judge(one: Member, value: float) -> None:
     trainer = one.settings.trainer
     score = -value if trainer.monitor.endswith("loss") else value
     one.waited += 1
-    if one.best_score is None or score > one.best_score:
-        one.waited = 0
+    # In single precision, as Lightning's EarlyStopping computes.
+    if one.to_beat is None or np.float32(score) - np.float32(trainer.early_stopping_min_delta) > one.to_beat:
+        one.to_beat, one.waited = score, 0
     if one.best_score is None or score >= one.best_score:  # of equals the later one, see checkpoints.Keep
         one.best_score, one.best_epoch = score, one.epoch - 1
     if patience := trainer.early_stopping_patience:

@@ -1,5 +1,6 @@
 """Seeds that are trained at once: each comes to what it comes to in any company, and outlives what befalls another."""
 
+import itertools
 import os
 import signal
 from pathlib import Path
@@ -181,6 +182,20 @@ def test_each_stops_early_by_itself(sweep):
     assert min(epochs.values()) < 12
     alone = by_seed(sweep(f"{line} seed=2 trainer.stack=8 resume=false", "alone"))
     assert alone["seed-2"] == three["seed-2"]
+
+
+def test_what_is_hardly_better_is_no_better_here_either(sweep):
+    line = f"{ALIKE} trainer.max_epochs=12 trainer.early_stopping_patience=1 trainer.monitor=val/loss seed=0,1"
+    epochs = []
+    for name, at_once in (("two", "2"), ("one", "off")):
+        runs = by_seed(sweep(f"{line} trainer.early_stopping_min_delta=0.1 trainer.stack={at_once}", name))
+        loss = {seed: [row["val/loss"] for _, row in one["rows"] if "val/loss" in row] for seed, one in runs.items()}
+        for values in loss.values():
+            assert len(values) < 12
+            assert values[-2] - values[-1] < 0.1
+            assert all(before - after > 0.1 for before, after in itertools.pairwise(values[:-1]))
+        epochs.append({seed: len(values) for seed, values in loss.items()})
+    assert epochs[0] == epochs[1]
 
 
 def test_all_optimizers_learn_alike(sweep):

@@ -241,6 +241,12 @@ def test_early_stopping_stops_when_nothing_gets_better(command, workdir):
     assert rundir.get_status(workdir / "run").status == "finished"
 
 
+def test_what_is_hardly_better_is_no_better(command, workdir):
+    line = TINY.replace("max_epochs=1", "max_epochs=9") + " trainer.monitor=val/loss trainer.early_stopping_patience=1"
+    assert command("train", f"{line} trainer.early_stopping_min_delta=10 dir=run").code == 0
+    assert [step for step, row in decided(workdir / "run") if "val/acc" in row] == [1, 2]
+
+
 def test_it_is_off_by_default(command, workdir):
     line = TINY.replace("max_epochs=1", "max_epochs=4") + " optimizer.lr=1e-12"
     assert command("train", f"{line} dir=run").code == 0
