@@ -196,7 +196,8 @@ def arms_table(found: dict[str, Any]) -> None:
         console.print(f"no estimate of time: {cost['why_not']}")
     else:
         console.print(
-            f"about {duration(cost['seconds'])} here, one run after the other, and {size(cost['disk_bytes'])} of disk",
+            f"about {terminal.duration(cost['seconds'])} here, one run after the other, "
+            f"and {size(cost['disk_bytes'])} of disk",
             highlight=False,
         )
 
@@ -215,13 +216,6 @@ def size(n: float) -> str:
     """Bytes for people: 12 MB."""
     power = min(4, max(0, len(f"{n:.0f}") - 1) // 3)
     return f"{n / 1000**power:.3g} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people: 45 s, 12 min, 3.5 h."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def main() -> None:

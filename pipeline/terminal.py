@@ -18,6 +18,15 @@ def literal(text: object) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in str(text))
 
 
+def duration(seconds: float) -> str:
+    """42 s, 12 min, 3.4 h or 2.1 days."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    if seconds < 99.5 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
+
+
 def say(text: object) -> None:
     """A line for people on standard error."""
     print(literal(text), file=sys.stderr, flush=True)

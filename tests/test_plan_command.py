@@ -286,10 +286,3 @@ def test_thousand_arms(command, quick_estimate, match):
 )
 def test_size_for_people(bytes_, text):
     assert plan.size(bytes_) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (720, "12 min"), (12_600, "3.5 h")]
-)
-def test_duration_for_people(seconds, text):
-    assert plan.duration(seconds) == text

@@ -7,6 +7,8 @@ import pytest
 from PIL import Image
 from running import TINY, refused
 
+from pipeline import terminal
+
 MARKUP, ESCAPE = "[bold red]x", "\x1b[31my\x1b]0;owned"
 SHOWN = r"\x1b[31my\x1b]0;owned"
 
@@ -65,3 +67,11 @@ def test_an_error_gives_no_order_to_the_terminal(process, workdir):
     refused(process("train", "'architecture.padding=\"\x1b[31msame\"'"), r"\x1b[31msame")
     done = process("sync", "'runs_dir=\"nowhere\x1b[2J\"'")
     refused(done, r"nowhere\x1b[2J")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (99.4, "99 s"), (99.5, "2 min"), (5969, "99 min"), (5970, "1.7 h"), (48 * 3600, "2.0 days")],
+)
+def test_duration_for_people(seconds, text):
+    assert terminal.duration(seconds) == text

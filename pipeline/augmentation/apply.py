@@ -12,13 +12,12 @@ import numpy as np
 
 from pipeline.augmentation import sounds, texts
 from pipeline.augmentation.config import Augmentation
-from pipeline.augmentation.draws import bits, uniform
+from pipeline.augmentation.draws import Where, bits, uniform
 
 ROTATE, SCALE, TRANSLATE, COLOUR, SATURATION, CUTOUT = 30.0, 1.25, 0.2, 0.2, 0.4, 0.5  # at strength 1
 GEOMETRY = ("rotate", "scale", "translate", "flip")
 GREY = np.array([0.299, 0.587, 0.114], np.float32)  # data.images.LUMINANCE, and a test holds it to that
 
-Where = tuple[int, int, np.ndarray]  # seed, epoch, indices: what draws are named by
 CHANGES: dict[str, Callable[[np.ndarray, float, Where], np.ndarray]] = {
     "word_dropout": texts.word_dropout,
     "swap": texts.swap,

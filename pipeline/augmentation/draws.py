@@ -12,6 +12,7 @@ STREAMS = ("rotate", "scale", "translate_x", "translate_y", "flip", "brightness"
            "cutout_x", "cutout_y", "spelled", "time_shift", "gain", "noise", "noise_cells", "time_mask", "time_mask_at",
            "frequency_mask", "frequency_mask_at", "frequency_shift", "stretch",
            "word_dropout", "swap")  # fmt: skip
+Where = tuple[int, int, np.ndarray]  # seed, epoch, indices: what the draws of a batch are named by
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 

@@ -7,20 +7,12 @@ of each, which stand at the map's mean. Its warping of time is left out: the pap
 
 import numpy as np
 
-from pipeline.augmentation.draws import uniform, uniform_each
+from pipeline.augmentation.draws import Where, uniform, uniform_each
 
 LOWEST_DB = -80.0  # data.mel.LOWEST_DB, and a test holds it to that
-TIME_SHIFT, FREQUENCY_SHIFT, STRETCH, GAIN_DB, TIME_MASK, FREQUENCY_MASK = (
-    0.2,
-    0.1,
-    1.25,
-    6.0,
-    0.2,
-    0.2,
-)  # at strength 1
+# At strength 1.
+TIME_SHIFT, FREQUENCY_SHIFT, STRETCH, GAIN_DB, TIME_MASK, FREQUENCY_MASK = 0.2, 0.1, 1.25, 6.0, 0.2, 0.2
 LOWEST_SNR_DB, HIGHEST_SNR_DB = 10.0, 40.0
-
-Where = tuple[int, int, np.ndarray]  # seed, epoch, indices: what draws are named by
 
 
 def time_shift(x_BHWC: np.ndarray, strength: float, where: Where) -> np.ndarray:

@@ -2,11 +2,10 @@
 
 import numpy as np
 
-from pipeline.augmentation.draws import uniform_each
+from pipeline.augmentation.draws import Where, uniform_each
 
 NONE, UNKNOWN = 0, 1  # data.vocabulary's, and a test holds them to that
 CHANCE = 0.1  # for each token, at strength 1
-Where = tuple[int, int, np.ndarray]  # seed, epoch, indices: what draws are named by
 
 
 def word_dropout(x_B1T1: np.ndarray, strength: float, where: Where) -> np.ndarray:

@@ -139,6 +139,7 @@ def page(prepared: Prepared, config: Data, seed: int) -> str:
     parts = [
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{_text(manifest['name'])}: data card</title><style>{STYLE}</style></head><body>",
         f"<h1>{_text(manifest['name'])}</h1>",
         f'<p class="sub">{used:,} {noun}s in {len(prepared.classes)} classes, '

@@ -16,14 +16,8 @@ SAMPLING = ("natural", "balanced")
 HALVES = ("a", "b")
 VAL_GROUPS = ("whole", "shared")
 NO_GROUP = "none"  # as data.group: examples are split one by one, whatever the columns are called
-ROLES = (
-    "path",
-    "text",
-    "label",
-    "split",
-    "group",
-    *BOX,
-)  # of a manifest's columns, which data.columns may say by other names
+# Of a manifest's columns; data.columns may say them by other names.
+ROLES = ("path", "text", "label", "split", "group", *BOX)
 
 
 @dataclass

@@ -22,27 +22,29 @@ def _nothing_more(module: Any, prepared: Prepared, config: Data, seed: int) -> d
     return {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Kind:
-    """One kind of input. `input_shape` is (C, H, W) as a network's plan has it."""
+    """One kind of input; what an entry leaves out is as for squares of bytes. A shape is (C, H, W), as in a plan."""
 
     name: str
     noun: str  # what one example is called; several, with an s
     own_keys: tuple[str, ...]  # of `data`, keys that other kinds do not know
-    prepared_by: tuple[str, ...]  # of these, the ones that decide what is written
-    example_shape: Callable[[int], tuple[int, int]]  # (H, W) of one, by data.size
-    dtype: type[np.generic]
-    declared_shape: Callable[[Data, int], Shape]  # the input shape of a set with so many channels, before it is read
-    input_shape: Callable[[Prepared], Shape]  # the same of one that is open
-    normalisation: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]  # mean and std [C] over some
-    noise: Callable[[np.random.Generator, int, Shape], np.ndarray]  # so many examples of an input shape, to try with
-    fit: Callable[[np.ndarray, Data], np.ndarray]  # a block that a format gives, as it is written
-    files: Callable[[str, list[str], Data, list[str] | None], Iterator[Photo | Refused]] | None  # below a root
-    sheet: Callable[[Prepared], str]  # HTML: some examples of each class
-    one: Callable[[Prepared, int], str]  # HTML: an example
-    shape_in_words: Callable[[Shape], str]
-    size_in_words: Callable[[Sequence[int]], str]  # of what a Photo says of its file
+    prepared_by: tuple[str, ...] = ()  # of these, the ones that decide what is written
+    dtype: type[np.generic] = np.uint8
     multiple: int = 1  # data.size is one of it
+    example_shape: Callable[[int], tuple[int, int]] = images.example_shape  # (H, W) of one, by data.size
+    declared_shape: Callable[[Data, int], Shape] = images.declared_shape  # of so many channels, before a set is read
+    input_shape: Callable[[Prepared], Shape] = images.input_shape  # the same of a set that is open
+    # mean and std [C] over some
+    normalisation: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]] = images.normalisation
+    noise: Callable[[np.random.Generator, int, Shape], np.ndarray] = images.noise  # so many examples, to try with
+    fit: Callable[[np.ndarray, Data], np.ndarray]  # a block that a format gives, as it is written
+    # below a root; None where examples are not in files
+    files: Callable[[str, list[str], Data, list[str] | None], Iterator[Photo | Refused]] | None
+    sheet: Callable[[Prepared], str]  # HTML: some examples of each class
+    one: Callable[[Prepared, int], str] = images.one  # HTML: an example
+    shape_in_words: Callable[[Shape], str]
+    size_in_words: Callable[[Sequence[int]], str] = images.size_in_words  # of what a Photo says of its file
     augmentations: tuple[str, ...] = ()  # the words of augmentation.transforms that leave its class as it is
     pictured: bool = False  # it is a picture to the eye: turned, sized and moved ones mean the same; maps lie on it
     spelled: bool = False  # albumentations' own transforms are for it
@@ -56,19 +58,10 @@ KINDS: dict[str, Kind] = {
         name="image",
         noun="image",
         own_keys=("resize", "max_pixels", "messy", "messy_seed"),
-        prepared_by=(),
-        example_shape=images.example_shape,
-        dtype=np.uint8,
-        declared_shape=images.declared_shape,
-        input_shape=images.input_shape,
-        normalisation=images.normalisation,
-        noise=images.noise,
         fit=images.fitted,
         files=images.files,
         sheet=images.sheet,
-        one=images.one,
         shape_in_words=images.shape_in_words,
-        size_in_words=images.size_in_words,
         augmentations=("rotate", "scale", "translate", "flip", "colour", "cutout"),
         pictured=True,
         spelled=True,
@@ -78,8 +71,8 @@ KINDS: dict[str, Kind] = {
         noun="text",
         own_keys=("tokens", "vocabulary"),
         prepared_by=("tokens",),
-        example_shape=texts.example_shape,
         dtype=np.int32,
+        example_shape=texts.example_shape,
         declared_shape=texts.declared_shape,
         input_shape=texts.input_shape,
         normalisation=texts.normalisation,
@@ -99,16 +92,9 @@ KINDS: dict[str, Kind] = {
         noun="sound",
         own_keys=("rate", "seconds"),
         prepared_by=("rate", "seconds"),
-        example_shape=images.example_shape,
-        dtype=np.uint8,
-        declared_shape=images.declared_shape,
-        input_shape=images.input_shape,
-        normalisation=images.normalisation,
-        noise=images.noise,
         fit=sounds.fitted,
         files=sounds.files,
         sheet=sounds.sheet,
-        one=images.one,
         shape_in_words=sounds.shape_in_words,
         size_in_words=sounds.size_in_words,
         augmentations=("stretch", "time_shift", "frequency_shift", "gain", "noise", "time_mask", "frequency_mask"),
@@ -118,19 +104,13 @@ KINDS: dict[str, Kind] = {
         noun="situation",
         own_keys=("frames", "episodes"),
         prepared_by=("frames", "episodes"),
-        example_shape=images.example_shape,
-        dtype=np.uint8,
+        multiple=falling.SIDE,
         declared_shape=situations.declared_shape,
-        input_shape=images.input_shape,
-        normalisation=images.normalisation,
-        noise=images.noise,
         fit=situations.fitted,
         files=None,
         sheet=situations.sheet,
         one=situations.one,
         shape_in_words=situations.shape_in_words,
-        size_in_words=images.size_in_words,
-        multiple=falling.SIDE,
         scores=situations.scores,
     ),
 }

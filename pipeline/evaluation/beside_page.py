@@ -35,10 +35,7 @@ def _page(run: Path, other: Path, found: Beside) -> str:
     prepared = data.prepare(settings.data, settings.seed)
     title = f"{_text(run.name)} and {_text(other.name)}"
     parts = [
-        "<!doctype html>",
-        '<html lang="en"><head><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{title}</title><style>{html.CSS}{PICTURES}{CSS}</style></head><body>",
+        html.beginning(title, PICTURES, CSS),
         "<h1>Where two runs differ</h1>",
         _legend(run, other),
         _facts(found, rundir.read_run(run).dataset.name),

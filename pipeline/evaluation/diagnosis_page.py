@@ -55,10 +55,7 @@ def _page(run: Path, found: Diagnosis, inside: bool) -> str:
     plots = {name: html.svg(figure, name, i) for i, (name, figure) in enumerate(drawn.items())}
     title = f"How {_text(run.name)} fails"
     parts = [
-        "<!doctype html>",
-        '<html lang="en"><head><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{title}</title><style>{html.CSS}{PICTURES}{CSS}{insight_page.CSS}</style></head><body>",
+        html.beginning(title, PICTURES, CSS, insight_page.CSS),
         f"<h1>{title}</h1>",
         _facts(record, found),
         _overall(found),

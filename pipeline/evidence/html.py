@@ -65,6 +65,15 @@ code { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; fo
 """
 
 
+def beginning(title: str, *styles: str) -> str:
+    """A page down to its body, for a title in HTML; `styles` are of what it has besides what all pages have."""
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{title}</title><style>{CSS}{''.join(styles)}</style></head><body>"
+    )
+
+
 def prose(said: str) -> str:
     """Escaped prose in which no line ends between a number and its per cent sign."""
     return escape(said).replace("95 %", "95&nbsp;%")

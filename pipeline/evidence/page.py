@@ -17,6 +17,7 @@ from pipeline.evidence.style import name_of
 from pipeline.evidence.table import CLOCK, basis, difference, mean_sd, seconds, word
 from pipeline.names import arm
 from pipeline.perturbations import PERTURBATIONS
+from pipeline.terminal import duration
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,10 +48,7 @@ def _page(doc: Verdict, runs: Sequence[Run], base: Path, drawn: "Mapping[str, Fi
     plots = {name: html.svg(figure, name, i) for i, (name, figure) in enumerate(drawn.items())}
     title = escape(doc.experiment or "verdict")
     parts = [
-        "<!doctype html>",
-        '<html lang="en"><head><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{title}</title><style>{html.CSS}</style></head><body>",
+        html.beginning(title),
         f"<h1>{title}</h1>",
         f'<p class="question">{escape(doc.question)}</p>' if doc.question else "",
         _facts(doc),
@@ -245,7 +243,7 @@ def _open(doc: Verdict) -> str:
             "that would settle it": seeds_in_words(one.needed),
             "chance with as many again": f"{one.chance:.0%}",
             "runs of these": str(one.runs),
-            "their time": _duration(one.seconds),
+            "their time": "–" if one.seconds is None else duration(one.seconds),
         }
         rows.append(("", list(cells.values())))
     if not rows:
@@ -254,18 +252,10 @@ def _open(doc: Verdict) -> str:
     said = (
         "The chance is what the seeds so far predict of a verdict on twice as many, and the time is by the mean "
         f"seconds of these arms. As many seeds again for all that is open are {runs} runs"
-        f"{f' ({_duration(spent)})' if spent else ''}, since differences share their runs. Seeds that are added to a "
+        f"{f' ({duration(spent)})' if spent else ''}, since differences share their runs. Seeds that are added to a "
         "list that was judged are not judged with it: a new list of twice as many takes twice the runs."
     )
     return f"<h2>What is open</h2><p>{html.prose(said)}</p>{html.table(list(cells), rows, words=1)}"
-
-
-def _duration(spent: float | None) -> str:
-    if spent is None:
-        return "–"
-    if spent < 100:
-        return f"{spent:.1f} s"
-    return f"{spent / 60:.0f} min" if spent < 6000 else f"{spent / 3600:.1f} h"
 
 
 def _gates(doc: Verdict) -> str:
@@ -285,7 +275,7 @@ def _again(doc: Verdict) -> str:
         "began": origin.began and f"{origin.began} UTC",
         "machine": "; ".join(origin.machine),
         "versions": ", ".join(origin.versions),
-        "cost": f"{origin.runs} runs, {_duration(origin.seconds)} of training in all",
+        "cost": f"{origin.runs} runs, {duration(origin.seconds)} of training in all",
     }
     known = "".join(f"<dt>{name}</dt><dd>{escape(said)}</dd>" for name, said in facts.items() if said)
     return f"<h2>How to run this again</h2><pre><code>{escape(origin.command)}</code></pre><dl>{known}</dl>"

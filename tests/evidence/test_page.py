@@ -315,7 +315,7 @@ def test_what_is_open_has_its_chance_and_its_cost(crossed: Sweep, tmp_path: Path
     write_page(doc, runs, tmp_path / "v.html", {})
     page = (tmp_path / "v.html").read_text()
     assert "<h2>What is open</h2>" in page
-    assert "As many seeds again for all that is open are 12 runs (12.0 s)" in page
+    assert "As many seeds again for all that is open are 12 runs (12 s)" in page
     settled = verdict(runs, ["kernel", "padding"], "test/acc", smallest_effect=0.5)
     write_page(settled, runs, tmp_path / "s.html", {})
     assert "What is open" not in (tmp_path / "s.html").read_text()

@@ -66,11 +66,13 @@ def _sentence(doc: Verdict, compare: dict[str, list[Any]], cells: Sequence[int |
 
 
 def _word(doc: Verdict, one: ContrastVerdict) -> str:
-    """better | worse | the same | open: of the first level, beyond chance."""
+    """better | worse | the same | not worse | open: of the first level, beyond chance."""
     if one.state == "open" or one.difference is None:
         return "open"
     if one.low is not None and one.high is not None and one.low <= 0 <= one.high:
-        return "the same" if max(abs(one.low), abs(one.high)) < one.margin else "open"
+        if max(abs(one.low), abs(one.high)) < one.margin:
+            return "the same"
+        return "not worse" if (one.expects, one.outcome) == ("not_worse", "supported") else "open"
     return "better" if (one.difference > 0) == (doc.mode == "max") else "worse"
 
 
@@ -104,7 +106,7 @@ def _cell(doc: Verdict, i: int | None) -> str:
         return "–"
     one = doc.contrasts[i]
     word = _word(doc, one)
-    kind = {"better": "v-best", "worse": "v-worse", "the same": "v-none", "open": "v-few"}[word]
+    kind = {"better": "v-best", "worse": "v-worse", "the same": "v-none", "not worse": "v-none", "open": "v-few"}[word]
     ends = "" if one.low is None else f"<br>{one.low:+.3f} to {one.high:+.3f}"
     return f'{one.difference:+.3f}{ends}<br><span class="{kind}">{word}</span>'
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline.evidence.claims import words
 from pipeline.evidence.claims.entry import Entry, Index
-from pipeline.terminal import literal
+from pipeline.terminal import duration, literal
 
 
 def markdown(index: Index, base: Path, figure: str | None = None) -> str:
@@ -42,7 +42,7 @@ def _overview(index: Index) -> str:
     for entry in index.entries:
         ends = [f"{n} {word}" if entry.verdict.contrasts else word for word, n in entry.words().items()]
         cells = (entry.verdict.experiment, entry.on, ", ".join(ends) or "described", entry.when[:10],
-                 words.duration(entry.total.seconds))  # fmt: skip
+                 duration(entry.total.seconds))  # fmt: skip
         rows.append(tuple(map(plain, cells)))
     return _table(("experiment", "data", "outcomes", "begun", "time"), rows, text_columns=4)
 

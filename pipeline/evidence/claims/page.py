@@ -24,10 +24,7 @@ dl.facts dt { color: #888; } dl.facts dd { margin: 0; }
 def page(index: Index, base: Path) -> str:
     """The page as text, for a file in `base`: what became of the claims at a glance, then each experiment."""
     parts = [
-        "<!doctype html>",
-        '<html lang="en"><head><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>What became of the claims</title><style>{html.CSS}{CSS}</style></head><body>",
+        html.beginning("What became of the claims", CSS),
         "<h1>What became of the claims</h1>",
         f'<p class="question">{escape(words.headline(index))}.</p>',
         f'<p class="facts">{escape(words.runs(index.total))}</p>',

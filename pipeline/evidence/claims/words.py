@@ -2,6 +2,7 @@
 
 from pipeline.evidence.claims.entry import Claim, Cost, Entry, Index
 from pipeline.evidence.sentence import join, number
+from pipeline.terminal import duration
 
 HEAD = ("claim", "outcome", "difference", "95 % interval", "margin", "seeds")
 ABOUT_INTERVALS = (
@@ -101,15 +102,6 @@ def facts(entry: Entry) -> list[tuple[str, str]]:
         ("code", commit(entry)),
         ("machine", "; ".join(entry.machines) or "unknown"),
     ]
-
-
-def duration(seconds: float) -> str:
-    """42 s, 12 min, 3.4 h or 2.1 days."""
-    if seconds < 99.5:
-        return f"{seconds:.0f} s"
-    if seconds < 99.5 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
 
 
 def count(n: int, what: str) -> str:

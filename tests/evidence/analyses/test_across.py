@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -59,6 +60,15 @@ def test_the_sentences_say_where_an_answer_holds():
 def test_what_was_asked_of_one_level_alone_does_not_carry_over():
     one = Contrast(compare={KERNEL: [1, 3]}, at={"data": "digits"}, claim="1 on digits", expects="better")
     assert judged(more=[one])[2].sentences[-1] == "kernel_size 1 against 3: worse on digits."
+
+
+def test_what_is_shown_to_be_not_worse_is_not_open():
+    doc, runs, _ = judged()
+    ends = {"low": -0.01, "high": 0.05, "state": "not worse", "outcome": "supported", "expects": "not_worse"}
+    doc.contrasts[:3] = [replace(one, **ends) for one in doc.contrasts[:3]]
+    kernel, padding = across.find(doc, runs, Experiment()).sentences
+    assert kernel == "kernel_size 3 against 1: not worse on digits, tones, sentences. It carries over."
+    assert padding.startswith("padding same against valid: better on digits;")
 
 
 @pytest.mark.parametrize(("kinds", "columns"), [(KINDS[:1], 2), (KINDS, 1)])
