@@ -28,6 +28,17 @@ def test_a_sweep_is_judged_by_what_its_networks_gain(command, workdir):
     assert not (run / "invariance.json").exists()
 
 
+@pytest.mark.slow
+def test_a_network_plays_an_emulated_machine_and_gains_the_same_when_asked_again(command, workdir):
+    done = command("train", f"{TINY} data=breakout data.size=40 data.frames=2 data.episodes=6 dir=run output=json")
+    assert done.code == 0, done.err
+    kept = rundir.get_status(workdir / "run").metrics
+    assert kept["test/return"] >= 0
+    again = command("evaluate", "run=run output=json")
+    assert again.code == 0, again.err
+    assert {name: again.document["metrics"][name] for name in kept} == kept
+
+
 @pytest.mark.parametrize("module", ["plan", "train"])
 def test_images_are_not_judged_by_it(module, command):
     said = "experiment.metric=test/return: data.source=digits gives images, of which no run has it. Allowed: test/acc, "

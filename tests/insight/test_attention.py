@@ -112,6 +112,36 @@ def test_covering_finds_the_pixel_that_is_read():
     assert found[:, 4:].abs().max() == 0
 
 
+def test_a_map_lies_where_its_units_look():
+    """Without padding, windows of 5 and of 3 leave a map of 6x6, whose middles are pixels 3 to 8 of 12."""
+    spec = {"layers": [{"conv": {"filters": 1, "kernel_size": k, "padding": "valid"}} for k in (5, 3)]}
+    spec["layers"] += [{"gap": {}}, {"dense": {}}]
+    module = classifier(
+        spec, (1, 12, 12), conv1_weight=[0] * 12 + [255] + [0] * 12, conv2_weight=[0] * 4 + [1] + [0] * 4,
+        conv1_bias=[0], conv2_bias=[0], dense1_weight=[1, -1], dense1_bias=[0, 0],
+    )  # fmt: skip
+    image = torch.zeros(1, 1, 12, 12, dtype=torch.uint8)
+    image[0, 0, 4, 7] = 1
+    drawn = class_maps(module, image, torch.tensor([0])).upsampled(12)[0]
+    expected = torch.zeros(12, 12)
+    expected[4, 7] = 1
+    assert torch.allclose(drawn, expected, atol=1e-6)
+    image[0, 0, 4, 8] = 3  # the outermost unit's goes on to the edge
+    drawn = class_maps(module, image, torch.tensor([0])).upsampled(12)[0]
+    assert drawn[4].tolist() == pytest.approx([0, 0, 0, 0, 0, 0, 0, 1, 3, 3, 3, 3], abs=1e-5)
+    assert drawn[:4].abs().max() == drawn[5:].abs().max() == 0
+    coarse = class_maps(module, image, torch.tensor([0])).upsampled(6)[0]  # pixels 0.5, 2.5, ... of 12
+    assert coarse[2].tolist() == pytest.approx([0, 0, 0, 0.25, 1.5, 1.5], abs=1e-5)
+
+
+def test_with_same_padding_units_look_at_even_shares_of_the_image():
+    module = classifier({"block": "CAP", "filters": [3, 4], "head": "gap"}, (1, 16, 16))
+    found = class_maps(module, torch.randint(0, 256, (3, 1, 16, 16), dtype=torch.uint8), torch.tensor([0, 1, 1]))
+    evenly = F.interpolate(found.values[:, None], (16, 16), mode="bilinear", align_corners=False)[:, 0]
+    assert found.values.shape == (3, 4, 4)
+    assert torch.allclose(found.upsampled(16), evenly, atol=1e-6)
+
+
 def test_covering_does_not_change_the_images():
     module = classifier(GAP, (1, 4, 4))
     x_BCHW = torch.randint(0, 256, (2, 1, 4, 4), dtype=torch.uint8)
