@@ -7,6 +7,8 @@ import subprocess
 import yaml
 from running import REPOSITORY
 
+from pipeline.key import DECIDING
+
 TEXTS = [REPOSITORY / "README.md", REPOSITORY / "docs" / "scale.md"]
 
 
@@ -94,6 +96,13 @@ def test_dvcs_stages_that_train_depend_on_each_file_of_the_defaults():
     for name, stage in stages.items():
         if "pipeline.train" in stage["cmd"]:
             missing = [file for file in files if not {file, file.rpartition("/")[0]} & set(stage["deps"])]
+            assert missing == [], name
+
+
+def test_dvcs_stages_that_train_depend_on_all_that_decides_a_runs_numbers():
+    for name, stage in dvc_stages().items():
+        if "pipeline.train" in stage["cmd"]:
+            missing = [one for one in DECIDING if f"pipeline/{one.partition('/')[0]}" not in stage["deps"]]
             assert missing == [], name
 
 
