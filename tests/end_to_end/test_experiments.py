@@ -61,14 +61,19 @@ def said(name):
     return {**(said(base) if base else {}), **file["experiment"]}
 
 
+PLANNED = {}
+
+
 def planned(command, monkeypatch, name, line=""):
-    """The plan of an experiment, its estimate without the seconds of timing."""
+    """The plan of an experiment, its estimate without the seconds of timing; asked for once."""
     from pipeline.training import calibrate
 
-    monkeypatch.setattr(calibrate, "time_step", lambda *_: (0.01, 0.0001))
-    done = command("plan", f"-m experiment={name} {line} output=json")
-    assert done.code == 0, done.err
-    return done.document
+    if (name, line) not in PLANNED:
+        monkeypatch.setattr(calibrate, "time_step", lambda *_: (0.01, 0.0001))
+        done = command("plan", f"-m experiment={name} {line} output=json")
+        assert done.code == 0, done.err
+        PLANNED[name, line] = done.document
+    return PLANNED[name, line]
 
 
 def test_the_experiments_that_were_asked_for_exist():
