@@ -19,7 +19,9 @@ def literal(text: object) -> str:
 
 
 def duration(seconds: float) -> str:
-    """42 s, 12 min, 3.4 h or 2.1 days."""
+    """0.4 s, 42 s, 12 min, 3.4 h or 2.1 days."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
     if seconds < 99.5:
         return f"{seconds:.0f} s"
     if seconds < 99.5 * 60:

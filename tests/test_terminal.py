@@ -71,7 +71,15 @@ def test_an_error_gives_no_order_to_the_terminal(process, workdir):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.4, "0 s"), (99.4, "99 s"), (99.5, "2 min"), (5969, "99 min"), (5970, "1.7 h"), (48 * 3600, "2.0 days")],
+    [
+        (0.4, "0.4 s"),
+        (42.4, "42 s"),
+        (99.4, "99 s"),
+        (99.5, "2 min"),
+        (5969, "99 min"),
+        (5970, "1.7 h"),
+        (48 * 3600, "2.0 days"),
+    ],
 )
 def test_duration_for_people(seconds, text):
     assert terminal.duration(seconds) == text

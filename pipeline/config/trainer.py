@@ -58,7 +58,7 @@ class Trainer:
     gradient_clip_val: float | None = None  # the longest that a gradient may be
     deterministic: bool = True  # the same numbers each time on the same machine
     early_stopping_patience: int | None = None  # epochs without a better `monitor` that end a training; null: none do
-    early_stopping_min_delta: float = newer(0.0)  # what is better by no more than this is no better, to these epochs
+    early_stopping_min_delta: float = newer(0.0)  # to that patience, what is better by no more is no better
     monitor: str = "val/acc"  # what the best checkpoint is best in
     threads: int | None = None  # CPU threads of each process; null: by the size of the network
     stack: str = deciding_by("off", lambda stack: stack != "off")  # seeds of an arm at once, as one network

@@ -1,7 +1,7 @@
 """Situations of an Atari game (breakout.py) and what its expert does in each. Needs the extra `atari` and no file.
 
 In each episode the expert is disturbed: at times something else is done for a while, so that it shows the way back from
-where a network that errs will be (Laskey et al. 2017, DART). Pictures wait in a file until all
+where a network that errs will be (Laskey et al. 2017, DART). Pictures wait in a file, beside the set, until all
 labels are known, since they may be many gigabytes.
 """
 
@@ -35,7 +35,9 @@ def find(config: Data) -> list[Path]:
 
 def read(config: Data, files: list[Path]) -> Raw:
     """Up to DECISIONS / EVERY situations of each of data.episodes episodes, and the expert's action in it."""
-    spool = tempfile.TemporaryFile()  # noqa: SIM115 - _blocks reads it back and closes it
+    place = Path(config.prepared_dir).absolute()
+    place = next(one for one in (place, *place.parents) if one.is_dir())  # the same disk
+    spool = tempfile.TemporaryFile(dir=place)  # noqa: SIM115 - _blocks reads it back and closes it
     # Copies would tie episodes together that have nothing else in common, and no split could divide these.
     met: set[bytes] = set()
     labels, episodes = [], []

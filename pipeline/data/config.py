@@ -48,7 +48,7 @@ class Data:
     rate: int = newer(8000)  # of sound: samples a second, to which each recording is brought
     seconds: float = newer(1.0)  # of sound: how much of each is heard, its middle; what is shorter is padded by silence
     frames: int = newer(3)  # of a game: the newest pictures of its field that are seen at once
-    episodes: int = newer(500)  # of a game: so many are in the set, up to 8 situations of each
+    episodes: int = newer(500)  # of a game: so many are in the set, some situations of each
     batch_size: int = 32  # examples a step, over all devices together
     num_workers: int = aside(0)  # processes that load batches beside the one that trains; 0: it loads its own
     messy: float = 0.0  # how much images are spoilt on purpose: moved, sized, cluttered, made noisy
@@ -69,11 +69,8 @@ class Data:
         if self.root is not None and not str(self.root).strip():
             raise InputError(f"data.root={self.root}: must be a folder, or null for raw/{self.name}.")
         _whole("data.size", self.size, 1)
-        if self.size % self.kind.multiple:
-            raise InputError(
-                f"data.size={self.size}: must be a multiple of {self.kind.multiple}, as data.source={self.source} "
-                f"gives {self.kind.noun}s."
-            )
+        if self.size % (multiple := FORMATS[self.source].multiple):
+            raise InputError(f"data.size={self.size}: must be a multiple of {multiple} for data.source={self.source}.")
         one_of("data.resize", self.resize, RESIZE)
         one_of("data.sampling", self.sampling, SAMPLING)
         _fraction("data.val_fraction", self.val_fraction)

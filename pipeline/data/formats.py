@@ -11,6 +11,7 @@ class Format:
     grouped: bool = False  # it may know more of an example than its label: what data.group may name
     listed: bool = False  # by data.manifest, a CSV file
     kind: str = "image"  # of kinds.KINDS: what it reads
+    multiple: int = 1  # data.size is one of it
 
 
 FORMATS = {
@@ -28,6 +29,6 @@ FORMATS = {
     "text_manifest": Format("pipeline.data.text_manifest", grouped=True, listed=True, kind="text"),
     "sentences": Format("pipeline.data.sentences", kind="text"),
     "cifar": Format("pipeline.data.cifar"),
-    "game": Format("pipeline.data.game", grouped=True, kind="game"),
+    "game": Format("pipeline.data.game", grouped=True, kind="game", multiple=8),
     "atari": Format("pipeline.data.atari", grouped=True, kind="game"),
 }

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.data import falling, images, situations, sounds, texts, vocabulary
+from pipeline.data import images, situations, sounds, texts, vocabulary
 from pipeline.data.raw import Photo, Refused
 
 Shape = tuple[int, int, int]
@@ -31,7 +31,6 @@ class Kind:
     own_keys: tuple[str, ...]  # of `data`, keys that other kinds do not know
     prepared_by: tuple[str, ...] = ()  # of these, the ones that decide what is written
     dtype: type[np.generic] = np.uint8
-    multiple: int = 1  # data.size is one of it
     example_shape: Callable[[int], tuple[int, int]] = images.example_shape  # (H, W) of one, by data.size
     declared_shape: Callable[[Data, int], Shape] = images.declared_shape  # of so many channels, before a set is read
     input_shape: Callable[[Prepared], Shape] = images.input_shape  # the same of a set that is open
@@ -104,7 +103,6 @@ KINDS: dict[str, Kind] = {
         noun="situation",
         own_keys=("frames", "episodes"),
         prepared_by=("frames", "episodes"),
-        multiple=falling.SIDE,
         declared_shape=situations.declared_shape,
         fit=situations.fitted,
         files=None,

@@ -35,7 +35,7 @@ class ClassMaps:
         """[B, side, side], bilinear: each value at the middle of what its unit sees, the outermost ones on to the edge.
 
         Without padding these middles cover less than the image. Where nobody knows them, they are taken to cover it
-        evenly, which is what they do with same padding.
+        evenly, which is about what they do with same padding.
         """
         if self.field is None:
             return F.interpolate(self.values[:, None], (side, side), mode="bilinear", align_corners=False)[:, 0]

@@ -52,7 +52,7 @@ def find_inputs(images: Any, columns: dict[str, str] | None, texts: bool = False
 
 
 def lines_of(found: list[Input]) -> Iterator[Input]:
-    """Each line of files of text as an input of its own, called FILE:LINE. Empty ones are left out."""
+    """Each line of files of text as an input of its own, called FILE:LINE. Empty lines are left out."""
     for one in found:
         if one.reason or one.text is not None:  # a row of a table is one already
             yield one

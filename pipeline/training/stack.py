@@ -186,7 +186,7 @@ def _member(path: Path) -> Member:
         one.epoch, one.batch = place["epoch"], place["batch"]
         [(one.loss_sum, one.seen)] = found["train_loss"]
         one.best_score, one.best_epoch, one.stopped = kept["best_score"], kept["best_epoch"], kept["stopped"]
-        one.to_beat, one.waited = kept["to_beat"], kept["waited"]
+        one.to_beat, one.waited = kept.get("to_beat", kept["best_score"]), kept["waited"]
     return one
 
 

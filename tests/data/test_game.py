@@ -130,7 +130,7 @@ def test_episodes_that_are_played_are_none_of_the_set():
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"size": 12}, r"data\.size=12: must be a multiple of 8"),
+        ({"size": 12}, r"data\.size=12: must be a multiple of 8 for data\.source=game\.$"),
         ({"frames": 0}, r"data\.frames=0: must lie between 1 and 16"),
         ({"episodes": 2}, r"data\.episodes=2: must lie between 3 and 10000"),
         ({"messy": 0.5}, r"data\.messy=0\.5: is of images, and data\.source=game gives situations"),

@@ -48,6 +48,8 @@ def root(tmp_path: Path) -> Path:
         ("It\u2019s \u2018so\u2019", ["it", "'s", "\u2018", "so", "'"]),
         ("हिन्दी में", ["हिन्दी", "में"]),
         ("がが", ["が", "が"]),
+        ("می\u200cخواهم क्\u200dया", ["می\u200cخواهم", "क्\u200dया"]),
+        ("ﾊﾝ soft\xadly", ["ﾊ", "ﾝ", "softly"]),
         ("İstanbul", ["i\u0307stanbul"]),
         (" \n", []),
     ],
@@ -195,6 +197,24 @@ def test_what_is_no_text_is_put_aside_and_the_rest_kept(root):
         "good.txt:23": "no text in UTF-8 (byte 0xe9 at 3)",
         "good.txt:24": "no text in UTF-8 (it has NUL bytes, as UTF-16 and binary files have)",
         "good.txt:25": f"more than {MOST_BYTES:,} bytes in a line",
+    }
+
+
+def test_a_document_without_a_word_is_put_aside(tmp_path):
+    for i, text in enumerate(["fine", "good", "", " \n", "a word"] * 2):
+        path = tmp_path / "docs" / ("good" if i < 5 else "bad") / f"{i}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (tmp_path / "docs/good/gone.txt").symlink_to(tmp_path / "nowhere")
+    prepared = prepare(settings(tmp_path / "docs"), 0)
+    assert len(prepared.labels) == 6
+    reasons = {one["path"]: one["reason"] for one in prepared.manifest["quarantined"]}
+    assert reasons == {
+        "bad/7.txt": "empty",
+        "bad/8.txt": "no word in it",
+        "good/2.txt": "empty",
+        "good/3.txt": "no word in it",
+        "good/gone.txt": "a link to nothing",
     }
 
 

@@ -18,8 +18,7 @@ from pipeline.training import guard, record
 # augmentation, early stopping's patience, the shuffle.
 LINE = (
     f"{TINY} trainer.max_epochs=3 data.batch_size=16 architecture.block=CNAP architecture.head_dropout=0.3 "
-    "optimizer.schedule=cosine optimizer.warmup_epochs=1 augmentation=affine trainer.early_stopping_patience=3 "
-    "trainer.early_stopping_min_delta=0.001"
+    "optimizer.schedule=cosine optimizer.warmup_epochs=1 augmentation=affine trainer.early_stopping_patience=3"
 )
 BATCHES = 4  # 64 images
 SLOW = pytest.mark.slow

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.config import Experiment
 from pipeline.evidence import html
 from pipeline.evidence.document import ContrastVerdict, Verdict
+from pipeline.evidence.rule import NOT_WORSE
 from pipeline.evidence.run import Run, level_key
 from pipeline.evidence.sentence import text
 from pipeline.evidence.style import COLOURS, FAINT, style
@@ -61,7 +62,10 @@ def _sentence(doc: Verdict, compare: dict[str, list[Any]], cells: Sequence[int |
             one = doc.contrasts[i]
             by_word.setdefault(_word(doc, one), []).append(text(one.at[factor]))
     said = "; ".join(f"{word} on {', '.join(levels)}" for word, levels in by_word.items())
-    carries = " It carries over." if None not in cells and len(by_word) == 1 and "open" not in by_word else ""
+    asked = [doc.contrasts[i] for i in cells if i is not None]
+    no_worse = all((one.expects, one.outcome) == ("not_worse", "supported") for one in asked)
+    alike = len(by_word) == 1 and "open" not in by_word
+    carries = " It carries over." if None not in cells and (alike or no_worse) else ""
     return f"{_named(compare)}: {said}.{carries}"
 
 
@@ -72,7 +76,7 @@ def _word(doc: Verdict, one: ContrastVerdict) -> str:
     if one.low is not None and one.high is not None and one.low <= 0 <= one.high:
         if max(abs(one.low), abs(one.high)) < one.margin:
             return "the same"
-        return "not worse" if (one.expects, one.outcome) == ("not_worse", "supported") else "open"
+        return "not worse" if one.state == NOT_WORSE else "open"
     return "better" if (one.difference > 0) == (doc.mode == "max") else "worse"
 
 

@@ -66,8 +66,9 @@ def test_what_is_shown_to_be_not_worse_is_not_open():
     doc, runs, _ = judged()
     ends = {"low": -0.01, "high": 0.05, "state": "not worse", "outcome": "supported", "expects": "not_worse"}
     doc.contrasts[:3] = [replace(one, **ends) for one in doc.contrasts[:3]]
+    doc.contrasts[0] = replace(doc.contrasts[0], high=0.01, state="equivalent")  # the same, which is not worse either
     kernel, padding = across.find(doc, runs, Experiment()).sentences
-    assert kernel == "kernel_size 3 against 1: not worse on digits, tones, sentences. It carries over."
+    assert kernel == "kernel_size 3 against 1: the same on digits; not worse on tones, sentences. It carries over."
     assert padding.startswith("padding same against valid: better on digits;")
 
 
