@@ -111,17 +111,16 @@ def demo(work: Path, seed: int) -> Numbers:
         document, wall, _ = run(folder, "pipeline.train", "-m", "experiment=demo", "output=json")
         bare, _, _ = run(folder, "benchmarks.bare", document["sweep"])
         runs = [json.loads((folder / one["run"] / "status.json").read_text()) for one in document["runs"]]
-        sweep = folder / document["sweep"]
-        stacks = [job.get("stack") for job in json.loads((sweep / "sweep.json").read_text())["jobs"]]
         fixed = [
-            status["seconds"] - epochs_of(folder / one["run"])["seconds"] / (stacks.count(stack) if stack else 1)
-            for status, one, stack in zip(runs, document["runs"], stacks, strict=True)
+            status["seconds"] - epochs_of(folder / one["run"])["seconds"] / status["together"]
+            for status, one in zip(runs, document["runs"], strict=True)
         ]
-        began = json.loads((sweep / "status.json").read_text())["started"]
+        began = min(status["started"] for status in runs)
         ended = max(status["ended"] for status in runs)
     cores = len(os.sched_getaffinity(0))
     return {
         "seconds": wall,
+        "seconds to bare loops on one core": wall / bare["seconds"],
         "seconds from the first run to the last": ended - began,
         "bare loops on one core, seconds": bare["seconds"],
         "runs to bare loops over the cores": (ended - began) * cores / bare["seconds"],

@@ -2,11 +2,18 @@
 
 Python's answer to SIGTERM is to die on the spot, with -15 in place of 75, which schedulers take for a failure. Nothing
 has been written yet, so that a command may leave at once. `stopping.interruptible` takes over.
+
+What torch, Lightning and MLflow leave when they are imported are half a million objects that are never garbage. Python
+looks through them for some all the same: 0.7 s of 4.7 while they are imported, and 1.3 s more when the process ends.
 """
 
+import atexit
+import contextlib
+import gc
 import os
 import signal
 import sys
+from collections.abc import Iterator
 
 INTERRUPTED = 75
 
@@ -27,6 +34,20 @@ def begin() -> None:
             setattr(sys, name, os.fdopen(found, "w" if descriptor else "r"))
     # A table has ± and the user's own class names in it, which no terminal need know.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    atexit.register(gc.freeze)  # nothing is looked through when the process ends
+
+
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """No garbage is looked for within, nor later among what is there at the end: for imports of seconds."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_on:
+            gc.enable()
 
 
 def _leave(number: int, frame: object) -> None:

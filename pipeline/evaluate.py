@@ -16,6 +16,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from pipeline import cli, config, rundir, terminal
+from pipeline.beginning import importing
 from pipeline.errors import InputError, one_of
 from pipeline.perturbations import PERTURBATIONS
 
@@ -47,7 +48,8 @@ def job(cfg: DictConfig) -> int:
     path = rundir.find_run(options.run)
     if options.against is not None:
         return beside(path, options.against, options.output)
-    from pipeline.evaluation.predict import evaluate
+    with importing():
+        from pipeline.evaluation.predict import evaluate
 
     invariant = options.invariance and config.of_run(path).data.kind.pictured
     lacking = options.checkpoint == "best" and lack_of_predictions(path)

@@ -21,6 +21,7 @@ from omegaconf import DictConfig
 from pipeline import architecture, cli, config, data, terminal, transfer
 from pipeline.architecture import Plan
 from pipeline.architecture.geometry import is_sequence
+from pipeline.beginning import importing
 from pipeline.config import Config
 from pipeline.config.metrics import METRICS
 from pipeline.errors import InputError
@@ -117,7 +118,8 @@ def estimate(jobs: Sequence[design.Job]) -> dict[str, Any]:
                 sizes[str(one.data)] = {name: len(indices) for name, indices in splits.items()}
     except InputError as error:
         return {"why_not": str(error)}
-    from pipeline.training.calibrate import Sizes, estimate  # torch: only where there is something to time
+    with importing():
+        from pipeline.training.calibrate import Sizes, estimate  # torch: only where there is something to time
 
     return estimate(runs, [Sizes(**sizes[str(one.data)]) for one, _ in runs])
 

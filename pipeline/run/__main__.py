@@ -7,6 +7,7 @@ from pathlib import Path
 from torch.distributed.elastic.multiprocessing.errors import record
 
 from pipeline import stopping
+from pipeline.beginning import importing
 from pipeline.errors import of_machine
 
 
@@ -16,8 +17,9 @@ def main() -> None:
     stopping.end_with_parent(int(sys.argv[2]))
     # Stopped in good order: the status, which is not "finished" then, tells the agent's side so.
     with contextlib.suppress(stopping.Stopped), stopping.interruptible():
-        from pipeline import data
-        from pipeline.run.finish import train_here
+        with importing():
+            from pipeline import data
+            from pipeline.run.finish import train_here
 
         data.trust_command()
         try:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipeline import config, rundir, stopping, terminal
+from pipeline.beginning import importing
 from pipeline.errors import of_machine
 from pipeline.run import agent, devices
 from pipeline.stopping import Stopped
@@ -50,7 +51,8 @@ def _train(paths: Sequence[Path], trainer: config.Trainer, leads: bool) -> None:
     path = paths[0]
     with devices.dealt(trainer.devices if trainer.accelerator == "gpu" else 0) as gpus:
         if trainer.processes == 1:
-            from pipeline.run.finish import train_here, train_stack_here  # torch: not before it is needed
+            with importing():
+                from pipeline.run.finish import train_here, train_stack_here  # torch: not before it is needed
 
             # Before each step torch's optimizers look for a GPU, as long as none is in use: 0.1 ms without NVIDIA's
             # driver, and more with it.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import config, rundir, terminal
+from pipeline.beginning import importing
 from pipeline.config import Config
 from pipeline.config.tracking import Tracking
 from pipeline.data.vocabulary import unpacked
@@ -89,6 +90,7 @@ def opened(named: str | None, uri: str | None) -> Iterator[Opened]:
 
 def of_run(run: Path, named: str) -> Opened:
     """The network of a run directory."""
-    from pipeline.evaluation.predict import load
+    with importing():
+        from pipeline.evaluation.predict import load
 
     return Opened(named, rundir.read_run(run), config.of_run(run), load(run))

@@ -85,13 +85,13 @@ def run_sweep(multirun: Multirun) -> SweepResult:
     With seeds=auto the jobs are those of the first look; as long as a verdict leaves something open, the arms that this
     is about are run at more seeds, up to the next look.
     """
+    engine_of(multirun.launcher).warm_up()
     looks = looks_of(multirun)
     factors, jobs = expand(_beginning(multirun, looks))
     if any(job.settings.optimizer.lr == TUNED for job in jobs):
         multirun = tuning.tuned(multirun, run_sweep)
         factors, jobs = expand(_beginning(multirun, looks))
     _check(multirun, jobs)
-    engine_of(multirun.launcher).warm_up()
     first = jobs[0].settings
     parent = Path(first.runs_dir) / first.experiment.name
     given = Path(first.dir) if first.dir else None

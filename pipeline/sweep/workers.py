@@ -25,8 +25,6 @@ from pipeline.sweep.stop_file import POLL_S
 from pipeline.tracking import live
 
 END_S = 5.0  # for a worker without work to leave
-# What a run imports; and the command, whose module each worker reads again, in vain.
-PRELOADED = ["pipeline.run.finish", "pipeline.cli", "pipeline.sweep.schedule", "hydra.core.hydra_config"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ def count_cores() -> int:
 def warm_up() -> None:
     """Start the server, which imports on its own while this process goes on."""
     # On a Mac a process may not be forked after frameworks of the system were loaded, as torch does: workers import.
-    multiprocessing.set_forkserver_preload(PRELOADED if sys.platform == "linux" else [])
+    multiprocessing.set_forkserver_preload(["pipeline.sweep.preloaded"] if sys.platform == "linux" else [])
     forkserver.ensure_running()
 
 

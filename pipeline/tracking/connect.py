@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.beginning import importing
 from pipeline.bounded import within
 from pipeline.config.tracking import Tracking
 from pipeline.errors import InputError, of_machine
@@ -27,7 +28,8 @@ def set_up(tracking: Tracking) -> None:
     for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # a line per retry, before our own message
-    import mlflow  # noqa: F401
+    with importing():
+        import mlflow  # noqa: F401
 
 
 def set_environment(tracking: Tracking) -> None:
