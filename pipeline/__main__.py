@@ -27,6 +27,10 @@ def main() -> None:
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in COMMANDS:
         sys.argv[:2] = [f"{sys.argv[0]} {name}"]
+        if name == "train":
+            from pipeline.sweep import server
+
+            server.start_early(sys.argv[1:])
         importlib.import_module(f"pipeline.{name}").main()
     elif name == "completion":
         from pipeline import completion

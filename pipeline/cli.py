@@ -58,14 +58,6 @@ def main(
     """
     global _multirun
     _multirun = sweep
-    # OpenMP's threads wait by spinning, for as long as they like where they are no more than the cores. Beside any
-    # other process that costs 5 to 50 times the time (two runs of two threads on two cores: 230 images/s each of the
-    # notes' CNN, 2,400 with this); alone the same speed. No bits depend on it. Read when torch is imported.
-    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
-    # These take away threads that a run asks for: with one of two missing, oneDNN waits for it for ever in the backward
-    # pass of a convolution, where no signal is heard.
-    for name in ("OMP_THREAD_LIMIT", "OMP_DYNAMIC", "OMP_MAX_ACTIVE_LEVELS"):
-        os.environ.pop(name, None)
     # Hydra would print its own report and exit with 1; we word the message and choose the code.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:

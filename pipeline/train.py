@@ -5,9 +5,13 @@ python -m pipeline.train -m experiment=kernel_size
 """
 
 if __name__ == "__main__":
+    import sys
+
     from pipeline.beginning import begin
+    from pipeline.sweep import server
 
     begin()
+    server.start_early(sys.argv[1:])
 
 
 import contextlib

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 
+import psutil
 import pytest
 from running import TINY, Done, left_in, refused
 
@@ -60,6 +61,32 @@ def test_nohup_is_heeded(importing):
     process.terminate()
     process.communicate(timeout=20)
     assert process.returncode == 75
+
+
+@pytest.mark.parametrize(
+    ("line", "after_s", "code"),
+    [("seed=0,1", 0.3, 75), ("seed=0,1", 1.5, 75), ("seed=0,1 nosuch=1", None, 2)],
+    ids=["at-once", "while-imports-go-on", "a-typing-error"],
+)
+def test_what_imports_for_a_sweep_is_silent_and_ends_with_it(line, after_s, code, workdir):
+    """Ctrl-C reaches all processes of a terminal: the server of the workers, too."""
+    command = [sys.executable, "-m", "pipeline.train", "-m", *shlex.split(f"{TINY} {line}")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    if after_s:
+        time.sleep(after_s)
+        os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == code, said
+    assert "Traceback" not in said
+    limit = time.monotonic() + 3  # its own imports take longer
+    while left := [one for one in psutil.process_iter() if group_of(one.pid) == process.pid]:
+        assert time.monotonic() < limit, left
+        time.sleep(0.05)
+
+
+def group_of(pid):
+    with contextlib.suppress(ProcessLookupError):
+        return os.getpgid(pid)
 
 
 def on_terminal(folder, line):

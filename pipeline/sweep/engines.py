@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import InputError
-from pipeline.sweep import stop_file, workers
+from pipeline.sweep import server, stop_file, workers
 from pipeline.sweep.workers import Task
 
 
@@ -149,7 +149,7 @@ ENGINES = {
         check=_check_workers,
         launch=_by_workers,
         places=_cores,
-        warm_up=workers.warm_up,
+        warm_up=server.start,
     ),
     "basic": Engine("hydra._internal.core_plugins.basic_launcher.BasicLauncher"),
     "joblib": Engine(

@@ -1,19 +1,17 @@
 """This machine's own processes for the runs of a sweep: what shares them out where no launcher is named.
 
-torch and Lightning take six seconds to import, longer than many a run. So they are imported once, in a server that is
-started while the sweep is still being planned, and each worker is a fork of it, ready at once, that trains one run
-after the other. A run takes as many cores as it has threads, so that small networks train side by side and a large one
-has the machine to itself.
+torch and Lightning take five seconds to import, longer than many a run. So they are imported once, in a server
+(server.py), and each worker is a fork of it, ready at once, that trains one run after the other. A run takes as many
+cores as it has threads, so that small networks train side by side and a large one has the machine to itself.
 """
 
 import contextlib
 import multiprocessing
 import os
-import sys
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing import connection, forkserver
+from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +51,6 @@ def count_cores() -> int:
     from joblib import cpu_count
 
     return int(cpu_count())
-
-
-def warm_up() -> None:
-    """Start the server, which imports on its own while this process goes on."""
-    # On a Mac a process may not be forked after frameworks of the system were loaded, as torch does: workers import.
-    multiprocessing.set_forkserver_preload(["pipeline.sweep.preloaded"] if sys.platform == "linux" else [])
-    forkserver.ensure_running()
 
 
 def share_out(tasks: Sequence[Task], sweep: Path, cores: int) -> None:

@@ -1,0 +1,45 @@
+"""What a sweep's workers are forked from: a server that imports torch and Lightning while the sweep is planned."""
+
+import atexit
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from multiprocessing import forkserver, resource_tracker
+
+
+def start() -> None:
+    """Start it, unless it runs already; the process that started it ends it with itself."""
+    if sys.platform != "linux":
+        # On a Mac a process may not be forked after frameworks of the system were loaded, as torch does.
+        multiprocessing.set_forkserver_preload([])
+        forkserver.ensure_running()
+        return
+    multiprocessing.set_forkserver_preload(["pipeline.sweep.preloaded"])
+    resource_tracker.ensure_running()  # which the server needs, and which lets SIGINT through when it has begun
+    # Ctrl-C reaches all processes of a terminal, and this one would say at length which of its imports it was at.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    atexit.unregister(_end)
+    atexit.register(_end)
+
+
+def start_early(arguments: Sequence[str]) -> None:
+    """The same as the first thing of a command that will need it by all appearances: a second before it is known."""
+    flags = [one for one in arguments if one.startswith("-")]
+    if flags and set(flags) <= {"-m", "--multirun"} and not any(one.startswith("hydra/launcher") for one in arguments):
+        with contextlib.suppress(OSError):  # of a machine that allows nothing: said later, when it is needed
+            start()
+
+
+def _end() -> None:
+    """Kill it: else it would go on importing, for seconds after a command that found a typing error."""
+    pid = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    if pid:
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
