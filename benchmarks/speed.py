@@ -5,14 +5,14 @@
 Each command runs in a process of its own, and what is compared alternates, since the machine's speed drifts. Prints a
 table of medians with their range; with FOLDER speed.json and speed.md are written there. 40 minutes with 5 repeats.
 
-| what        | how                                                                                                  |
-|-------------|------------------------------------------------------------------------------------------------------|
-| cnn         | one epoch of the notes' CNN on 20,000 + 10,000 grey images, made on the spot: images/s with validation |
-|             | and checkpoints, from the first batch to the end of the epoch, and of training alone; peak memory    |
-| demo        | `make demo` in a new folder, to the verdict; its runs' own loops by hand, on one core                 |
-| stack       | eight seeds of a CNN of 8 and 16 filters on the embedded digits, 20 epochs, in one process:          |
-|             | seconds of all runs with `trainer.stack` to those without, imports aside                              |
-| mlp         | a sweep of two MLPs on the same images, 2 epochs, to the verdict                                      |
+| what  | how                                                                                                        |
+|-------|------------------------------------------------------------------------------------------------------------|
+| cnn   | one epoch of the notes' CNN on 20,000 + 10,000 grey images, made on the spot: images/s with validation and |
+|       | checkpoints, from the first batch to the end of the epoch, and of training alone; peak memory; by DDP      |
+| demo  | `make demo` in a new folder, to the verdict; its runs' own loops by hand, on one core                      |
+| stack | eight seeds of a CNN of 8 and 16 filters on the embedded digits, 20 epochs, in one process: seconds of all |
+|       | runs with `trainer.stack` to those without, imports aside                                                  |
+| mlp   | a sweep of two MLPs on the same images, 2 epochs, to the verdict                                           |
 """
 
 import datetime
@@ -71,13 +71,15 @@ def run(work: Path, *words: str) -> tuple[Any, float, float]:
 
 
 def cnn(work: Path, size: int, seed: int) -> Numbers:
-    """The notes' CNN by the pipeline, by hand and by plain Lightning."""
+    """The notes' CNN by the pipeline, by hand, by plain Lightning and by two processes of the pipeline's."""
     data = ["data=idx", f"data.root={work / 'set'}", f"data.size={size}", "output=json"]
     prepared = work / run(work, "pipeline.prepare", *data)[0]["dataset"]
     document, _, ours_mb = run(work, "pipeline.train", *data, "trainer.max_epochs=1", f"seed={seed}")
     hand, _, hand_mb = run(work, "benchmarks.by_hand", str(prepared), "1", str(seed))
     plain, _, _ = run(work, "benchmarks.plain_lightning", str(prepared), "1", str(seed))
     ours = epochs_of(work / document["run"])
+    ddp, _, _ = run(work, "pipeline.train", *data, "trainer.max_epochs=1", "trainer=ddp_cpu", f"seed={seed}")
+    two = epochs_of(work / ddp["run"])
     return {
         "pipeline": ours["images_per_s"],
         "by hand": hand["images_per_s"],
@@ -85,6 +87,8 @@ def cnn(work: Path, size: int, seed: int) -> Numbers:
         "to by hand": ours["images_per_s"] / hand["images_per_s"],
         "to by hand, training alone": ours["training_images_per_s"] / hand["training_images_per_s"],
         "to plain Lightning": ours["images_per_s"] / plain["images_per_s"],
+        "two DDP processes to one": two["images_per_s"] / ours["images_per_s"],
+        "two DDP processes to one, training alone": two["training_images_per_s"] / ours["training_images_per_s"],
         "memory to by hand": ours_mb / hand_mb,
     }
 

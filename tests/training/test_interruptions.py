@@ -26,8 +26,8 @@ BOUND_S = 60  # for a command that was signalled to be gone
 @pytest.mark.timeout(2400)
 @pytest.mark.parametrize(
     ("times", "epochs", "more"),
-    [(70, 60, "seed=0,1,2"), (30, 40, "trainer=ddp_cpu seed=0,1")],
-    ids=["one-process", "two-processes"],
+    [(70, 60, "seed=0,1,2"), (30, 40, "trainer=ddp_cpu seed=0,1"), (30, 120, "trainer.stack=3 seed=0,1,2")],
+    ids=["one-process", "two-processes", "stacked"],
 )
 def test_interrupted_at_random_until_done(times, epochs, more, endurance, workdir):
     line = f"{LINE} {more} architecture.kernel_size=3,5 trainer.max_epochs={max(10, epochs // endurance)}"
@@ -110,14 +110,13 @@ def strike(process, most_s, chance):
     number = chance.choice((signal.SIGKILL, signal.SIGTERM))
     target = chance.choice(("group", "first", "one"))
     with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
-        ranks = [
-            child for child in psutil.Process(process.pid).children(recursive=True) if "pipeline.run" in child.cmdline()
-        ]
-        if target == "one" and ranks:
-            chance.choice(ranks).send_signal(number)
-            time.sleep(
-                chance.uniform(0, most_s)
-            )  # the sweep goes on with the next run; then the command is asked to stop
+        below = psutil.Process(process.pid).children(recursive=True)
+        servers = {one.pid for one in below if any("forkserver" in word for word in one.cmdline())}
+        own = [one for one in below if "pipeline.run" in one.cmdline() or one.ppid() in servers]
+        if target == "one" and own:
+            chance.choice(own).send_signal(number)
+            # The sweep goes on with the next run; then the command is asked to stop.
+            time.sleep(chance.uniform(0, most_s))
             os.kill(process.pid, signal.SIGTERM)
         elif target == "group":
             os.killpg(process.pid, number)
