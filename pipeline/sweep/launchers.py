@@ -96,6 +96,8 @@ def _passed_on(sweep: Path, runs: Sequence[Path]) -> Iterator[None]:
     handlers = {**dict.fromkeys(stopping.asking(), ask), signal.SIGALRM: leave}
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
+        if stopping.asked():  # while the sweep was planned, and what was raised then was swallowed on its way
+            raise stopping.Stopped(stopping.by())
         yield
     finally:
         ended.set()

@@ -1,15 +1,16 @@
 """What the server of the workers imports, which are forked from it: all that a run needs."""
 
+import importlib
 import signal
 
 from pipeline.beginning import importing
 
-with importing():
-    import hydra.core.hydra_config  # noqa: F401
+# The last two are the command's, whose module each worker reads again, in vain. By name, as they stand above this one.
+NAMES = ("pipeline.run.finish", "hydra.core.hydra_config", "pipeline.sweep.schedule", "pipeline.cli")
 
-    import pipeline.cli
-    import pipeline.run.finish
-    import pipeline.sweep.schedule  # the command, whose module each worker reads again, in vain  # noqa: F401
+with importing():
+    for _name in NAMES:
+        importlib.import_module(_name)
 
 # The server is started with SIGINT held back. What came meanwhile is dropped: the command tells its workers.
 _before = signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -3,6 +3,7 @@
 SLURM's are in test_slurm.py, and those of Ray on two nodes in test_ray.py.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -18,8 +19,9 @@ import torch
 from run_state import ledger, state, states, tracked
 from running import REPOSITORY, TINY, Done, begin, call, left_in, refused
 
+from hydra_plugins.local_workers import WorkersLauncher
 from pipeline import rundir, stopping
-from pipeline.sweep import stop_file
+from pipeline.sweep import launchers, stop_file
 
 TRACKED = TINY.replace("tracking=none", "tracking=local")
 BASIC = "hydra/launcher=basic"  # in the command's own process
@@ -35,6 +37,14 @@ def means(verdict):
     """What a verdict says of each level, without what the runs cost."""
     keys = ("level", "n", "mean", "sd", "difference", "low", "high", "verdict")
     return [[level[key] for key in keys] for one in verdict["factors"].values() for level in one["levels"]]
+
+
+def test_a_signal_that_something_swallowed_stops_the_sweep_all_the_same(tmp_path):
+    with stopping.interruptible():
+        with contextlib.suppress(stopping.Stopped):  # as a destructor or a library does that was just at work
+            os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(stopping.Stopped, match="SIGTERM"):
+            launchers.launch(WorkersLauncher(cores=1), [], tmp_path)
 
 
 def all_alike(folder, line, runs, engines):
