@@ -21,7 +21,7 @@ from pipeline import environment, terminal
 from pipeline.beginning import INTERRUPTED
 from pipeline.errors import InputError, machine_said, nearest, of_machine
 from pipeline.groups import CONF
-from pipeline.stopping import Stopped, interruptible
+from pipeline.stopping import Stopped, asked, interruptible
 from pipeline.sweep.design import Multirun
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
@@ -81,6 +81,9 @@ def main(
             sys.exit(INTERRUPTED)
         if message is None:
             raise
+        if asked():  # a signal, raised within what took it for a mistake
+            terminal.say("Interrupted.")
+            sys.exit(INTERRUPTED)
         terminal.say(f"error: {message}")
         sys.exit(BAD_INPUT)
     sys.exit(_exit_code)

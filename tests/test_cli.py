@@ -1,11 +1,14 @@
 """One clear message per mistake: the key, the value, what is allowed; exit code 2 and nothing left behind."""
 
+import os
+import signal
 import sys
+import time
 
 import pytest
 from running import TINY, left_in, refused
 
-from pipeline import __main__, cli, train
+from pipeline import __main__, cli, stopping, train
 from pipeline.errors import InputError
 
 # The command line, and what its one message has to say.
@@ -272,6 +275,19 @@ def test_interrupted_exits_with_75(command, monkeypatch):
 
     monkeypatch.setattr(train, "job", interrupted)
     assert command("train", "").code == cli.INTERRUPTED == 75
+
+
+def test_a_signal_that_came_out_as_a_mistake_of_the_users(command, monkeypatch):
+    def mistaken(cfg):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1)
+        except stopping.Stopped:
+            raise InputError("x=1: must be 2.") from None
+
+    monkeypatch.setattr(train, "job", mistaken)
+    done = command("train", "")
+    assert (done.code, done.err) == (75, "Interrupted.\n")
 
 
 def test_an_exit_code_passes_through(command, monkeypatch):
