@@ -19,8 +19,7 @@ INTERRUPTED = 75
 
 
 def begin() -> None:
-    """Answer SIGTERM, SIGINT and SIGHUP in good order from here on; open what the caller closed of 0, 1 and 2; settle
-    how OpenMP's threads wait.
+    """Answer SIGTERM, SIGINT and SIGHUP in good order from here on; open what the caller closed of 0, 1 and 2.
 
     A file opened later would otherwise be number 1 or 2, and get what is printed; and what is printed to a stderr
     that is not there goes to standard output.
@@ -36,27 +35,34 @@ def begin() -> None:
     # A table has ± and the user's own class names in it, which no terminal need know.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     atexit.register(gc.freeze)  # nothing is looked through when the process ends
-    # OpenMP's threads wait by spinning, for as long as they like where they are no more than the cores. Beside any
-    # other process that costs 5 to 50 times the time (two runs of two threads on two cores: 230 images/s each of the
-    # notes' CNN, 2,400 with this); alone the same speed. No bits depend on it. Read when torch is imported.
+    _settle_threads()
+
+
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """Garbage is looked for rarely within, and never again among what is there at the end: for imports of seconds.
+
+    Not at all would save no more, and keep the 300,000 objects of theirs that are garbage at once.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(50_000, 50, 1000)
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.set_threshold(*before)
+
+
+def _settle_threads() -> None:
+    """How OpenMP's threads wait, and that there are as many as a run asks for: read when torch is imported."""
+    # They wait by spinning, for as long as they like where they are no more than the cores. Beside any other process
+    # that costs 5 to 50 times the time (two runs of two threads on two cores: 230 images/s each of the notes' CNN,
+    # 2,400 with this); alone the same speed. No bits depend on it.
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     # These take away threads that a run asks for: with one of two missing, oneDNN waits for it for ever in the backward
     # pass of a convolution, where no signal is heard.
     for name in ("OMP_THREAD_LIMIT", "OMP_DYNAMIC", "OMP_MAX_ACTIVE_LEVELS"):
         os.environ.pop(name, None)
-
-
-@contextlib.contextmanager
-def importing() -> Iterator[None]:
-    """No garbage is looked for within, nor later among what is there at the end: for imports of seconds."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if was_on:
-            gc.enable()
 
 
 def _leave(number: int, frame: object) -> None:

@@ -5,12 +5,14 @@ python -m pipeline.train -m experiment=kernel_size
 """
 
 if __name__ == "__main__":
-    import sys
-
     from pipeline.beginning import begin
-    from pipeline.sweep import server
 
     begin()
+
+    import sys
+
+    from pipeline.sweep import server
+
     server.start_early(sys.argv[1:])
 
 

@@ -26,7 +26,7 @@ def start() -> None:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     atexit.unregister(_end)
-    atexit.register(_end)
+    atexit.register(_end, os.getpid())
 
 
 def start_early(arguments: Sequence[str]) -> None:
@@ -37,9 +37,9 @@ def start_early(arguments: Sequence[str]) -> None:
             start()
 
 
-def _end() -> None:
+def _end(owner: int) -> None:
     """Kill it: else it would go on importing, for seconds after a command that found a typing error."""
     pid = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
-    if pid:
+    if pid and os.getpid() == owner:  # and no fork of it
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
