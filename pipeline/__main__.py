@@ -30,7 +30,7 @@ def main() -> None:
         if name == "train":
             from pipeline.sweep import server
 
-            server.start_early(sys.argv[1:])
+            server.start_early()
         importlib.import_module(f"pipeline.{name}").main()
     elif name == "completion":
         from pipeline import completion

@@ -9,11 +9,9 @@ if __name__ == "__main__":
 
     begin()
 
-    import sys
-
     from pipeline.sweep import server
 
-    server.start_early(sys.argv[1:])
+    server.start_early()
 
 
 import contextlib

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Sequence
 from multiprocessing import forkserver, resource_tracker
 
 
@@ -29,8 +28,9 @@ def start() -> None:
     atexit.register(_end, os.getpid())
 
 
-def start_early(arguments: Sequence[str]) -> None:
+def start_early() -> None:
     """The same as the first thing of a command that will need it by all appearances: a second before it is known."""
+    arguments = sys.argv[1:]
     flags = [one for one in arguments if one.startswith("-")]
     if flags and set(flags) <= {"-m", "--multirun"} and not any(one.startswith("hydra/launcher") for one in arguments):
         with contextlib.suppress(OSError):  # of a machine that allows nothing: said later, when it is needed
