@@ -198,17 +198,17 @@ def test_data_file_that_decides_training_reruns_prepare_and_sweep(checkout, edit
 
 
 def test_changed_trainer_reruns_sweep_and_compare(checkout, edited):
-    """For real: another number of epochs gives other curves, and the data is not prepared again."""
+    """For real: shorter gradients give other curves on every machine, and the data is not prepared again."""
     dvc(checkout, "repro", *SHORT)
     data = (checkout / "reports/demo/data.json").stat().st_mtime_ns
-    edited("conf/trainer/cpu.yaml", "\nprecision: 32-true\n")
+    edited("conf/trainer/cpu.yaml", "\ngradient_clip_val: 0.1\n")
     done = dvc(checkout, "repro", *SHORT)
     assert done.code == 0, done.err
     assert ran(done) == ["sweep", "compare"]
     assert (checkout / "reports/demo/data.json").stat().st_mtime_ns == data
     sweep = json.loads((checkout / "reports/demo/sweep.json").read_text())
     run = json.loads((checkout / sweep["runs"][0]["run"] / "run.json").read_text())
-    assert run["config"]["trainer"]["precision"] == "32-true"
+    assert run["config"]["trainer"]["gradient_clip_val"] == 0.1
     assert ran(dvc(checkout, "repro", *SHORT)) == []
 
 

@@ -26,15 +26,17 @@ def free_port():
         return free.getsockname()[1]
 
 
-def start_server(backend, artifacts, log, port=None, wait=True, more=(), **env):
-    """A real tracking server, with `more` options and variables of its environment -> (its address, its process)."""
+def start_server(backend, artifacts, log, port=None, wait=True, more=(), nice=19, **env):
+    """A real tracking server, with `more` options and variables of its environment -> (its address, its process).
+
+    Gentle, as if it had a machine of its own: its start takes seconds of a core. `nice` is 0 where it has much to do.
+    """
     port = port or free_port()
     line = ["server", "--backend-store-uri", backend, "--artifacts-destination", str(artifacts)]
     line += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--allowed-hosts", "127.0.0.1:*", *more]
     with open(log, "a") as file:
-        # Gentle, as if it had a machine of its own: its start takes seconds of a core.
         made = subprocess.Popen(
-            ["nice", "-n", "19", sys.executable, "-m", "mlflow", *line],
+            ["nice", "-n", str(nice), sys.executable, "-m", "mlflow", *line],
             stdout=file,
             stderr=file,
             start_new_session=True,

@@ -62,6 +62,7 @@ def team(postgresql, tmp_path_factory):
         folder / "artifacts",
         folder / "log",
         more=["--serve-artifacts", "--app-name", "basic-auth"],
+        nice=0,  # each request is a password to be hashed: 0.2 s of a core, and minutes behind busy tests
         MLFLOW_AUTH_CONFIG_PATH=str(folder / "auth.ini"),
         MLFLOW_FLASK_SERVER_SECRET_KEY="of thirty-two letters or even more",
     )
