@@ -3,11 +3,12 @@
 import contextlib
 import functools
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from pipeline import config, transfer
 from pipeline.architecture import Plan
@@ -20,6 +21,8 @@ from pipeline.records import JobRecord, Tuned
 from pipeline.run.resolve import PlannedRun, ResolvedRun, plan_run
 from pipeline.run.source import SourceRun, find_source
 from pipeline.transfer import Outline
+
+SEED = re.compile(r"seed=(0|[1-9]\d*)")
 
 
 @dataclass
@@ -109,6 +112,28 @@ def levels_of(multirun: Multirun) -> list[dict[str, Any]]:
     return found
 
 
+def _configs(multirun: Multirun) -> Callable[[list[str]], Config]:
+    """A job's overrides -> its configuration. Of an arm one seed's is composed, 15 ms or more, and serves the others.
+
+    Raises InputError where it cannot be.
+    """
+    known: dict[tuple[str, ...], Config] = {}
+
+    def of(overrides: list[str]) -> Config:
+        seeds = [int(found[1]) for line in overrides if (found := SEED.fullmatch(line))]
+        rest = tuple(line for line in overrides if not SEED.fullmatch(line))
+        if rest in known and len(seeds) == 1:
+            return replace(known[rest], seed=seeds[0])
+        composed = multirun.compose(overrides)
+        settings = config.from_hydra(composed)
+        # A value may be said by the seed, as in ${seed}.
+        if [settings.seed] == seeds and "${" not in str(OmegaConf.to_container(composed, resolve=False)):
+            known[rest] = settings
+        return settings
+
+    return of
+
+
 def expand(multirun: Multirun) -> tuple[list[str], list[Job]]:
     """The factors of a sweep and its jobs, each one composed, checked and planned.
 
@@ -116,10 +141,11 @@ def expand(multirun: Multirun) -> tuple[list[str], list[Job]]:
     """
     factors = [key for key in multirun.swept if key != "seed"]
     outlines: dict[str, Outline] = {}
+    compose = _configs(multirun)
     jobs = []
     for overrides, levels in zip(multirun.jobs, levels_of(multirun), strict=True):
         try:
-            settings = config.from_hydra(multirun.compose(overrides))
+            settings = compose(overrides)
             jobs.append(Job(levels, settings.seed, overrides, settings, plan_run(settings, outlines)))
         except InputError as error:
             raise InputError(f"arm {arm(levels)}: {error}" if levels else str(error)) from None

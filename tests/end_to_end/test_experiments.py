@@ -64,16 +64,26 @@ def said(name):
 PLANNED = {}
 
 
-def planned(command, monkeypatch, name, line=""):
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """Where the data of all plans is prepared: sounds and texts once each."""
+    return tmp_path_factory.mktemp("prepared")
+
+
+@pytest.fixture
+def planned(command, monkeypatch, prepared):
     """The plan of an experiment, its estimate without the seconds of timing; asked for once."""
     from pipeline.training import calibrate
 
-    if (name, line) not in PLANNED:
-        monkeypatch.setattr(calibrate, "time_step", lambda *_: (0.01, 0.0001))
-        done = command("plan", f"-m experiment={name} {line} output=json")
-        assert done.code == 0, done.err
-        PLANNED[name, line] = done.document
-    return PLANNED[name, line]
+    def plan(name, line=""):
+        if (name, line) not in PLANNED:
+            monkeypatch.setattr(calibrate, "time_step", lambda *_: (0.01, 0.0001))
+            done = command("plan", f"-m experiment={name} data.prepared_dir={prepared} {line} output=json")
+            assert done.code == 0, done.err
+            PLANNED[name, line] = done.document
+        return PLANNED[name, line]
+
+    return plan
 
 
 def test_the_experiments_that_were_asked_for_exist():
@@ -96,8 +106,8 @@ def test_header_says_claim_and_command(file):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_plans_without_a_warning_that_is_not_meant(command, monkeypatch, name):
-    found = planned(command, monkeypatch, name)
+def test_plans_without_a_warning_that_is_not_meant(planned, name):
+    found = planned(name)
     assert found["duplicates"] == []
     assert [one["text"] for one in found["confounds"] if not one["meant"]] == []
     assert found["unmatched"] == []
@@ -107,9 +117,9 @@ def test_plans_without_a_warning_that_is_not_meant(command, monkeypatch, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_claims_are_of_levels_that_are_run(command, monkeypatch, name):
+def test_claims_are_of_levels_that_are_run(planned, name):
     """A contrast of a level that no arm has would be left out with a warning."""
-    arms = planned(command, monkeypatch, name)["arms"]
+    arms = planned(name)["arms"]
     section = said(name)
     assert all(one["claim"] and one["expects"] for one in section["contrasts"])
     for one in section["contrasts"]:
@@ -120,9 +130,9 @@ def test_claims_are_of_levels_that_are_run(command, monkeypatch, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_means_to_differ_only_in_what_does(command, monkeypatch, name):
+def test_means_to_differ_only_in_what_does(planned, name):
     """A quantity that is excused and does not differ would hide a mistake that is made later."""
-    excused = planned(command, monkeypatch, name, "experiment.meant_to_differ=[]")["confounds"]
+    excused = planned(name, "experiment.meant_to_differ=[]")["confounds"]
     assert {one["quantity"] for one in excused} == set(said(name).get("meant_to_differ", []))
     assert not any(one["meant"] for one in excused)
 
@@ -131,24 +141,24 @@ def test_means_to_differ_only_in_what_does(command, monkeypatch, name):
     "name",
     ["depth", "filters", "head", "pool_order", "pool_order_sound", "pool_order_text", "pool_type", "pool_type_sound"],
 )
-def test_matched_where_the_question_asks_for_it(command, monkeypatch, name):
-    arms = planned(command, monkeypatch, name)["arms"]
+def test_matched_where_the_question_asks_for_it(planned, name):
+    arms = planned(name)["arms"]
     targets = {arm["match"]["target"] for arm in arms}
     assert len(targets) == 1
     assert all(abs(arm["total"]["params"] / target - 1) <= 0.05 for arm in arms for target in targets)
-    asked = planned(command, monkeypatch, name, "architecture.match=none")["arms"]
+    asked = planned(name, "architecture.match=none")["arms"]
     costs = [arm["total"]["params"] for arm in asked]
     assert max(costs) / min(costs) > 1.05, "there was nothing to match"
 
 
-def test_stride_costs_the_same_parameters(command, monkeypatch):
+def test_stride_costs_the_same_parameters(planned):
     # 320 + 64*(9*32+1) + 10*(64+1), as a gap head does not see how large the maps are
-    arms = planned(command, monkeypatch, "stride")["arms"]
+    arms = planned("stride")["arms"]
     assert {arm["total"]["params"] for arm in arms} == {320 + 18_496 + 650}
 
 
-def test_weight_sharing_keeps_the_geometry(command, monkeypatch):
-    shared, _, local, *_ = planned(command, monkeypatch, "weight_sharing")["arms"]
+def test_weight_sharing_keeps_the_geometry(planned):
+    shared, _, local, *_ = planned("weight_sharing")["arms"]
     assert shared["total"]["macs"] == local["total"]["macs"]
     # every filter once for each of 64, 16, 4 positions, and the same class layer of 10*(128+1)
     assert shared["total"]["params"] == 320 + 18_496 + 73_856 + 1_290
@@ -158,9 +168,9 @@ def test_weight_sharing_keeps_the_geometry(command, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ALIKE])
-def test_runs_end_to_end(command, monkeypatch, workdir, name):
+def test_runs_end_to_end(planned, command, name):
     """One seed and one epoch of every arm, in a verdict that has each level."""
-    found = planned(command, monkeypatch, name)
+    found = planned(name)
     quickly = "optimizer.lr=0.003 trainer.max_epochs=1 trainer.threads=1 tracking=none"
     line = f"-m experiment={name} seed=0 {quickly} output=json"
     done = command("train", line)

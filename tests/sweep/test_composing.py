@@ -4,9 +4,12 @@ import pytest
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import OmegaConf, flag_override
+from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.controlled_sweep import _composer
+from pipeline.config import from_hydra
 from pipeline.errors import InputError
+from pipeline.sweep.design import Multirun, _configs
 
 # What composes a job quickly has to give what Hydra gives.
 
@@ -63,6 +66,43 @@ def test_composer_equals_hydra(loader, kind):
     assert expected[0], expected
     assert outcome(lambda: compose(SAME[kind])) == expected
     assert outcome(lambda: compose(SAME[kind])) == expected, "a job changes what the next one is composed from"
+
+
+@pytest.mark.parametrize("kind", SAME)
+def test_seeds_of_an_arm_are_as_each_composed_by_itself(loader, kind):
+    master = loader.load_configuration("config", [], run_mode=RunMode.MULTIRUN)
+    compose = _composer(loader, master)
+    asked = []
+
+    def counted(job):
+        asked.append(job)
+        return compose(job)
+
+    configs = _configs(Multirun(jobs=[], swept=[], compose=counted, launcher=None))
+    for line in (["seed=3"], ["seed=7"], ["seed=11"]):
+        for job in (line + SAME[kind], SAME[kind] + line):
+            assert refusal(lambda job=job: configs(job)) == refusal(lambda job=job: from_hydra(compose(job))), job
+    if kind == "a group":
+        assert len(asked) == 1, asked
+    if "${seed}" in str(SAME[kind]):
+        assert len(asked) == 6, asked
+
+
+def test_a_bad_seed_is_refused_after_a_good_one(loader):
+    master = loader.load_configuration("config", [], run_mode=RunMode.MULTIRUN)
+    configs = _configs(Multirun(jobs=[], swept=[], compose=_composer(loader, master), launcher=None))
+    assert configs(["seed=3"]).seed == 3
+    for line in ("seed=-1", "seed=4294967296", "seed=07x", "seed=null", "seed="):
+        with pytest.raises(InputError, match="seed"):
+            configs([line])
+
+
+def refusal(made):
+    """What is made, or the message in its stead."""
+    try:
+        return made()
+    except (InputError, OmegaConfBaseException) as error:
+        return str(error)
 
 
 def outcome(compose):
