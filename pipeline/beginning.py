@@ -13,9 +13,11 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 INTERRUPTED = 75
+
+on_leave: list[Callable[[], object]] = []  # what a command that leaves on the spot does first
 
 
 def begin() -> None:
@@ -68,5 +70,7 @@ def _settle_threads() -> None:
 def _leave(number: int, frame: object) -> None:
     try:
         os.write(2, b"Interrupted.\n")
+        for last in on_leave:
+            last()
     finally:
         os._exit(INTERRUPTED)

@@ -42,6 +42,8 @@ def of_machine(error: BaseException | None) -> OSError | None:
         seen.add(id(one))
         if isinstance(one, OSError) and one.errno in MACHINE:
             return one
+        if isinstance(one, MemoryError) or (isinstance(one, ImportError) and "failed to map segment" in str(one)):
+            return OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
         if (code := SQLITE.get(getattr(one, "sqlite_errorcode", 0) & 0xFF)) is not None:
             return OSError(code, os.strerror(code))
         todo += [one.__cause__, None if one.__suppress_context__ else one.__context__]
@@ -53,6 +55,8 @@ def machine_said(found: OSError, place: object) -> str:
     where = found.filename or place
     if found.errno in NO_ROOM:
         return f"{where}: the disk is full, or has no room for this file ({os.strerror(found.errno)})."
+    if found.errno == errno.ENOMEM:
+        return "There is not enough memory, or this process may not have as much."
     return f"{where}: the disk or the machine failed ({os.strerror(found.errno or 0)})."
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import re
 import secrets
 import zipfile
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pipeline.errors import InputError, of_machine
+
+BESIDE = re.compile(r"\.(.+)\.\d+-[0-9a-f]{8}")  # what `replacing` writes to
 
 
 @contextlib.contextmanager
@@ -34,6 +37,13 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         if found := of_machine(error):
             found.filename = str(path)
         raise
+
+
+def clear_torn(folder: Path, but: str) -> None:
+    """Take away what killed processes had begun to write in `folder`, which nobody else writes to, but for `but`."""
+    for path in folder.glob(".*"):
+        if (found := BESIDE.fullmatch(path.name)) and found[1] != but:
+            path.unlink(missing_ok=True)
 
 
 def check_parts(path: Path) -> None:

@@ -4,6 +4,7 @@ A class or a folder may be called `[bold red]x`, which rich would take for a sty
 the terminal would obey.
 """
 
+import contextlib
 import logging
 import sys
 from collections.abc import Iterable
@@ -30,8 +31,9 @@ def duration(seconds: float) -> str:
 
 
 def say(text: object) -> None:
-    """A line for people on standard error."""
-    print(literal(text), file=sys.stderr, flush=True)
+    """A line for people on standard error; where that is full, or nobody reads it, nothing waits for them."""
+    with contextlib.suppress(OSError):
+        print(literal(text), file=sys.stderr, flush=True)
 
 
 class Formatter(logging.Formatter):

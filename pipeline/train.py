@@ -105,7 +105,7 @@ def sweep(multirun: Multirun) -> int:
     cli.emit(result.output, result.document, lambda: print_verdict(path, verdict, where(path)) if verdict else None)
     for outcome in result.document["runs"] if verdict else ():
         if outcome["status"] != "finished":
-            terminal.say(f"{outcome['status']}: {outcome['run']}: {outcome.get('error', '')}")
+            terminal.say(f"{outcome['status']}: {outcome['run']}: {outcome.get('error') or 'it never began'}")
     return EXIT_CODES[result.status]
 
 

@@ -71,7 +71,9 @@ def test_nohup_is_heeded(importing):
 def test_what_imports_for_a_sweep_is_silent_and_ends_with_it(line, after_s, code, workdir):
     """Ctrl-C reaches all processes of a terminal: the server of the workers, too."""
     command = [sys.executable, "-m", "pipeline.train", "-m", *shlex.split(f"{TINY} {line}")]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True, env={**os.environ, "TMPDIR": str(workdir)}
+    )
     if after_s:
         time.sleep(after_s)
         os.killpg(process.pid, signal.SIGINT)
@@ -82,6 +84,7 @@ def test_what_imports_for_a_sweep_is_silent_and_ends_with_it(line, after_s, code
     while left := [one for one in psutil.process_iter() if group_of(one.pid) == process.pid]:
         assert time.monotonic() < limit, left
         time.sleep(0.05)
+    assert [name for name in left_in(workdir) if name.startswith("pymp")] == []
 
 
 def group_of(pid):
@@ -187,6 +190,23 @@ def test_a_reader_that_leaves(more, shell, workdir):
 def test_a_full_disk_behind_standard_output(more, shell):
     code, _, err = shell("plan", f"{more} > /dev/full")
     assert (code, err) == (1, "error: standard output cannot be written (No space left on device).\n")
+
+
+@pytest.mark.slow
+def test_a_full_disk_behind_standard_error(shell, workdir):
+    code, out, _ = shell("train", f"-m {TINY} seed=0,1 dir=sweep output=json 2> /dev/full")
+    assert (code, out[0], out[-2:]) == (0, "{", "}\n")
+    assert rundir.get_status(workdir / "sweep").status == "finished"
+
+
+@pytest.mark.slow
+def test_a_long_name_of_the_folder_for_temporary_files(process, tmp_path):
+    """The name of a socket in it has 107 letters at most."""
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    done = process("train", f"-m {TINY} seed=0,1 dir=sweep output=json", TMPDIR=str(folder))
+    assert done.code == 0, done.err
+    assert [run["status"] for run in done.document["runs"]] == ["finished"] * 2
 
 
 def test_outputs_that_are_closed(shell):

@@ -13,6 +13,7 @@ from pathlib import Path
 from pipeline import artifacts, folders
 from pipeline.errors import NO_ROOM, InputError, of_machine
 from pipeline.rundir.status import get_status
+from pipeline.stopping import Stopped
 
 
 class BusyError(InputError):
@@ -23,8 +24,9 @@ class BusyError(InputError):
 def claimed(path: Path | None, parent: Path) -> Iterator[Path]:
     """Make the directory of a run or a sweep: `path`, or a new one under `parent` named by the time.
 
-    No other process can have got the new one as well. Where the body raises InputError, what was made for it
-    is removed again, so that bad input leaves nothing behind. Raises InputError where it cannot be made.
+    No other process can have got the new one as well. What was made for it is removed again where the body raises
+    InputError, or is stopped, and has written nothing: bad input and Ctrl-C leave nothing behind. Raises InputError
+    where it cannot be made.
     """
     given = path is not None
     path = path or parent / f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(3)}"
@@ -42,7 +44,7 @@ def claimed(path: Path | None, parent: Path) -> Iterator[Path]:
         raise InputError(f"{path}: cannot be made a folder to write to ({error.strerror}).") from None
     try:
         yield path
-    except InputError:
+    except (InputError, Stopped, KeyboardInterrupt):
         folders.remove_empty(missing)
         raise
 

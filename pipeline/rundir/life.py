@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pipeline import artifacts
+from pipeline import artifacts, folders
 from pipeline.errors import InputError
 from pipeline.records import RunRecord, Status
 from pipeline.rundir.documents import DamagedError, read_json, read_record, write_record
@@ -29,7 +29,12 @@ def start(path: Path, run: RunRecord, together: int = 1) -> None:
 
 
 def resume(path: Path, together: int = 1) -> None:
-    """Take up a run that was left: the status is running again, a torn end of metrics.jsonl is cut off."""
+    """Take up a run that was left: the status is running again, a torn end of metrics.jsonl is cut off.
+
+    So are files that were being written; not tracking.json, which is written by whoever sends the run to MLflow.
+    """
+    for folder in (path, path / "checkpoints"):
+        folders.clear_torn(folder, but="tracking.json")
     known = get_status(path)
     left = known.ended or _modified(path / "heartbeat") or known.started or 0.0
     spent = known.spent + max(0.0, left - (known.started or left)) / max(1, known.together)

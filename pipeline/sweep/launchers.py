@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline import rundir, stopping
+from pipeline import rundir, stopping, terminal
 from pipeline.sweep.engines import ENGINES, engine_of
 from pipeline.sweep.stop_file import PATIENCE_S, POLL_S
 from pipeline.sweep.workers import Task
@@ -84,7 +84,12 @@ def _passed_on(sweep: Path, runs: Sequence[Path]) -> Iterator[None]:
         threading.Thread(target=hurry, daemon=True).start()
 
     def hurry() -> None:
+        words = f"stopping: up to {PATIENCE_S:g} s for the runs under way to save themselves"
+        late = threading.Timer(2, terminal.say, [words])
+        late.daemon = True
+        late.start()
         _wait_for(runs)
+        late.cancel()
         if not ended.is_set():
             os.kill(os.getpid(), signal.SIGALRM)
 

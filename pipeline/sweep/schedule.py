@@ -324,6 +324,8 @@ def _conclude(path: Path, runs: list[_Run], stopped: bool) -> SweepResult:
         outcome["mlflow_run_id"] = read_run_id(run.dir)
     if verdict is None:
         terminal.say("stopped; the same command goes on from there")
+    else:
+        (path / "stop").unlink(missing_ok=True)  # of an earlier stop, where there was nothing left to launch
     record = {
         "sweep": str(path),
         "mlflow_run_id": read_run_id(path),

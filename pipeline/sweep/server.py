@@ -4,13 +4,20 @@ import atexit
 import contextlib
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
-from multiprocessing import forkserver, resource_tracker
+import tempfile
+from multiprocessing import forkserver, process, resource_tracker, util
+
+from pipeline import beginning
+
+LONGEST = 70  # letters of a folder that leave room for multiprocessing's own name of a socket: the kernel allows 107
 
 
 def start() -> None:
     """Start it, unless it runs already; the process that started it ends it with itself."""
+    _have_room()
     if sys.platform != "linux":
         # On a Mac a process may not be forked after frameworks of the system were loaded, as torch does.
         multiprocessing.set_forkserver_preload([])
@@ -24,8 +31,9 @@ def start() -> None:
         forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    atexit.unregister(_end)
-    atexit.register(_end, os.getpid())
+    if _leave not in beginning.on_leave:
+        beginning.on_leave.append(_leave)
+        atexit.register(_end)
 
 
 def start_early() -> None:
@@ -37,9 +45,30 @@ def start_early() -> None:
             start()
 
 
-def _end(owner: int) -> None:
+def _have_room() -> None:
+    """Have its socket in a folder that is short enough, where TMPDIR is not."""
+    if len(os.fsencode(tempfile.gettempdir())) > LONGEST:
+        before = tempfile.tempdir
+        tempfile.tempdir = next((one for one in ("/tmp", "/var/tmp", "/dev/shm") if os.access(one, os.W_OK)), before)
+        try:
+            util.get_temp_dir()  # made once, and used from then on
+        finally:
+            tempfile.tempdir = before
+
+
+_owner = os.getpid()
+
+
+def _end() -> None:
     """Kill it: else it would go on importing, for seconds after a command that found a typing error."""
     pid = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
-    if pid and os.getpid() == owner:  # and no fork of it
+    if pid and os.getpid() == _owner:  # and no fork of it
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
+
+
+def _leave() -> None:
+    """The same where the command ends on the spot, and multiprocessing takes its folder away no more."""
+    _end()
+    if folder := process.current_process()._config.get("tempdir"):  # type: ignore[attr-defined]
+        shutil.rmtree(folder, ignore_errors=True)

@@ -8,8 +8,11 @@ cores as it has threads, so that small networks train side by side and a large o
 import contextlib
 import multiprocessing
 import os
+import signal
+import sys
+import types
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection
 from pathlib import Path
@@ -78,9 +81,27 @@ class _Worker:
         self.connection, theirs = context.Pipe()
         # Not a daemon: those may have no children, and the data loader's workers are such.
         self.process = context.Process(target=_serve, args=(theirs,))
-        self.process.start()
+        try:
+            with _without_main():
+                self.process.start()
+        except (EOFError, ConnectionError):
+            raise RuntimeError("the process that workers are forked from ended early; was it killed?") from None
         theirs.close()
         self.cores = 0
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Within, a process that is started does not run the command's main module again, as multiprocessing would have it.
+
+    That may be a script of somebody's that calls `main()` as it is read, and so trains the sweep in each worker.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 class _Pool:
@@ -111,8 +132,9 @@ class _Pool:
                 failed = one.connection.recv()
             except (EOFError, ConnectionError):
                 one.process.join(END_S)
-                code = one.process.exitcode
-                terminal.say(f"a process of the sweep was killed (exit code {code}); its run is left, others go on")
+                code = one.process.exitcode or 0
+                ended = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+                terminal.say(f"a process of the sweep {ended}; its run is left, others go on")
                 continue
             if failed:
                 raise RuntimeError(failed)

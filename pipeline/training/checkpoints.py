@@ -56,6 +56,7 @@ def link_best(checkpoint: Path) -> None:
     beside.unlink(missing_ok=True)
     os.link(checkpoint, beside)
     os.replace(beside, checkpoint.with_name("best.ckpt"))
+    beside.unlink(missing_ok=True)  # it stays where best.ckpt is that very file already: then POSIX renames nothing
 
 
 class Keep(Checkpoint):

@@ -10,6 +10,7 @@ import pytest
 from pipeline import rundir
 from pipeline.errors import InputError
 from pipeline.rundir import holding
+from pipeline.stopping import Stopped
 
 
 def claim(parent):
@@ -68,10 +69,11 @@ def claim_and_fail(parent, error, file=None):
         raise error
 
 
-def test_bad_input_leaves_no_directory(tmp_path):
+@pytest.mark.parametrize("error", [InputError("x=1"), Stopped("SIGINT"), KeyboardInterrupt()], ids=repr)
+def test_bad_input_and_interrupts_leave_no_directory(error, tmp_path):
     (tmp_path / "there").mkdir()
-    with pytest.raises(InputError, match="x=1"):
-        claim_and_fail(tmp_path / "there" / "runs" / "train", InputError("x=1"))
+    with pytest.raises(type(error)):
+        claim_and_fail(tmp_path / "there" / "runs" / "train", error)
     assert os.listdir(tmp_path) == ["there"]
     assert os.listdir(tmp_path / "there") == []
 

@@ -28,6 +28,10 @@ def test_the_same_sweep_goes_on_in_its_directory(command, workdir, stopped_once)
     assert "seed=1: interrupted before, goes on" in done.err
     assert numbers(done.document) == expected
     assert len(list((workdir / "runs/train").iterdir())) == 1
+    (found,) = (workdir / "runs/train").iterdir()
+    (found / "stop").touch()  # of a stop as the last run ended
+    assert command("train", f"{SWEEP} output=json").code == 0
+    assert not (found / "stop").exists()
 
 
 @pytest.mark.slow

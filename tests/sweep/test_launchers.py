@@ -8,6 +8,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 import tomllib
 from pathlib import Path
@@ -162,11 +164,26 @@ def test_a_killed_worker_costs_its_run_alone(undisturbed, workdir):
     out, err = process.communicate(timeout=300)
     done = Done(process.returncode, out, err)
     assert done.code == 75, err
-    assert "process of the sweep was killed (exit code -9)" in err
+    assert "process of the sweep was killed by SIGKILL" in err
     assert [run["status"] for run in done.document["runs"]] == ["interrupted", "finished", "finished"]
     done = call(workdir, "train", line, 600)
     assert done.code == 0, done.err
     assert states(workdir / "sweep") == undisturbed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("named", [True, False], ids=["script", "standard-input"])
+def test_a_script_that_trains_as_it_is_read(named, workdir):
+    """No worker reads it again."""
+    script = "from pipeline.train import main\nmain()\n"
+    (workdir / "mine.py").write_text(script)
+    done = subprocess.run(
+        [sys.executable, "mine.py" if named else "-", "-m", *f"{TINY} seed=0,1 dir=sweep output=json".split()],
+        input=script, capture_output=True, text=True, timeout=280,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert list(ledger(workdir / "sweep").values()) == ["finished"] * 2
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow

@@ -146,5 +146,8 @@ def test_the_cause_is_found_at_any_depth_and_no_other():
     torchs.__suppress_context__ = True  # raised `from None`: what was being handled is not why
     assert of_machine(ours) is None
     assert of_machine(OSError(errno.ENOENT, "No such file")) is None
+    assert of_machine(MemoryError()).errno == errno.ENOMEM
+    assert of_machine(ImportError("libtorch_cpu.so: failed to map segment from shared object")).errno == errno.ENOMEM
+    assert of_machine(ImportError("No module named nosuch")) is None
     full.__context__ = ours  # a circle
     assert of_machine(ours) is None

@@ -124,8 +124,13 @@ def test_killed_between_two_writes(owner, name, after, time, undisturbed, comman
     monkeypatch.undo()
     monkeypatch.chdir(workdir)
     assert rundir.get_status(workdir / "run").status == "running"
+    torn = [workdir / "run" / name for name in (".status.json.12-0123abcd", "checkpoints/.last.ckpt.12-0123abcd")]
+    theirs = workdir / "run/.tracking.json.12-0123abcd"  # of who sends it to MLflow just now
+    for path in (*torn, theirs):
+        path.touch()
     assert command("train", f"{LINE} dir=run").code == 0
     assert state(workdir / "run") == expected
+    assert list((workdir / "run").rglob(".*")) == [theirs]
 
 
 @pytest.mark.slow
