@@ -65,10 +65,19 @@ def _end() -> None:
     if pid and os.getpid() == _owner:  # and no fork of it
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
+        if folder := _folder():
+            with contextlib.suppress(OSError):  # where a cleaner of old files took it, multiprocessing would complain
+                os.makedirs(folder, exist_ok=True)
 
 
 def _leave() -> None:
     """The same where the command ends on the spot, and multiprocessing takes its folder away no more."""
     _end()
-    if folder := process.current_process()._config.get("tempdir"):  # type: ignore[attr-defined]
+    if folder := _folder():
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _folder() -> str | None:
+    """Where multiprocessing has its sockets, if it has any."""
+    found: str | None = process.current_process()._config.get("tempdir")  # type: ignore[attr-defined]
+    return found

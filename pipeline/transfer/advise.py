@@ -71,7 +71,7 @@ def advised(
     """
     shape, classes = prepared.input_shape, len(prepared.classes)
     first = outline(section, transfer, shape, classes, source)
-    found = measured(first, source, prepared.images, prepared.labels, train, seed)
+    found = measured(first, source, prepared.images, prepared.labels, train, seed, transfer.head)
     advice = conclude(amount(prepared.labels[train], first.plan.params), found)
     chosen = outline(section, transfer.with_strategy(advice.strategy, advice.depth), shape, classes, source)
     return replace(chosen, advice=advice)
@@ -109,9 +109,12 @@ def sample(labels: np.ndarray, train: np.ndarray, macs: int, seed: int) -> np.nd
 
 
 def measured(
-    first: Outline, source: Source, images_NHWC: np.ndarray, labels: np.ndarray, train: np.ndarray, seed: int
+    first: Outline, source: Source, images_NHWC: np.ndarray, labels: np.ndarray, train: np.ndarray, seed: int, head: str
 ) -> Similarity:
-    """What probes and batch norms say of a sample of the training split. `first` loads the whole trunk."""
+    """What probes and batch norms say of a sample of the training split. `first` loads the whole trunk.
+
+    The probe at each depth sees of the maps what `head`, behind early layers, would see.
+    """
     chosen = sample(labels, train, first.plan.macs, seed)
     x_NHWC, y_N = np.asarray(images_NHWC[chosen]), labels[chosen]
     classes = first.plan.output_shape[0]
@@ -134,7 +137,7 @@ def measured(
     plain = probe.features(random, ends, x_NHWC, *normalisation)
     if not all(np.isfinite(grid_ND).all() for _, grid_ND in theirs):
         raise InputError(f"transfer.source={source.named}: its weights make no finite numbers of the training images.")
-    by_depth = [probe.probe(mean_ND, y_N) for mean_ND, _ in theirs]
+    by_depth = [probe.probe(mean_ND if head == "gap" else grid_ND, y_N) for mean_ND, grid_ND in theirs]
     last = probe.probe(theirs[-1][1], y_N)
     at_random = max(probe.probe(grid_ND, y_N).accuracy for _, grid_ND in plain)
     n = len(chosen)
@@ -220,6 +223,6 @@ def _reasons(size: Size, found: Similarity, domain: str, strategy: str, depth: i
     if STRATEGIES[strategy].by_depth:
         values = ", ".join(f"{one.accuracy:.2f}" for one in found.by_depth)
         said.append(
-            f"depth {depth}: there the probe on the mean of each map explains most (accuracy by depth: {values})"
+            f"depth {depth}: there a probe on what the new head will see explains most (accuracy by depth: {values})"
         )
     return said
