@@ -73,7 +73,7 @@ def _end() -> None:
 def _leave() -> None:
     """The same where the command ends on the spot, and multiprocessing takes its folder away no more."""
     _end()
-    if folder := _folder():
+    if (folder := _folder()) and os.getpid() == _owner:
         shutil.rmtree(folder, ignore_errors=True)
 
 
