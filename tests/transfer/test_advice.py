@@ -86,6 +86,22 @@ def test_the_four_quadrants(advice, workdir, images, limit, quadrant, strategy):
     assert len(found["similarity"]["by_depth"]) == 2
 
 
+def places(n=600):
+    """Nine classes by where a bright square lies: the mean of a map does not tell them, what lies where does."""
+    labels = np.arange(n) % 9
+    images = np.random.default_rng(0).integers(0, 60, (n, 8, 8))
+    for image, label in zip(images, labels, strict=True):
+        image[1 + 2 * (label // 3) :, 1 + 2 * (label % 3) :][:2, :2] += 190
+    return images.astype(np.uint8), labels
+
+
+def test_the_depth_is_chosen_by_what_the_new_head_will_see(advice, workdir):
+    line = f"{saved(workdir, 'made', *places())} data.limit_train=200"
+    first = {head: advice(f"{line} transfer.head={head}")["similarity"]["by_depth"][0] for head in ("pool4", "gap")}
+    assert first["pool4"]["accuracy"] > 0.98
+    assert first["gap"]["accuracy"] < 0.9
+
+
 def test_the_test_split_is_never_read(advice, workdir):
     found = [advice(saved(workdir, name, *digits(), spoilt=name == "b") + " data.limit_train=60") for name in "ab"]
     assert found[0] == found[1]
