@@ -23,7 +23,7 @@ $(READY): requirements.lock
 demo: $(READY) ## kernel size x padding x pool order on handwritten digits, 32 runs or more, and the verdict
 	$(BIN)/python -m pipeline.train -m experiment=demo
 
-test: $(READY) ## the quick tests (under 5 minutes)
+test: $(READY) ## the quick tests (10 to 15 minutes on two cores)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Three at a time on two cores: for close to half of their time they wait for servers, clusters and limits.
