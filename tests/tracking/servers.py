@@ -40,7 +40,8 @@ def start_server(backend, artifacts, log, port=None, wait=True, more=(), nice=19
             stdout=file,
             stderr=file,
             start_new_session=True,
-            env={**os.environ, **env},
+            # Its runner of jobs is half a dozen processes more, which import MLflow while the first requests wait.
+            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **env},
         )
     uri = f"http://127.0.0.1:{port}"
     for _ in range(240 if wait else 0):

@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.skipif(not importlib.util.find_spec("flask_wtf"), reason="no Flask-WTF here: pip install mlflow[auth]"),
 ]
 
-LINE = f"{TINY.replace('tracking=none', 'tracking=server')} tracking.push_every_s=0.2 tracking.wait_s=60"
+LINE = f"{TINY.replace('tracking=none', 'tracking=server')} tracking.push_every_s=0.2 tracking.wait_s=150"
 ADMIN, USER = ("admin", "a long one to begin with"), ("ada", "another of twelve letters or more")
 
 
