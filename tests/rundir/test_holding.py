@@ -72,8 +72,9 @@ def claim_and_fail(parent, error, file=None):
 @pytest.mark.parametrize("error", [InputError("x=1"), Stopped("SIGINT"), KeyboardInterrupt()], ids=repr)
 def test_bad_input_and_interrupts_leave_no_directory(error, tmp_path):
     (tmp_path / "there").mkdir()
-    with pytest.raises(type(error)):
+    with pytest.raises(type(error)) as raised:
         claim_and_fail(tmp_path / "there" / "runs" / "train", error)
+    assert raised.value is error
     assert os.listdir(tmp_path) == ["there"]
     assert os.listdir(tmp_path / "there") == []
 
