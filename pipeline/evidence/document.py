@@ -32,7 +32,7 @@ class LevelVerdict:
     mean: float | None = None
     sd: float | None = None
     difference: float | None = None  # level - the one with the best mean
-    low: float | None = None  # of the difference's interval, which holds for all differences of the verdict at once
+    low: float | None = None  # of the difference's interval; those of all differences of the verdict hold at once
     high: float | None = None
     verdict: str = ""
     p: float | None = None
@@ -101,7 +101,8 @@ class Rule:
 
     sequential: bool  # whether seeds were added until all was settled, by looks that were planned
     looks: list[int]  # seeds at each
-    levels: list[float]  # of the plain interval at each look that is as wide as the one shown
+    levels: list[float]  # of the plain interval at each look that decides
+    one_look: float | None  # that if there were but one look; see rule.py for where it is shown
     contrasts: int  # in the family
     overlap: float  # test examples per training example where seeds split the same examples anew
     open: int  # how many contrasts are not settled

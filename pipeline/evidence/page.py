@@ -375,11 +375,19 @@ def _and_claims(doc: Verdict) -> str:
 
 def _as_wide(doc: Verdict) -> str:
     """How the intervals differ from those of one comparison."""
-    wide = [f"{1 - level:.3%}".rstrip("0").rstrip(".%") + " %" for level in doc.rule.levels]
+
+    def wide(level: float) -> str:
+        return f"{1 - level:.3%}".rstrip("0").rstrip(".%") + " %"
+
+    if not doc.rule.levels or doc.rule.one_look is None:
+        return "of which there is none with one seed"
     if doc.rule.sequential:
-        looks = ", ".join(f"{one} at {n} seeds" for one, n in zip(wide, doc.rule.looks, strict=False))
-        return f"as wide as one of {looks} would be by itself"
-    return f"as wide as one of {wide[0]} would be by itself" if wide else "of which there is none with one seed"
+        looks = ", ".join(f"{wide(one)} at {n} seeds" for one, n in zip(doc.rule.levels, doc.rule.looks, strict=False))
+        return (
+            f"as wide as one of {looks} would be by itself; once it shows a difference, which no later look can take "
+            f"back, as wide as one of {wide(doc.rule.levels[-1])} towards 0, and of {wide(doc.rule.one_look)} away from it"
+        )
+    return f"as wide as one of {wide(doc.rule.levels[0])} would be by itself"
 
 
 def _overlap(doc: Verdict) -> str:

@@ -57,7 +57,7 @@ class Row:
     mean: float | None
     sd: float | None
     difference: float | None  # of a level to the one with the best mean
-    low: float | None  # of the interval, which holds for all differences of the verdict at once
+    low: float | None  # of the interval; those of all differences of the verdict hold at once
     high: float | None
     margin: float
     p: float | None
@@ -158,7 +158,7 @@ def caption(doc: Verdict) -> str:
     about = f" of {doc.about}" if doc.about else ""
     at_looks = ""
     if doc.rule.sequential:
-        at_looks = f", at all looks ({', '.join(map(str, doc.rule.looks))} seeds) too"
+        at_looks = f", whichever look ended them ({', '.join(map(str, doc.rule.looks))} seeds)"
     seeds = f"{len(doc.seeds)} seed{'' if len(doc.seeds) == 1 else 's'} ({ranges(doc.seeds)})"
     said = [
         f"{doc.experiment or 'Verdict'}: {doc.metric}{about}; {better} is better.",

@@ -286,6 +286,7 @@ class _Family:
             sequential=self.sequential,
             looks=list(self.looks),
             levels=[bounds.plain(look) for look in range(len(bounds.looks))] if bounds else [],
+            one_look=bounds.one_look if bounds else None,
             contrasts=len(self.differences),
             overlap=self.overlap,
             open=int(is_open_C.sum()),

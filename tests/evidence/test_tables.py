@@ -88,7 +88,7 @@ def test_the_caption_says_what_the_numbers_are(doc):
     assert "The 95 % intervals of all 2 differences hold at once, and" in said
     assert "Smallest effect of interest: 0.01." in said
     several = judge(VALUES, looks=[3, 5])
-    assert "hold at once, at all looks (3, 5 seeds) too" in tables.caption(several)
+    assert "hold at once, whichever look ended them (3, 5 seeds)" in tables.caption(several)
 
 
 def test_a_small_p_and_a_small_number_stay_readable():
