@@ -385,7 +385,8 @@ def _as_wide(doc: Verdict) -> str:
         looks = ", ".join(f"{wide(one)} at {n} seeds" for one, n in zip(doc.rule.levels, doc.rule.looks, strict=False))
         return (
             f"as wide as one of {looks} would be by itself; once it shows a difference, which no later look can take "
-            f"back, as wide as one of {wide(doc.rule.levels[-1])} towards 0, and of {wide(doc.rule.one_look)} away from it"
+            f"back, as wide as one of {wide(doc.rule.levels[-1])} towards 0, and of {wide(doc.rule.one_look)} away "
+            "from it"
         )
     return f"as wide as one of {wide(doc.rule.levels[0])} would be by itself"
 

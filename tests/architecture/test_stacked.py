@@ -8,7 +8,7 @@ from architecture_presets import CONV_STACKS, preset
 from torch.nn import functional as F
 
 from pipeline.architecture import build, plan, stackable, stacked
-from pipeline.architecture.stacked_layers import StackedDropout
+from pipeline.architecture.stacked_layers import StackedDropout, StackedFirstConv2d, StackedFlatten
 
 CLASSES, BATCH, MEMBERS = 10, 13, 8
 BASE: dict[str, Any] = {"type": "cnn", "filters": [8, 16]}
@@ -114,6 +114,29 @@ def test_a_member_is_the_network_alone_but_for_rounding(name: str) -> None:
         torch.testing.assert_close(found[part], value)
     with torch.no_grad():
         torch.testing.assert_close(found["logits"], alone.eval()(images), rtol=1e-4, atol=1e-5)
+
+
+def test_a_small_first_convolution_is_in_full_precision_and_a_large_one_as_asked() -> None:
+    torch.manual_seed(0)
+    module = StackedFirstConv2d(2, 16, 3, padding=1, groups=2)
+    for side, exact in ((16, True), (128, False)):
+        images = torch.randn(20, 2, side, side)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = module(images)
+        wanted = F.conv2d(images, module.weight, module.bias, padding=1, groups=2).bfloat16()
+        assert found.dtype == torch.bfloat16
+        assert torch.equal(found, wanted) == exact
+        torch.testing.assert_close(found, wanted, rtol=0.02, atol=0.02)
+    assert module(images).dtype == torch.float32
+
+
+def test_vectors_are_the_members_maps_one_after_the_other() -> None:
+    maps = torch.arange(2 * 6 * 2 * 2.0).reshape(2, 6, 2, 2).contiguous(memory_format=torch.channels_last)
+    found = StackedFlatten(3)(maps)
+    assert found.shape == (3, 2, 8)
+    for member in range(3):
+        assert torch.equal(found[member], maps[:, 2 * member : 2 * member + 2].flatten(1))
+    assert StackedFlatten(3)(found) is found
 
 
 def test_dropout_drops_as_many_as_it_says_and_keeps_the_mean() -> None:

@@ -65,7 +65,8 @@ def test_what_ended_as_different_is_shown_by_what_is_left_of_its_chances():
     assert bounds.plain(0) < bounds.level < bounds.one_look == pytest.approx(0.045, abs=0.002)
     found = decide(d, bounds, 0.1)
     assert found.state.tolist() == [DIFFERENT, DIFFERENT]
-    near, far = (stats.t.interval(1 - level, 3, d[0].mean(), stats.sem(d[0])) for level in (bounds.level, bounds.one_look))
+    levels = (bounds.level, bounds.one_look)
+    near, far = (stats.t.interval(1 - level, 3, d[0].mean(), stats.sem(d[0])) for level in levels)
     assert (found.low[0], found.high[0]) == pytest.approx((near[0], far[1]))
     assert (found.low[1], found.high[1]) == pytest.approx((-far[1], -near[0]))
     # An open one, and one that is within the margin, as the look has them.

@@ -23,4 +23,10 @@ def _module(layer: Layer, input_shape: tuple[int, ...]) -> "nn.Module":
     return nn.Flatten()
 
 
-KIND = Kind(types=("flatten",), options={}, place=_place, module=_module, gives_vector=True)
+def _stacked(_layer: Layer, _input_shape: tuple[int, ...], members: int) -> "nn.Module":
+    from pipeline.architecture.stacked_layers import StackedFlatten
+
+    return StackedFlatten(members)
+
+
+KIND = Kind(types=("flatten",), options={}, place=_place, module=_module, stacked=_stacked, gives_vector=True)
