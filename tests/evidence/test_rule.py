@@ -45,8 +45,7 @@ def test_errors_of_a_whole_experiment_are_rare(levels: int, factors: int, sequen
             hits += int(((found.state == wrong) & could).any(axis=-1).sum())
             held += int(((found.low <= effects + 1e-12) & (effects - 1e-12 <= found.high)).all(axis=-1).sum())
         assert bound(hits, SWEEPS) <= 0.065, f"false: {hits} of {SWEEPS}"
-        if kind == "normal":
-            assert 0.93 <= held / SWEEPS <= 0.975
+        assert 0.93 <= held / SWEEPS <= 0.975
 
 
 @pytest.mark.parametrize("means", [(0, 0.3), (0, 1.5), (0, 0.5, 1, 1.5), (0, 2, 4, 1, 3, 0.5), (0, 5, 10, 15)])
