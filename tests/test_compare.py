@@ -25,9 +25,11 @@ def test_a_table_gets_a_verdict(command, workdir):
     assert done.code == 0, done.err
     kernel = done.document["factors"]["kernel"]
     assert (kernel["best"], kernel["conclusion"]) == (5, "better")
-    assert done.document["rule"] | {"levels": 0} == {
-        "sequential": False, "looks": [12], "levels": 0, "contrasts": 1, "overlap": 0.0, "open": 0, "open_arms": [],
-        "ended": True,
+    said = done.document["rule"]
+    assert [said["one_look"]] == said["levels"]
+    assert said | {"levels": 0, "one_look": 0} == {
+        "sequential": False, "looks": [12], "levels": 0, "one_look": 0, "contrasts": 1, "overlap": 0.0, "open": 0,
+        "open_arms": [], "ended": True,
     }  # fmt: skip
     assert not list(workdir.glob("runs"))
 

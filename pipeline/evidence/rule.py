@@ -16,7 +16,7 @@ What ends early as different leaves its later errors unmade, so that its repeate
 promises: in 99 % where effects are large. It has had its last look and is shown by what is left of its chances: on the
 side of 0, which any look could have cleared, at the level of the last look, c; on the other, where nothing could end
 it, at that of one look. That never takes back what was decided, and is known by simulation alone: all intervals shown
-hold at once in 0.95 to 0.976 over the designs and effects of 0 to 25 standard deviations that docs/lab-notes.md lists.
+hold at once in 0.95 to 0.977 over the designs and effects of 0 to 25 standard deviations that docs/lab-notes.md lists.
 """
 
 import functools
