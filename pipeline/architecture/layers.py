@@ -26,12 +26,20 @@ def pad(x_NCHW: Tensor, pads: Pads, value: float = 0.0) -> Tensor:
     return F.pad(x_NCHW, (left, right, top, bottom), value=value)
 
 
-def convolution(depth_in: int, filters: int, kernel: Window, stride: Window, pads: Pads, groups: int = 1) -> nn.Conv2d:
-    """A convolution with these zero pads, whether or not they are the same at both ends of an axis."""
+def convolution(
+    depth_in: int,
+    filters: int,
+    kernel: Window,
+    stride: Window,
+    pads: Pads,
+    groups: int = 1,
+    even: type[nn.Conv2d] = nn.Conv2d,
+) -> nn.Conv2d:
+    """A convolution with these zero pads, of the class `even` where they are the same at both ends of an axis."""
     if not are_even(pads):
         return UnevenConv2d(depth_in, filters, kernel, stride, pads, groups)
     (top, _), (left, _) = pads
-    return nn.Conv2d(depth_in, filters, kernel, stride, padding=(top, left), groups=groups)
+    return even(depth_in, filters, kernel, stride, padding=(top, left), groups=groups)
 
 
 class UnevenConv2d(nn.Conv2d):

@@ -379,7 +379,7 @@ def _as_wide(doc: Verdict) -> str:
     def wide(level: float) -> str:
         return f"{1 - level:.3%}".rstrip("0").rstrip(".%") + " %"
 
-    if not doc.rule.levels or doc.rule.one_look is None:
+    if doc.rule.one_look is None:
         return "of which there is none with one seed"
     if doc.rule.sequential:
         looks = ", ".join(f"{wide(one)} at {n} seeds" for one, n in zip(doc.rule.levels, doc.rule.looks, strict=False))

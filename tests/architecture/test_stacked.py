@@ -116,17 +116,16 @@ def test_a_member_is_the_network_alone_but_for_rounding(name: str) -> None:
         torch.testing.assert_close(found["logits"], alone.eval()(images), rtol=1e-4, atol=1e-5)
 
 
-def test_a_small_first_convolution_is_in_full_precision_and_a_large_one_as_asked() -> None:
+def test_a_first_convolution_is_in_full_precision_whatever_its_size() -> None:
     torch.manual_seed(0)
     module = StackedFirstConv2d(2, 16, 3, padding=1, groups=2)
-    for side, exact in ((16, True), (128, False)):
+    for side in (16, 128):
         images = torch.randn(20, 2, side, side)
         with torch.autocast("cpu", torch.bfloat16):
             found = module(images)
         wanted = F.conv2d(images, module.weight, module.bias, padding=1, groups=2).bfloat16()
         assert found.dtype == torch.bfloat16
-        assert torch.equal(found, wanted) == exact
-        torch.testing.assert_close(found, wanted, rtol=0.02, atol=0.02)
+        assert torch.equal(found, wanted)
     assert module(images).dtype == torch.float32
 
 

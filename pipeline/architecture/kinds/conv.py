@@ -27,17 +27,17 @@ def _module(layer: Layer, input_shape: tuple[int, ...]) -> "nn.Module":
 
 def _stacked(layer: Layer, input_shape: tuple[int, ...], members: int) -> "nn.Module | None":
     """One convolution in as many groups, where those are of a size that all are computed alike."""
-    from pipeline.architecture.layers import are_even, convolution
+    from torch import nn
+
+    from pipeline.architecture.layers import convolution
     from pipeline.architecture.stacked_layers import StackedFirstConv2d
 
     filters, kernel, stride, pads = (layer.options[key] for key in ("filters", "kernel_size", "stride", "pads"))
-    depth, is_first = input_shape[0], input_shape[0] in (1, 3)
-    if filters % 8 or (depth % 8 and not is_first):
+    depth, of_images = input_shape[0], input_shape[0] in (1, 3)
+    if filters % 8 or (depth % 8 and not of_images):
         return None
-    if is_first and are_even(pads):
-        padding = tuple(before for before, _ in pads)
-        return StackedFirstConv2d(members * depth, members * filters, kernel, stride, padding, groups=members)
-    return convolution(members * depth, members * filters, kernel, stride, pads, groups=members)
+    even = StackedFirstConv2d if of_images else nn.Conv2d
+    return convolution(members * depth, members * filters, kernel, stride, pads, groups=members, even=even)
 
 
 def spell(section: BlockOptions, filters: int) -> list[tuple[str, Options]]:
