@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 from pytorch_lightning.callbacks import EarlyStopping
-from pytorch_lightning.strategies import DDPStrategy, Strategy
+from pytorch_lightning.strategies import Strategy
 from torch.utils.data import DataLoader
 
 from pipeline import augmentation, config, data, rundir, stopping
@@ -25,6 +24,7 @@ from pipeline.training.guard import Guard
 from pipeline.training.loss import class_weights
 from pipeline.training.module import Classifier
 from pipeline.training.record import Record
+from pipeline.training.together import Together
 from pipeline.transfer import network as networks
 
 
@@ -68,8 +68,7 @@ def fit(path: Path, gpu: int | None = None) -> Fitted | None:
     in_order = loader.InOrder(splits["val"], 512, rank, world)
     callbacks = _callbacks(path, settings, sampler.batch_size)
     train, val = _loaders(path, settings, prepared, splits, module, sampler, in_order, world, callbacks)
-    buffers = any(True for _ in module.network.buffers())
-    trainer = _trainer(path, settings.trainer, callbacks, gpu, _strategy(settings.trainer, world, buffers))
+    trainer = _trainer(path, settings.trainer, callbacks, gpu, _strategy(settings.trainer, world))
     with stopping.cooperative():
         trainer.fit(module, train, val, ckpt_path=newest and newest[0], weights_only=True)
     if not trainer.is_global_zero:
@@ -186,17 +185,11 @@ def _trainer(
     return made
 
 
-def _strategy(trainer: config.Trainer, world: int, buffers: bool) -> str | Strategy:
+def _strategy(trainer: config.Trainer, world: int) -> str | Strategy:
     if world == 1:
         return "auto"
-    backend = "gloo" if trainer.accelerator == "cpu" else "nccl"
-    return DDPStrategy(
-        process_group_backend=backend,
-        timeout=timedelta(seconds=trainer.sync_timeout_s),
-        gradient_as_bucket_view=True,  # one copy of the gradients, not two
-        # Of the first process's, before each batch: what batch norm has seen. Mean and std of the images never change.
-        broadcast_buffers=buffers,
-    )
+    cpu = trainer.accelerator == "cpu"
+    return Together("gloo" if cpu else "nccl", trainer.sync_timeout_s, one_machine=cpu and trainer.num_nodes == 1)
 
 
 def _early_stopping(trainer: config.Trainer) -> list[EarlyStopping]:

@@ -11,6 +11,7 @@ import torch
 from pipeline import rundir, stopping
 from pipeline.data.loader import Batch
 from pipeline.training.checkpoints import Keep
+from pipeline.training.together import Together
 
 DIVERGED = "training diverged. diverged.json lists the examples of that batch; the last good checkpoint is kept"
 
@@ -54,16 +55,12 @@ class Guard(pl.Callback):
         bad = not math.isfinite(self.loss)
         due = trainer.is_global_zero and time.monotonic() - self.saved > self.every_s
         self.flags = [bad, stopping.asked(), due]
-        if trainer.world_size > 1:
-            self.everyones = torch.tensor(self.flags, dtype=torch.float32, device=loss.device)
-            self.reduction = torch.distributed.all_reduce(self.everyones, torch.distributed.ReduceOp.MAX, async_op=True)
+        strategy = trainer.strategy
+        self.anyones = strategy.anyone(self.flags) if isinstance(strategy, Together) else None
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, *_: object) -> None:
-        mine, flags = self.flags[0], self.flags
-        if trainer.world_size > 1:
-            self.reduction.wait()
-            flags = [bool(flag) for flag in self.everyones.tolist()]
-        anyone_bad, self.stop, self.due = flags
+        mine = self.flags[0]
+        anyone_bad, self.stop, self.due = self.anyones() if self.anyones else self.flags
         if anyone_bad:
             where = f"epoch {trainer.current_epoch + 1}, batch {self.batch + 1}"
             if not mine:

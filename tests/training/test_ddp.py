@@ -3,13 +3,15 @@
 import os
 import time
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from running import REPOSITORY, call
 
-from pipeline import rundir
+from pipeline import config, data, rundir
+from pipeline.evaluation import predict
 
 pytestmark = pytest.mark.slow  # whole commands in processes of their own
 
@@ -161,6 +163,71 @@ def test_a_killed_rank_ends_the_run_and_not_the_sweep(tmp_path):
     assert [one["status"] for one in done.document["runs"]] == ["interrupted", "finished"]
     assert "killed by SIGKILL" in done.document["runs"][0]["error"]
     assert Counter(path.rpartition("/")[2] for *_, path in notes(tmp_path)) == {"000_seed-0": 2, "001_seed-1": 2}
+
+
+NO_MEMORY = """
+    import pipeline.training.together as together
+    together.MOST_BYTES = 0
+"""
+
+
+@pytest.mark.parametrize("devices", [2, 3])
+def test_shared_memory_changes_no_bit(devices, tmp_path):
+    """Of two processes; three are summed in another order than gloo's. Batch norm has what the first process saw."""
+    line = f"{LINE} trainer=ddp_cpu trainer.devices={devices} data.batch_size=48 architecture.block=CNAP dir=run"
+    found = []
+    for name, more in (("shared", "pass"), ("gloo", NO_MEMORY)):
+        (tmp_path / name).mkdir()
+        done = run(tmp_path / name, line, more)
+        assert done.code == 0, done.err
+        rows = [row.metrics for row in rundir.metric_rows(tmp_path / name / "run") if "val/acc" in row.metrics]
+        shared_by_all = {f"last/{name}": rows[-1][name] for name in ("train/loss", "val/loss")}
+        found.append(done.document["metrics"] | shared_by_all)
+    assert found[0] == pytest.approx(found[1], rel=1e-4) if devices == 3 else found[0] == found[1]
+
+
+def test_batch_norm_of_all_processes_is_the_firsts_in_validation(tmp_path, monkeypatch):
+    done = run(tmp_path, f"{LINE} trainer=ddp_cpu architecture.block=CNAP trainer.max_epochs=1 dir=run")
+    assert done.code == 0, done.err
+    monkeypatch.chdir(tmp_path)
+    (row,) = [row.metrics for row in rundir.metric_rows(Path("run")) if "val/acc" in row.metrics]
+    settings = config.of_run(Path("run"))
+    prepared = data.prepare(settings.data, settings.seed)
+    val = data.split(prepared, settings.data, settings.seed)["val"]
+    logits = predict.logits(predict.load(Path("run"), "last"), prepared.images, prepared.labels, val)
+    alone = predict.metrics(logits, torch.from_numpy(prepared.labels[val]), "val")
+    assert {name: row[name] for name in alone} == pytest.approx(alone, rel=1e-5)
+
+
+def test_a_rank_killed_within_an_epoch_ends_the_run_at_once(tmp_path):
+    more = """
+    if os.environ["RANK"] == "1":
+        import signal
+        import pipeline.training.module as module
+        def killed(self):
+            if self.global_step == 3:
+                os.kill(os.getpid(), signal.SIGKILL)
+        module.Classifier.on_after_backward = killed
+"""
+    began = time.monotonic()
+    done = run(tmp_path, f"{LINE} trainer=ddp_cpu dir=run", more)
+    assert time.monotonic() - began < 60
+    assert done.code == 75
+    assert "process 1 was killed by SIGKILL" in done.err
+
+
+def test_a_rank_that_is_silent_is_given_up_in_time(tmp_path):
+    more = """
+    if os.environ["RANK"] == "1":
+        import time
+        import pipeline.training.module as module
+        module.Classifier.on_after_backward = lambda self: self.global_step == 3 and time.sleep(1000)
+"""
+    began = time.monotonic()
+    done = run(tmp_path, f"{LINE} trainer=ddp_cpu trainer.sync_timeout_s=5 dir=run", more)
+    assert time.monotonic() - began < 90
+    assert done.code == 1
+    assert "process 1 did not come within 5 s (trainer.sync_timeout_s)" in done.document["error"]
 
 
 def test_two_processes_give_the_same_numbers_again(tmp_path):
