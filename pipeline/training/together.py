@@ -29,9 +29,9 @@ LINE = 64  # bytes of a cache line
 class Shared:
     """Memory of `world` processes on one machine: what each gives, all get.
 
-    A process writes what it gives, and after that the number of its turn. That all see it in this order is a promise of
-    x86's alone. Each has two places, in turns: who gives for the nth time has seen that all gave n - 1 times, and so are
-    done with n - 2.
+    A process writes what it gives, and after that the number of its turn. That all see it in this order is a promise
+    of x86's alone. Each has two places, in turns: who gives for the nth time has seen that all gave n - 1 times, and so
+    are done with n - 2.
 
     The memory has no name in any folder, and is gone with the last process that has it.
     """
