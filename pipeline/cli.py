@@ -294,7 +294,7 @@ def explain(error: Exception, config_name: str, given: list[str] | None = None) 
     )
     key = getattr(cause, "full_key", None)
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: not understood ({text.splitlines()[0]})."
+        return f"{error.override}: not understood ({text.splitlines()[0]}).{_quoting(error.override or '')}"
     if match := re.search(r"(?:Ambiguous value for argument|Sweep parameters) '([^']+)'", text):
         return f"{match[1]}: several values need -m, which sweeps over them; a list is written key=[a,b]."
     if match := re.search(r"Could not override '([^']+)'", text):
@@ -321,6 +321,18 @@ def _raised_in(error: Exception) -> str:
 
 def _first_line(error: Exception | None) -> str:
     return str(error).strip().splitlines()[0].rstrip(".") if error else "bad value"
+
+
+def _quoting(override: str) -> str:
+    """How to write a value that Hydra's grammar has no room for, where that is what is wrong."""
+    name, _, value = override.partition("=")
+    if not re.search(r"[^\x20-\x7e]|[ ()']", value) or value.startswith(("'", '"', "[", "{")):
+        return ""
+    escaped = value.replace("'", "\\'")
+    return (
+        " Letters beyond ASCII, brackets and quotes need quotes of their own within the shell's: "
+        f"\"{name}='{escaped}'\"."
+    )
 
 
 def _unknown_key(key: str, config_name: str, given: list[str]) -> str:

@@ -44,7 +44,7 @@ class Compare:
     by: str | None = None  # of the table: a column for each value of which there is a verdict of its own
     looks: Any = None  # of the table: seeds at each look of a sequential design, [3,5,8,12], or each; null: one look
     n_test: int | None = None  # of the table: the test examples that the metric is a share of
-    overlap: float = 0.0  # of the table: test per training example where each seed splits the same examples anew
+    overlap: float = 0.0  # of the table: test examples per other one, where each seed splits the same examples anew
     contrasts: list[config.Contrast] = field(default_factory=list)  # of the table: as experiment.contrasts
 
     def __post_init__(self) -> None:

@@ -49,6 +49,7 @@ MISTAKES = {
     ],
     "architecture.block=CAX": ["architecture.block=CAX: unknown letter 'X'", "C conv, N norm"],
     "architecture.layers=[3]": ["architecture.layers[0]=3: ", "{conv: {filters: 8}}"],
+    "dir=фото": ["dir=фото: not understood", "need quotes of their own within the shell's: \"dir='фото'\"."],
     "optimizer.lr=fast": ["optimizer.lr=fast: must be greater than 0, or tuned."],
     "optimizer.lr=0": ["optimizer.lr=0: must be greater than 0, or tuned."],
     "optimizer.lr=nan": ["optimizer.lr=nan: must be greater than 0, or tuned."],

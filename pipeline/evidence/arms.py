@@ -83,8 +83,9 @@ def value(run: Run, what: str, metric: str) -> float:
 
 
 def mean(values: Sequence[float]) -> float:
-    """The mean, summed exactly so that the order of runs cannot change it; NaN of nothing."""
-    return math.fsum(values) / len(values) if values else math.nan
+    """The mean of those that are known, summed exactly so that the order of runs cannot change it; NaN of nothing."""
+    known = [value for value in values if not math.isnan(value)]
+    return math.fsum(known) / len(known) if known else math.nan
 
 
 def finite(value: float) -> float | None:

@@ -38,7 +38,13 @@ def collect(sweep: Path) -> list[Run]:
     """The runs of a sweep, in its order, with what each left in its directory."""
     record = rundir.read_sweep(sweep)
     question = _question(sweep, record)
-    return [_run(sweep / job.dir, job, question) for job in record.jobs]
+    runs = [_run(sweep / job.dir, job, question) for job in record.jobs]
+    # What was interrupted took longer for what befell it, not for what its arm is.
+    whole = {arm_key(run.levels, record.factors) for run in runs if not run.resumed}
+    for run in runs:
+        if run.resumed and arm_key(run.levels, record.factors) in whole:
+            run.seconds = math.nan
+    return runs
 
 
 def _question(sweep: Path, record: SweepRecord) -> config.Experiment:
@@ -83,6 +89,7 @@ def _run(path: Path, job: JobRecord, question: config.Experiment) -> Run:
         seen=source.get("seen", {}).get("test", 0),
         seen_untold=source.get("seen_untold", ""),
         guessing=predicted.guessing(path, asked) if asked else None,
+        resumed=status.resumed > 0,
         stopped_early=record is not None and len(curves.get("val/loss", ())) < record.config["trainer"]["max_epochs"],
     )
 
@@ -160,14 +167,21 @@ def _judge(sweep: Path) -> tuple[Verdict, list[Run]]:
         overlap=max((one.dataset.overlap.get(split, 0.0) for one in described for split in splits), default=0.0),
         n_of={metric: _examples(described, metric) for metric in others},
     )
+    found.known = sum(bool(one.taken_from) for one in described)
     found.about = _about(described)
     found.origin = _origin(sweep, record, described)
     found.tuned = record.tuned
     found.design = record.design
     if record.design and record.design != design_of(record):
         found.warnings.append(
-            f"What was to be judged is not what was planned before the first run (design {record.design}): arms, or "
+            f"What was to be judged is not what was planned at first (design {record.design}): arms, or "
             "the question, were changed since."
+        )
+    if found.known and found.factors:
+        found.warnings.append(
+            f"Asked afterwards: {found.known} of {len(runs)} runs had finished, and could be read, before this was "
+            "asked of them. What is chosen by results that are known, as seeds, levels or claims, is no test of these: "
+            "it takes other seeds."
         )
     if late:
         found.warnings.append(
@@ -178,6 +192,7 @@ def _judge(sweep: Path) -> tuple[Verdict, list[Run]]:
     found.warnings += contradiction(question.metric, mode)
     found.warnings += gates.nothing_learnt(runs, record.factors)
     found.warnings += gates.still_improving(runs, record.factors)
+    found.warnings += gates.at_ceiling(found)
     found.warnings += record.accepted  # runs of other code
     found.warnings += record.doubts
     found.warnings += transfer.seen_sentences([run.seen for run in finished], [run.seen_untold for run in finished])
@@ -222,9 +237,11 @@ def _span(values: Sequence[float]) -> str:
 def _origin(sweep: Path, record: SweepRecord, described: Sequence[RunRecord]) -> Origin:
     """What made the runs of a sweep, of which the finished ones are `described`."""
     states = [rundir.get_status(sweep / job.dir) for job in record.jobs]
+    judged = ",".join(map(str, record.judged))
+    words = [f"seed={judged}" if judged and word.startswith("seed=") else word for word in record.command]
     machines, versions = zip(*(_made_by(one.environment) for one in described), strict=True) if described else ((), ())
     return Origin(
-        command=shlex.join(["python", "-m", "pipeline.train", *record.command]),
+        command=shlex.join(["python", "-m", "pipeline.train", *(w for w in words if not w.startswith("output="))]),
         git_sha=list(dict.fromkeys(one.git_sha for one in described if one.git_sha)),
         began=_utc(min((one.started for one in states if one.started), default=None)),
         machine=list(dict.fromkeys(filter(None, machines))),

@@ -18,9 +18,9 @@ class Point:
     high: float | None
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> "Point":
-        """The point of one value by seed."""
-        return cls(len(values), *interval(values))
+    def of(cls, values: Sequence[float], overlap: float = 0.0) -> "Point":
+        """The point of one value by seed. `overlap` as in `rule.decide`."""
+        return cls(len(values), *interval(values, overlap))
 
 
 @dataclass
@@ -28,7 +28,7 @@ class LevelVerdict:
     """One level of a factor. What cannot be told (an interval of one seed) is None."""
 
     level: Any  # as in the configuration
-    n: int  # seeds that it was compared at
+    n: int  # seeds that its mean is over
     mean: float | None = None
     sd: float | None = None
     difference: float | None = None  # level - the one with the best mean
@@ -41,7 +41,13 @@ class LevelVerdict:
     parameters: float | None = None  # the costs are means over the same runs as the metric
     macs: float | None = None
     seconds: float | None = None
-    values: list[float | None] = field(default_factory=list)  # by seed, the mean over the cells; null: it had ended
+    values: list[float | None] = field(default_factory=list)  # by seed, the mean over the cells; null: it has none
+    pairs: int | None = None  # seeds that it was compared at with the one with the best mean
+
+    @property
+    def compared(self) -> int:
+        """Seeds that its difference is over."""
+        return self.n if self.pairs is None else self.pairs
 
     @property
     def distance(self) -> float:
@@ -57,18 +63,24 @@ class LevelVerdict:
         return self.low, self.high
 
 
+def hopeless(needed: int | None, low: float | None, rule: "Rule") -> bool:
+    """Whether no number of seeds settles what is open: each splits the same examples anew, see `rule.seeds_needed`."""
+    return needed is None and low is not None and rule.overlap > 0
+
+
 @dataclass
 class FactorVerdict:
     """What a sweep says about one factor."""
 
     best: Any  # the level with the best mean, whatever its word; None without results
     levels: list[LevelVerdict]
-    seeds: list[int]  # at which all levels met; of a sequential design, all
+    seeds: list[int]  # at which some level has a value; none where all levels of a fixed list meet at no seed
     cells: int  # combinations of the other factors' levels
     missing: list[dict[str, Any]]  # {"seed", "cell", "levels"} of what lacks a partner
     notes: list[str]
     conclusion: str = ""
     sentence: str = ""
+    averaged: int | None = None  # of these, those that every level has: means are over them
 
 
 @dataclass
@@ -104,7 +116,7 @@ class Rule:
     levels: list[float]  # of the plain interval at each look that decides
     one_look: float | None  # that if there were but one look; see rule.py for where it is shown
     contrasts: int  # in the family
-    overlap: float  # test examples per training example where seeds split the same examples anew
+    overlap: float  # test examples per other one, where seeds split the same examples anew
     open: int  # how many contrasts are not settled
     open_arms: list[dict[str, Any]]  # the arms that these are about
     ended: bool  # all are, or there is no look to come
@@ -200,6 +212,7 @@ class Verdict:
     arms: list[Arm]
     warnings: list[str]
     rule: Rule
+    known: int = 0  # runs that had finished before this was asked of them
     about: str = ""  # the data, how long and at which rates it was trained: what the verdict is about
     design: str = ""  # digest of what was to be judged, written down before the first run
     tuned: list[Tuned] = field(default_factory=list)  # the learning rates of arms that were tuned

@@ -109,7 +109,7 @@ def nothing_learnt(runs: Sequence[Run], factors: Sequence[str]) -> list[str]:
         return []
     low, high, share, _ = known
     return [
-        f"No arm does better than calling all test examples the largest class ({low:.3f} to {high:.3f}, and "
+        f"No arm is shown to do better than calling all test examples the largest class ({low:.3f} to {high:.3f}, and "
         f"{share:.3f}): nothing was learnt, or accuracy cannot show it. Look at the learning rate and "
         "trainer.max_epochs; where classes are not balanced, experiment.metric=test/balanced_acc or test/auroc tells "
         "more."
@@ -190,6 +190,14 @@ def _ceiling(doc: Verdict) -> Gate | None:
     at_top = low > CEILING
     said = "all arms are near 1, where differences cannot show: ask harder data" if at_top else "there is room above"
     return Gate("means below the ceiling", not at_top, low, f"{low:.3f} to {high:.3f}", said)
+
+
+def at_ceiling(doc: Verdict) -> list[str]:
+    """A warning where all arms are near 1."""
+    gate = _ceiling(doc)
+    if gate is None or gate.holds:
+        return []
+    return [f"All arms are near 1 ({gate.result}), where differences cannot show: ask harder data, or test on more."]
 
 
 def collapsed(results: Results, sign: int, smallest_effect: float) -> list[tuple[int, int]]:

@@ -26,7 +26,7 @@ def found(doc: Verdict, valid: Sequence[Run]) -> list[Guardrail]:
         for level in entry.levels:
             if best is None or level is best or not level.n:
                 continue
-            gap = _gap(results, factor, best, level) if gaps else Point.of([])
+            gap = _gap(results, factor, best, level, doc.rule.overlap) if gaps else Point.of([])
             made.append(
                 Guardrail(
                     factor=factor,
@@ -42,10 +42,10 @@ def found(doc: Verdict, valid: Sequence[Run]) -> list[Guardrail]:
     return [one for one in made if one.gap.n or one.parameters or one.macs or one.seconds]
 
 
-def _gap(results: Results, factor: str, best: LevelVerdict, level: LevelVerdict) -> Point:
+def _gap(results: Results, factor: str, best: LevelVerdict, level: LevelVerdict, overlap: float) -> Point:
     sides = [{factor: level_key(best.level)}, {factor: level_key(level.level)}]
     values = results.difference(sides).values
-    return Point.of(values[~np.isnan(values)].tolist())
+    return Point.of(values[~np.isnan(values)].tolist(), overlap)
 
 
 def _times(mine: float | None, theirs: float | None) -> float | None:

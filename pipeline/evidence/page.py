@@ -99,9 +99,13 @@ def _facts(doc: Verdict) -> str:
         f"{len(doc.seeds)} seed{'' if len(doc.seeds) == 1 else 's'}",
         f"{counted.total} runs, {counted.compared} compared",
         *([f"a share of {doc.n_test} examples"] if doc.n_test else []),
-        *([f"planned before the first run as <code>{escape(doc.design)}</code>"] if doc.design else []),
+        *([f"planned {_before(doc)} as <code>{escape(doc.design)}</code>"] if doc.design else []),
     ]
     return f'<p class="facts">{" · ".join(facts)}</p>'
+
+
+def _before(doc: Verdict) -> str:
+    return f"when {doc.known} of the runs had finished" if doc.known else "before the first run"
 
 
 def _verdicts(doc: Verdict) -> str:
@@ -170,7 +174,7 @@ def _levels(doc: Verdict, entry: FactorVerdict) -> str:
         p = level.p_adjusted
         cells = {
             "level": escape(text(level.level)),
-            "verdict": f'<span class="{classes.get(level.verdict, "")}">{escape(word(level))}</span>',
+            "verdict": f'<span class="{classes.get(level.verdict, "")}">{escape(word(level, doc.rule))}</span>',
             "n": str(level.n),
             "mean ± sd": mean_sd(level, doc),
             "difference [95 %]": difference(level, doc),
@@ -240,7 +244,7 @@ def _open(doc: Verdict) -> str:
         cells = {
             "difference": _wrapped(one.what),
             "seeds": str(one.n),
-            "that would settle it": seeds_in_words(one.needed),
+            "that would settle it": "none" if one.needed is None and doc.rule.overlap else seeds_in_words(one.needed),
             "chance with as many again": f"{one.chance:.0%}",
             "runs of these": str(one.runs),
             "their time": "–" if one.seconds is None else duration(one.seconds),
@@ -350,7 +354,7 @@ def _method(doc: Verdict) -> str:
         "The replicate is the seed. It fixes the split, the initial weights, the order of the data and the "
         "augmentation, the same for every arm, so levels are compared in pairs: seed by seed, within each "
         "combination of the other factors, averaged over these combinations. What lacks a partner is left "
-        "out.",
+        "out of a difference; a level's mean is over all seeds that it has.",
         f"All {doc.rule.contrasts} differences between two levels of a factor{_and_claims(doc)} are one family. Their "
         "intervals hold the true differences all at once with 95 % confidence, so the best level may be picked from "
         "the same data, and a false difference or a false equivalence anywhere has a chance of at most 5 %. Each is "
@@ -362,7 +366,8 @@ def _method(doc: Verdict) -> str:
         f"“No difference shown” means that the whole interval lies within ±{effect}, the smallest effect of "
         "interest: whatever difference there is does not matter. It does not mean that there is none.",
         "“Too few seeds” comes with the least number of seeds at which the difference is settled with a chance of "
-        "0.8, by what the seeds so far predict of more. These have to be new ones.",
+        "0.8, by what the seeds so far predict of more. These have to be new ones. “Open at any number of seeds” has none: each "
+        "seed splits the same examples anew, and what that leaves uncertain no seed takes away.",
         "Parameters, MACs and seconds are means over the same runs as the metric. Seconds depend on the "
         "machine and on what else it did.",
     ]

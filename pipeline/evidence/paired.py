@@ -70,19 +70,22 @@ def quantisation(n_test: int | None, cells_S: NDArray[np.intp], sides: int = 2) 
     return math.sqrt(sides / 12 / n_test**2 * float(np.mean(1 / cells_S)))
 
 
-def interval(values: Sequence[float]) -> tuple[float | None, float | None, float | None]:
-    """Mean and its plain 95 % t interval (Student 1908); None for what cannot be told."""
+def interval(values: Sequence[float], overlap: float = 0.0) -> tuple[float | None, float | None, float | None]:
+    """Mean and its plain 95 % t interval (Student 1908); None for what cannot be told.
+
+    overlap: as in `rule.decide`.
+    """
     if not len(values):
         return None, None, None
     mean = float(np.mean(values))
     if len(values) == 1:
         return mean, None, None
-    half = half_width(len(values), float(np.std(values, ddof=1)))
+    half = half_width(len(values), float(np.std(values, ddof=1)), overlap=overlap)
     return mean, mean - half, mean + half
 
 
-def half_width(n: int, sd: Spread, alpha: float = ALPHA) -> Spread:
+def half_width(n: int, sd: Spread, alpha: float = ALPHA, overlap: float = 0.0) -> Spread:
     """Half the width of the (1 - alpha) t interval of the mean of `n` values that spread by `sd`, as pairs do."""
     from scipy.special import stdtrit
 
-    return float(stdtrit(n - 1, 1 - alpha / 2)) * sd / math.sqrt(n)
+    return float(stdtrit(n - 1, 1 - alpha / 2)) * sd * math.sqrt(1 / n + overlap)

@@ -62,17 +62,18 @@ def _open(
     """None where nothing can be told: with one seed, or without any spread."""
     from scipy.special import stdtrit
 
-    if one.n < 2 or one.difference is None or one.low is None or one.high is None:
+    n = one.compared if isinstance(one, LevelVerdict) else one.n
+    if n < 2 or one.difference is None or one.low is None or one.high is None:
         return None
     level = doc.rule.levels[max((i for i, n in enumerate(doc.rule.looks) if n <= len(doc.seeds)), default=0)]
     # The spread that the rule took, from the width of its interval: it may be floored, and one of fewer cells.
     half = (one.high - one.low) / 2
-    sd = half / float(stdtrit(one.n - 1, 1 - level / 2)) / math.sqrt(1 / one.n + doc.rule.overlap)
+    sd = half / float(stdtrit(n - 1, 1 - level / 2)) / math.sqrt(1 / n + doc.rule.overlap)
     if sd <= 0:
         return None
     last = doc.rule.levels[-1]
-    chance = rule.chance_settled(one.n, 2 * one.n, one.difference, sd, margin, last, doc.rule.overlap)
-    return Open(name, one.n, one.seeds_needed, chance, *_cost(doc, sides, one.n))
+    chance = rule.chance_settled(n, 2 * n, one.difference, sd, margin, last, doc.rule.overlap)
+    return Open(name, n, one.seeds_needed, chance, *_cost(doc, sides, n))
 
 
 def _has(arm: Arm, levels: Mapping[str, Any]) -> bool:

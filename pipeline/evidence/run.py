@@ -21,6 +21,7 @@ class Run:
     invariance/KIND to [(amount, accuracy), ...]. examples: how many it trained on. base: the metrics of the source that
     was trained for it. damage: of a run whose status is "damaged", what cannot be read, and what mends it. seen: how
     many of its test images its source was trained on. stopped_early: training ended since it no longer improved.
+    resumed: it was interrupted, and taken up again.
     collapsed: it failed to learn, see gates.py. guessing: how right it is on test examples beside calling all of them
     their largest class.
     """
@@ -40,6 +41,7 @@ class Run:
     seen: int = 0
     seen_untold: str = ""
     stopped_early: bool = False
+    resumed: bool = False
     collapsed: bool = False
     guessing: Guessing | None = None
 

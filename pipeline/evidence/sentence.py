@@ -3,13 +3,17 @@
 import math
 from collections.abc import Sequence
 
-from pipeline.evidence.document import Arm, ContrastVerdict, FactorVerdict, LevelVerdict, Verdict
+from pipeline.evidence.document import Arm, ContrastVerdict, FactorVerdict, LevelVerdict, Verdict, hopeless
 from pipeline.names import shortened
 
 # What the level with the best mean is called, with which the others are compared.
 FIRST = ("best", "leads", "only level")
 LONGEST = 40  # characters of a level in a table or a sentence
 NOT_SETTLED = "not settled"  # what an open claim is called
+HOPELESS = (
+    "; more seeds cannot settle it, since each splits the same examples anew: fix data.split_seed, or test on more "
+    "examples"
+)
 
 
 def text(level: object, most: int = LONGEST) -> str:
@@ -85,11 +89,10 @@ def saved(doc: Verdict) -> str:
 def write(doc: Verdict, factor: str, entry: FactorVerdict) -> str:
     """The sentence of one factor; `entry` is its part of the document but for the sentence."""
     effect = doc.smallest_effect
-    used = [level for level in entry.levels if level.n > 0]
+    used = [level for level in entry.levels if level.verdict != "no result"]
     silent = [text(level.level) for level in entry.levels if level.verdict == "no result"]
     tail = f" No result for {join(silent)}." if silent else ""
-    n = len(entry.seeds)
-    if not n:
+    if not entry.seeds:
         if len(entry.levels) == len(silent):
             return f"{factor}: no result." + tail
         return f"{factor}: not compared: no seed has a result for every level." + tail
@@ -98,7 +101,7 @@ def write(doc: Verdict, factor: str, entry: FactorVerdict) -> str:
     if len(used) == 1:
         return f"{factor}: only {name} was run: {spread(best, doc)}." + tail
     rest = [level for level in used if level is not best]
-    if n == 1:
+    if len(entry.seeds) == 1:
         closest = min(rest, key=lambda level: level.distance)
         return (
             f"{factor}: too few seeds: {_gap(best, closest, effect)}, but that is one seed, "
@@ -107,7 +110,7 @@ def write(doc: Verdict, factor: str, entry: FactorVerdict) -> str:
     parts = [
         *_worse_part(best, [level for level in rest if level.verdict == "worse"], effect),
         *_equal_part(best, [level for level in rest if level.verdict == "no difference shown"], effect),
-        *_open_part(best, [level for level in rest if level.verdict == "too few seeds"], effect),
+        *_open_part(best, [level for level in rest if level.verdict == "too few seeds"], doc),
     ]
     return f"{factor}: {'; '.join(parts)}." + tail
 
@@ -130,7 +133,7 @@ def of_contrast(doc: Verdict, found: ContrastVerdict) -> str:
                 "different": "",
                 "equivalent": f": any difference is smaller than {margin}",
                 "not worse": f": if it is worse at all, by less than {margin}",
-                "open": f": too few seeds to tell{_settled_by(found.seeds_needed)}",
+                "open": f": {_untold(doc, found)}",
             }[found.state]
     claim = found.claim.strip().rstrip(".")
     word = NOT_SETTLED if found.outcome == "open" else found.outcome
@@ -147,6 +150,12 @@ def _where(found: ContrastVerdict) -> str:
     """As in " at data.messy=0.5"; with `against`, " at data.messy=0.5 less the same at data.messy=0.0"."""
     at, against = (", ".join(f"{f}={text(x)}" for f, x in some.items()) for some in (found.at, found.against))
     return (f" at {at}" if at else "") + (f" less the same at {against}" if against else "")
+
+
+def _untold(doc: Verdict, found: ContrastVerdict) -> str:
+    if hopeless(found.seeds_needed, found.low, doc.rule):
+        return f"not told{HOPELESS}"
+    return f"too few seeds to tell{_settled_by(found.seeds_needed)}"
 
 
 def _settled_by(seeds: int | None) -> str:
@@ -196,12 +205,12 @@ def _worse_part(best: LevelVerdict, worse: list[LevelVerdict], effect: float) ->
         return [
             f"{name} beats {join([text(level.level) for level in worse])}, "
             f"by {number(close.distance, effect)} ({text(close.level)}) to "
-            f"{number(far.distance, effect)} ({text(far.level)}, {far.n} seeds)"
+            f"{number(far.distance, effect)} ({text(far.level)}, {far.compared} seeds)"
         ]
     said = []
     for i, level in enumerate(worse):
         lead = f"{text(level.level)} by {number(level.distance, effect)}"
-        about = f"95 % interval {_range(level, effect)}, {level.n} seeds" if i == 0 else _range(level, effect)
+        about = f"95 % interval {_range(level, effect)}, {level.compared} seeds" if i == 0 else _range(level, effect)
         small = ", less than the smallest effect of interest" if max(map(abs, level.interval)) < effect else ""
         said.append(f"{lead} ({about}){small}")
     price = cost(best, worse[0]) if len(worse) == 1 else ""
@@ -222,22 +231,31 @@ def _equal_part(best: LevelVerdict, same: list[LevelVerdict], effect: float) -> 
     ]
 
 
-def _open_part(best: LevelVerdict, few: list[LevelVerdict], effect: float) -> list[str]:
+def _open_part(best: LevelVerdict, few: list[LevelVerdict], doc: Verdict) -> list[str]:
     """As in "too few seeds: 5 leads 3 by 0.004, but the interval (-0.010 to 0.018) ..."."""
     if not few:
         return []
-    few = sorted(few, key=lambda level: level.distance)
+    effect = doc.smallest_effect
+    alone = [text(level.level) for level in few if level.low is None]
+    few = sorted((level for level in few if level.low is not None), key=lambda level: level.distance)
+    met = f"{join(alone)} met {text(best.level)} at one seed at most, which cannot show what is chance"
+    said = [met] if alone else []
+    if not few:
+        return said
     close = few[0]
     known = [level.seeds_needed for level in few if level.seeds_needed is not None]
-    plan = ""
+    plan, few_seeds = "", "too few seeds"
     if len(known) == len(few):
         plan = _settled_by(max(known))
+    elif all(hopeless(level.seeds_needed, level.low, doc.rule) for level in few):
+        plan, few_seeds = HOPELESS, "open"
     if len(few) > 1:
         names = join([text(level.level) for level in few])
         lead = f"by {number(close.distance, effect)}"
         if len({number(level.distance, effect) for level in few}) > 1:
             lead += f" to {number(few[-1].distance, effect)}"
-        return [f"too few seeds to tell {text(best.level)} from {names}: it leads {lead}{plan}"]
+        apart = f"{few_seeds} to tell" if few_seeds != "open" else "open: not told"
+        return [f"{apart} {text(best.level)} from {names}: it leads {lead}{plan}", *said]
     low, high = close.interval
     if low == high:
         doubt = "but the difference is the same at every seed, which is no measure of chance"
@@ -251,7 +269,7 @@ def _open_part(best: LevelVerdict, few: list[LevelVerdict], effect: float) -> li
             f"but the interval ({_range(close, effect)}) holds both zero and more than the smallest effect "
             f"of interest {number(effect, effect)}"
         )
-    return [f"too few seeds: {_gap(best, close, effect)}, {doubt}{plan}"]
+    return [f"{few_seeds}: {_gap(best, close, effect)}, {doubt}{plan}", *said]
 
 
 def _gap(best: LevelVerdict, other: LevelVerdict, effect: float) -> str:

@@ -1,6 +1,7 @@
 """Our look, which every figure of the evidence shares."""
 
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -45,7 +46,9 @@ def style() -> Iterator[None]:
     """Our look for the figures made or saved inside, and nobody else's."""
     import matplotlib
 
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        # Of a script that the font lacks, whose signs are boxes in figures; the tables beside them have the names.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         yield
 
 

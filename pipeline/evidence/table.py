@@ -1,12 +1,11 @@
 """The verdict on a terminal."""
 
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import terminal
 from pipeline.evidence.analyses import findings
-from pipeline.evidence.document import Arm, FactorVerdict, LevelVerdict, Verdict
+from pipeline.evidence.document import Arm, FactorVerdict, LevelVerdict, Rule, Verdict, hopeless
 from pipeline.evidence.sentence import FIRST, LONGEST, count, number, saved, seeds_in_words, text
 
 if TYPE_CHECKING:
@@ -23,7 +22,10 @@ STYLES = {
 
 OUTCOMES = {"supported": "green", "refuted": "red", "open": "yellow"}
 
-CLOCK = "seconds by the clock, longer where the machine was busy; MACs tell the work of one input on any machine."
+CLOCK = (
+    "seconds by the clock, longer where the machine was busy, of runs that nothing interrupted; MACs tell the work of "
+    "one input on any machine."
+)
 
 
 def print_table(doc: Verdict, console: "Console") -> None:
@@ -118,7 +120,7 @@ def _factor_table(doc: Verdict, entry: FactorVerdict, left_out: tuple[str, ...],
             "params": Text(count(level.parameters)),
             "MACs": Text(count(level.macs)),
             "s/run": Text(seconds(level.seconds)),
-            "verdict": Text(word(level, short=tight), style=STYLES.get(level.verdict, "dim")),
+            "verdict": Text(word(level, doc.rule, short=tight), style=STYLES.get(level.verdict, "dim")),
         }
         table.add_row(*(cells[column] for column in kept))
     return table
@@ -135,10 +137,10 @@ def difference(level: LevelVerdict, doc: Verdict) -> str:
     effect = doc.smallest_effect
     if level.difference is None or level.verdict in FIRST:
         return "–"
-    if level.low is None:
-        return number(level.difference, effect, sign=True)
-    low, high = number(level.low, effect, sign=True), number(level.high, effect, sign=True)
-    return f"{number(level.difference, effect, sign=True)} [{low}, {high}]"
+    said = number(level.difference, effect, sign=True)
+    if level.low is not None:
+        said += f" [{number(level.low, effect, sign=True)}, {number(level.high, effect, sign=True)}]"
+    return said if level.compared == level.n else f"{said}, {level.compared} pair{_s(level.compared)}"
 
 
 def seconds(value: float | None) -> str:
@@ -150,17 +152,16 @@ def basis(entry: FactorVerdict) -> str:
     """What the numbers of a factor's table are means of."""
     n = len(entry.seeds)
     least = min((sum(one is not None for one in level.values) for level in entry.levels if level.values), default=n)
-    lacking = Counter(one["seed"] for one in entry.missing)
-    found = sorted({entry.cells - lacking[seed] for seed in entry.seeds}) or [entry.cells]
-    in_all = str(entry.cells)
-    if found != [entry.cells]:
-        in_all = f"{f'{found[0]} to ' if len(found) > 1 else ''}{found[-1]} of {entry.cells}"
+    averaged = entry.cells if entry.averaged is None else entry.averaged
+    in_all = str(entry.cells) if averaged == entry.cells else f"{averaged} of {entry.cells}"
     cells = f", each the mean of {in_all} combinations" if entry.cells > 1 else ""
     return f"{f'{least} to ' if least < n else ''}{n} seed{_s(n)}{cells}"
 
 
-def word(level: LevelVerdict, short: bool = False) -> str:
+def word(level: LevelVerdict, rule: Rule, short: bool = False) -> str:
     """The verdict's word, with the seeds that are needed where there are too few."""
+    if level.verdict == "too few seeds" and hopeless(level.seeds_needed, level.low, rule):
+        return "open" if short else "open at any number of seeds"
     if level.verdict == "too few seeds":
         plan = seeds_in_words(level.seeds_needed)
         about = "" if plan == "?" else plan if plan.startswith(">") else f"~{plan}"

@@ -53,7 +53,8 @@ class Row:
     level: str  # of a contrast what is taken off what, as in "5 less 3 at padding=same"
     claim: str
     metric: str
-    n: int
+    n: int  # seeds that the mean is over
+    pairs: int  # those that the difference is over
     mean: float | None
     sd: float | None
     difference: float | None  # of a level to the one with the best mean
@@ -79,6 +80,7 @@ def _of_level(doc: Verdict, factor: str, one: LevelVerdict) -> Row:
         "",
         doc.metric,
         one.n,
+        one.compared,
         one.mean,
         one.sd,
         one.difference,
@@ -99,6 +101,7 @@ def _of_contrast(doc: Verdict, one: ContrastVerdict) -> Row:
         what(one),
         one.claim,
         one.metric or doc.metric,
+        one.n,
         one.n,
         None,
         None,
@@ -125,17 +128,22 @@ def _tables(doc: Verdict) -> list[Table]:
     """One for each factor, then one of the contrasts."""
     found = []
     for (kind, factor), some in groupby(rows(doc), lambda row: (row.kind, row.factor if row.kind == "level" else "")):
-        said = [_cells(doc, row) for row in some]
+        listed = list(some)
+        apart = any(row.pairs != row.n for row in listed)
+        said = [_cells(doc, row, apart) for row in listed]
         first, last = (factor, "verdict") if kind == "level" else ("claim", "outcome")
-        numbers = ["mean", "sd", "difference"] if kind == "level" else ["difference"]
+        numbers = ["mean", "sd", *(["pairs"] if apart else []), "difference"] if kind == "level" else ["difference"]
         margin = ["margin"] if kind == "contrast" else []
         head = [first, "n", *numbers, "95 % interval", *margin, "p", "adjusted p", last]
         found.append(Table(head, said, kind == "contrast"))
     return found
 
 
-def _cells(doc: Verdict, row: Row) -> list[str]:
-    """The cells of a row, with the decimals that the smallest effect of interest deserves."""
+def _cells(doc: Verdict, row: Row, apart: bool) -> list[str]:
+    """The cells of a row, with the decimals that the smallest effect of interest deserves.
+
+    `apart`: the seeds that differences are over stand in a cell of their own.
+    """
     effect, first = doc.smallest_effect, row.verdict in FIRST
     difference = NOTHING if first else number(row.difference, effect, sign=True)
     ends = [number(end, effect, sign=True) for end in (row.low, row.high)]
@@ -145,6 +153,7 @@ def _cells(doc: Verdict, row: Row) -> list[str]:
         name = f"{row.claim} ({row.level})" if row.claim else row.level
         return [name, str(row.n), difference, interval, number(row.margin, effect), *tests, row.verdict]
     described = [number(row.mean, effect), number(row.sd, effect)]
+    described += [NOTHING if first else str(row.pairs)] if apart else []
     return [shortened(row.level, LONGEST), str(row.n), *described, difference, interval, *tests, row.verdict]
 
 
@@ -164,10 +173,21 @@ def caption(doc: Verdict) -> str:
         f"{doc.experiment or 'Verdict'}: {doc.metric}{about}; {better} is better.",
         doc.question,
         f"Mean and standard deviation (sd) over n of {seeds}; differences are paired by seed, those of levels to the "
-        f"one with the best mean. The 95 % intervals of all {doc.rule.contrasts} differences hold at once{at_looks}, "
+        f"one with the best mean. {_intervals(doc)}{at_looks}, "
         f"and adjusted p allows for the same. Smallest effect of interest: {doc.smallest_effect:g}.",
     ]
     return " ".join(filter(None, said))
+
+
+def _intervals(doc: Verdict) -> str:
+    if doc.rule.contrasts == 1 and not doc.rule.sequential:
+        return "The interval is a 95 % one"
+    return f"The 95 % intervals of all {doc.rule.contrasts} differences hold at once"
+
+
+def remarks(doc: Verdict) -> list[str]:
+    """What a reader of the numbers must know as well: what was left out, interactions, what they cannot show."""
+    return [*doc.warnings, *(f"{factor}: {note}" for factor, entry in doc.factors.items() for note in entry.notes)]
 
 
 def markdown(found: Mapping[str, Verdict]) -> str:
@@ -180,6 +200,8 @@ def markdown(found: Mapping[str, Verdict]) -> str:
             body = [[_in_markdown(first), *numbers, last] for first, *numbers, last in table.rows]
             head = [_in_markdown(cell) for cell in table.head]
             parts.append("\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *body)))
+        if said := remarks(doc):
+            parts.append("\n".join(f"- {_in_markdown(one)}" for one in said))
     return "\n\n".join(parts) + "\n"
 
 
@@ -209,6 +231,8 @@ def latex(found: Mapping[str, Verdict]) -> str:
             for j, row in enumerate([head, *body]):
                 lines += [rf"    {' & '.join(row[i] for i in shown)} \\"] + [r"    \midrule"] * (j == 0)
             lines += [r"    \bottomrule", r"  \end{tabular}"]
+        for one in remarks(doc):
+            lines += [r"  \par\smallskip\raggedright", f"  {_in_latex(one)}"]
         lines.append(r"\end{table}")
     said = "\n".join(lines) + "\n"
     return "% needs \\usepackage{array,booktabs}\n" + (OR_ITS_CODE + said if r"\orcode" in said else said)

@@ -12,8 +12,9 @@ from pipeline.config.experiment import Contrast
 from pipeline.config.metrics import METRICS
 from pipeline.errors import InputError, at_least, nearest, one_of
 from pipeline.evidence import arms, gates, guardrails, rule, sentence
-from pipeline.evidence.arms import COSTS, finite, mean, value
+from pipeline.evidence.arms import COSTS, finite, mean
 from pipeline.evidence.document import ContrastVerdict, FactorVerdict, LevelVerdict, Rule, Verdict
+from pipeline.evidence.grid import Grid
 from pipeline.evidence.paired import ALPHA, CONFIDENCE, Floats, plain_p, quantisation
 from pipeline.evidence.results import Difference, Results, levels_of
 from pipeline.evidence.run import Run, arm_key, level_key, rejection
@@ -376,10 +377,10 @@ def _factor(
     levels: list[Any],
 ) -> FactorVerdict:
     """The document's entry for one factor."""
-    grid = _Grid.of(doc, valid, runs, factor, others, levels, family.sequential)
+    grid = Grid.of(doc.metric, valid, runs, factor, others, levels, family.sequential)
     keys = [level_key(level) for level in levels]
     seeds = grid.seeds
-    values_LS = np.array([[grid.mean(key, seed, "metric") for seed in seeds] for key in grid.present])
+    values_LS = np.array([grid.values(key) for key in grid.present], float)
     entries = [_level_entry(level, key, grid) for key, level in zip(keys, levels, strict=True)]
     used = {key: entry for entry, key in zip(entries, keys, strict=True) if key in grid.present}
     notes: list[str] = []
@@ -387,7 +388,7 @@ def _factor(
     if seeds:
         for entry, values_S in zip(used.values(), values_LS, strict=True):
             known_S = values_S[~np.isnan(values_S)]
-            entry.values = [finite(float(value)) for value in values_S]
+            entry.values = [finite(float(one)) for one in values_S]
             entry.mean = float(known_S.mean()) if len(known_S) else None
             entry.sd = float(known_S.std(ddof=1)) if len(known_S) > 1 else None
         leader = _leader(family, factor, values_LS, used)
@@ -411,85 +412,17 @@ def _factor(
         missing=grid.missing,
         notes=notes,
         conclusion=_conclusion(list(used.values()), seeds),
+        averaged=len(grid.common),
     )
     found.sentence = sentence.write(doc, factor, found)
     return found
 
 
-Cell = tuple[str, ...]  # the keys of the other factors' levels
-
-
-@dataclass(frozen=True)
-class _Grid:
-    """The results of one factor by level, cell and seed, and where all levels meet."""
-
-    metric: str
-    results: dict[tuple[str, Cell, int], list[Run]]  # more than one run only where one was repeated
-    present: list[str]  # keys of the levels that have any result
-    cells: dict[Cell, dict[str, Any]]  # the levels of the other factors
-    complete: dict[int, list[Cell]]  # per seed that has any: the cells where all of `present` have a result
-    missing: list[dict[str, Any]]  # the others, as the document has them, but for arms that had ended
-    sequential: bool  # arms may end at different looks
-
-    @classmethod
-    def of(
-        cls,
-        doc: Verdict,
-        valid: list[Run],
-        runs: Sequence[Run],
-        factor: str,
-        others: list[str],
-        levels: list[Any],
-        sequential: bool,
-    ) -> "_Grid":
-        keys = [level_key(level) for level in levels]
-        results: dict[tuple[str, Cell, int], list[Run]] = {}
-        for run in valid:
-            where = (level_key(run.levels[factor]), arm_key(run.levels, others), run.seed)
-            results.setdefault(where, []).append(run)
-        present = [key for key in keys if any(where[0] == key for where in results)]
-        cells = {arm_key(run.levels, others): {other: run.levels[other] for other in others} for run in runs}
-        planned = {(level_key(run.levels[factor]), arm_key(run.levels, others), run.seed) for run in runs}
-        complete: dict[int, list[Cell]] = {}
-        missing = []
-        for seed in doc.seeds:
-            for cell in sorted(cells):
-                absent = [key for key in present if (key, cell, seed) not in results]
-                if not absent and present:
-                    complete.setdefault(seed, []).append(cell)
-                elif absent := [key for key in absent if (key, cell, seed) in planned or not sequential]:
-                    gone = [levels[keys.index(key)] for key in absent]
-                    missing.append({"seed": seed, "cell": cells[cell], "levels": gone})
-        return cls(doc.metric, results, present, cells, complete, missing, sequential)
-
-    @property
-    def seeds(self) -> list[int]:
-        """Those that describe a level: in a sequential design each has its own, as it ended at a look of its own."""
-        if not self.sequential:
-            return list(self.complete)
-        every = sorted({seed for _, _, seed in self.results})
-        return [seed for seed in every if any(self.cells_of(key, seed) for key in self.present)]
-
-    def cells_of(self, key: str, seed: int) -> list[Cell]:
-        """The cells that a level's mean at a seed is over: those that all levels have; all, in a sequential design."""
-        if not self.sequential:
-            return self.complete[seed]
-        return list(self.cells) if all((key, cell, seed) in self.results for cell in self.cells) else []
-
-    def mean(self, key: str, seed: int, what: str) -> float:
-        """Mean of the metric or a cost at one seed, over its cells; NaN where it has none."""
-        return mean([self.mean_in(cell, key, seed, what) for cell in self.cells_of(key, seed)])
-
-    def mean_in(self, cell: Cell, key: str, seed: int, what: str = "metric") -> float:
-        """The metric or a cost in one cell at one seed."""
-        return mean([value(run, what, self.metric) for run in self.results[key, cell, seed]])
-
-
-def _level_entry(level: Any, key: str, grid: _Grid) -> LevelVerdict:
+def _level_entry(level: Any, key: str, grid: Grid) -> LevelVerdict:
     """A level before it is judged, with its costs."""
     if key not in grid.present:
         return LevelVerdict(level, n=0, verdict=NO_RESULT)
-    seeds = [seed for seed in grid.seeds if grid.cells_of(key, seed)]
+    seeds = [seed for seed in grid.seeds if grid.has(key, seed)]
     found = LevelVerdict(level, n=len(seeds), verdict=TOO_FEW)
     for what in COSTS:
         setattr(found, what, finite(mean([grid.mean(key, seed, what) for seed in seeds])))
@@ -505,7 +438,7 @@ def _judge(family: _Family, factor: str, used: dict[str, LevelVerdict], leader: 
         if entry is best:
             continue
         found = family.pair(factor, key, leader)
-        entry.n, entry.difference, entry.low, entry.high = found.n, found.difference, found.low, found.high
+        entry.pairs, entry.difference, entry.low, entry.high = found.n, found.difference, found.low, found.high
         entry.p, entry.p_adjusted, entry.verdict = found.p, found.p_adjusted, words[found.state]
         entry.seeds_needed = found.needed
     if any(entry.low is not None for entry in used.values()):
@@ -544,7 +477,7 @@ def _identical(factor: str, used: dict[str, LevelVerdict], leader: str) -> list[
 
 
 def _reversals(
-    doc: Verdict, family: _Family, factor: str, used: dict[str, LevelVerdict], leader: str, grid: "_Grid"
+    doc: Verdict, family: _Family, factor: str, used: dict[str, LevelVerdict], leader: str, grid: Grid
 ) -> list[str]:
     """Cells in which another level beats the factor's best beyond chance: an average would hide them.
 

@@ -19,6 +19,7 @@ from pipeline.errors import InputError, machine_said, of_machine
 from pipeline.evidence import conclude as evidence
 from pipeline.evidence.document import Verdict
 from pipeline.evidence.run import arm_key
+from pipeline.evidence.sentence import ranges
 from pipeline.records import JobRecord, SweepRecord, Word
 from pipeline.run.devices import check_devices
 from pipeline.run.resolve import Splits, resolve
@@ -194,7 +195,7 @@ def _begin(
         ],
         warnings=[*warnings, *accepted],
         accepted=accepted,
-        doubts=data.apart([line for one in sets.values() for line in one.doubts]),
+        doubts=[*data.apart([line for one in sets.values() for line in one.doubts]), *fairness.tested_apart(jobs)],
         started=time.time(),
         command=sys.argv[1:],
         git_sha=environment.git_sha(),
@@ -216,6 +217,14 @@ def _begin(
     found = [job.resolved.seen for job in jobs if job.resolved]
     seen = transfer.seen_sentences([one.counts.get("test", 0) for one in found], [one.untold for one in found])
     terminal.mind([*warnings, *accepted, *seen] if not said else [])
+    late = [job for job in jobs if judged and job.seed not in judged]
+    if late and not said:
+        terminal.mind(
+            [
+                f"{len(late)} runs are of seeds that were added after the verdict on {ranges(judged)} had been "
+                "read, and will not be judged: ask anew with other seeds alone, or with seeds=auto."
+            ]
+        )
     terminal.mind(earlier.reasons(path, [run.job for run in runs if run.before == "new"]))
     known = set(map(id, said))
     for run in runs:

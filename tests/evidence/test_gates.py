@@ -180,7 +180,9 @@ def test_arms_at_the_share_of_the_largest_class_learnt_nothing():
     told, [warning] = guessed({3: [0.6, 0.6], 5: [0.58, 0.62]})
     assert (told.holds, told.value) == (False, 0.6)
     assert told.result == "0.600 to 0.600, and 0.600 for calling all the largest class"
-    assert warning.startswith("No arm does better than calling all test examples the largest class (0.600 to 0.600, ")
+    assert warning.startswith(
+        "No arm is shown to do better than calling all test examples the largest class (0.600 to 0.600, "
+    )
 
 
 def test_one_arm_that_learns_is_enough():

@@ -91,6 +91,28 @@ def test_the_caption_says_what_the_numbers_are(doc):
     assert "hold at once, whichever look ended them (3, 5 seeds)" in tables.caption(several)
 
 
+def test_what_numbers_cannot_say_stands_below_them():
+    runs = [
+        Run({"k": k, "p": p}, s, {"test/acc": 0.5 + 0.1 * (k == p) + 0.001 * (s * (k + 2 * p) % 5)}, status="finished")
+        for k in (1, 2)
+        for p in (1, 2)
+        for s in range(4)
+    ]
+    runs[0].status = "failed"
+    doc = verdict(runs, ["k", "p"], "test/acc", smallest_effect=0.01)
+    for said in (tables.markdown({"": doc}), tables.latex({"": doc})):
+        assert "Not compared: 1 of 16 runs (1 failed)." in said
+        assert "An interaction is shown" in said
+
+
+def test_pairs_have_a_column_where_they_are_fewer():
+    doc = judge({3: [0.90, 0.91, 0.92], 5: [0.95, 0.97, float("nan")]})
+    said = tables.markdown({"": doc})
+    assert "| k | n | mean | sd | pairs | difference |" in said
+    assert "\n| 3 | 3 | 0.910 | 0.010 | 2 | -0.055 |" in said
+    assert [row["pairs"] for row in csv.DictReader(io.StringIO(tables.as_csv({"": doc}), newline=""))] == ["2", "2"]
+
+
 def test_a_small_p_and_a_small_number_stay_readable():
     doc = judge({3: [0.9, 0.91, 0.92], 5: [0.900001, 0.910001, 0.920001], 7: [0.1, 0.11001, 0.12]})
     assert "<0.001" in tables.markdown({"": doc})

@@ -8,12 +8,14 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.config.experiment import Contrast
 from pipeline.errors import InputError
-from pipeline.evidence import Run, verdict
+from pipeline.evidence import Run, table, verdict
 
 KEY = "architecture.kernel_size"
 Sweep = Callable[..., list[Run]]
@@ -132,8 +134,11 @@ def test_a_run_without_its_partner_is_left_out_and_listed(crossed: Sweep):
     doc = judge(runs, ["kernel", "padding"], n_test=1000)
     kernel = doc["factors"]["kernel"]
     assert kernel["missing"] == [{"seed": 2, "cell": {"padding": "valid"}, "levels": [5]}]
-    # at seed 2 only padding=same is left, for both: the 0.5 of valid may not tilt the comparison
-    assert kernel["levels"][0]["values"] == pytest.approx([1.16, 0.92, 1.18])
+    # At seed 2 only padding=same is left to compare them: the 0.5 of valid may not tilt the comparison, nor a mean.
+    assert kernel["levels"][0]["values"] == pytest.approx([1.16, 1.17, 1.18])
+    assert kernel["levels"][1]["values"] == [pytest.approx(1.18), None, pytest.approx(1.20)]
+    assert [level["n"] for level in kernel["levels"]] == [3, 2]
+    assert kernel["levels"][0]["pairs"] == 3
     assert kernel["levels"][0]["difference"] == pytest.approx(-0.02)
     assert kernel["levels"][0]["verdict"] == "worse"
     assert doc["runs"]["failed"] == 1
@@ -145,9 +150,39 @@ def test_a_run_without_its_partner_is_left_out_and_listed(crossed: Sweep):
 def test_a_whole_seed_may_be_missing(one_factor: Sweep):
     runs = one_factor({3: [0.950, 0.960, 0.970], 5: [0.962, 0.970, 0.984]})
     doc = judge([run for run in runs if (run.levels[KEY], run.seed) != (5, 2)])
-    assert doc["factors"][KEY]["seeds"] == [1, 3]
-    assert by_level(doc)["3"]["n"] == 2
+    assert doc["factors"][KEY]["seeds"] == [1, 2, 3]
+    assert [by_level(doc)[level]["n"] for level in "35"] == [3, 2]
+    assert [by_level(doc)[level]["mean"] for level in "35"] == pytest.approx([0.960, 0.973])
+    assert by_level(doc)["3"]["pairs"] == 2
     assert by_level(doc)["3"]["difference"] == pytest.approx(-0.013)
+
+
+def test_a_level_that_diverges_takes_nothing_from_the_means_of_others(one_factor: Sweep):
+    whole = {3: [0.950, 0.960, 0.970, 0.965], 5: [0.962, 0.970, 0.984, 0.981]}
+    doc = judge(one_factor(whole | {9: [math.nan, 0.5, math.nan, 0.4]}))
+    for level, values in whole.items():
+        found = by_level(doc)[str(level)]
+        assert (found["n"], found["mean"]) == (4, pytest.approx(np.mean(values)))
+        assert found["sd"] == pytest.approx(np.std(values, ddof=1))
+    assert (by_level(doc)["3"]["pairs"], by_level(doc)["9"]["pairs"], by_level(doc)["9"]["n"]) == (4, 2, 2)
+
+
+def test_what_no_number_of_seeds_settles_is_said_to_be(one_factor: Sweep):
+    claim = Contrast({KEY: [5, 3]}, claim="Larger is better", expects="better")
+    values = {3: [0.95, 0.97, 0.93, 0.96], 5: [0.96, 0.94, 0.97, 0.95]}
+    doc = verdict(one_factor(values), [KEY], "test/acc", smallest_effect=0.005, overlap=0.33, contrasts=[claim])
+    for said in doc.sentences:
+        assert "more seeds cannot settle it, since each splits the same examples anew: fix data.split_seed" in said
+        assert "too few seeds" not in said
+    assert table.word(doc.factors[KEY].levels[0], doc.rule) == "open at any number of seeds"
+    plain = verdict(one_factor(values), [KEY], "test/acc", smallest_effect=0.005, contrasts=[claim])
+    assert all("too few seeds" in said for said in plain.sentences)
+
+
+def test_levels_that_met_at_one_seed_are_said_to(one_factor: Sweep):
+    doc = judge(one_factor({3: [0.95, 0.96, 0.97], 5: [0.96, 0.97, 0.98], 9: [math.nan, 0.5, math.nan]}))
+    assert by_level(doc)["9"]["verdict"] == "too few seeds"
+    assert "9 met 5 at one seed at most" in doc["sentences"][0]
 
 
 def test_no_pair_at_all_is_said_and_not_guessed(one_factor: Sweep):
@@ -162,7 +197,7 @@ def test_no_pair_at_all_is_said_and_not_guessed(one_factor: Sweep):
 def test_what_is_not_finite_is_excluded_and_named(one_factor: Sweep, value: float):
     runs = one_factor({3: [0.950, 0.960, 0.970], 5: [0.962, 0.970, value]})
     doc = judge(runs)
-    assert doc["factors"][KEY]["seeds"] == [1, 2]
+    assert by_level(doc)["5"]["values"] == [0.962, 0.970, None]
     assert doc["runs"]["excluded"][0]["reason"] == f"test/acc is {value}"
 
 

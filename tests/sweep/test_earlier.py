@@ -98,6 +98,15 @@ def test_a_narrower_sweep_takes_what_is_there(command, workdir):
     assert narrow["sweep"] != wide["sweep"]
     assert done.err.count("finished before, in runs/train/") == 2
     assert [run["metrics"] for run in narrow["runs"]] == [wide["runs"][n]["metrics"] for n in (1, 3)]
+    # What is asked of results that were known may have been chosen by them, and is not called planned.
+    assert (wide["verdict"]["known"], narrow["verdict"]["known"]) == (0, 2)
+    assert any("Asked afterwards: 2 of 2 runs had finished" in said for said in narrow["verdict"]["warnings"])
+    pages = [Path(one["sweep"], "report.html").read_text() for one in (wide, narrow)]
+    assert "planned before the first run" in pages[0]
+    assert "planned before the first run" not in pages[1]
+    assert "planned when 2 of the runs had finished" in pages[1]
+    assert "Asked afterwards: 2 of 2 runs" in Path(narrow["sweep"], "verdict.md").read_text()
+    assert "2 runs known before it was asked" in command("claims", "runs_dir=runs/train").out
     assert sorted(trained_at(narrow["sweep"]).values()) == sorted(list(began.values())[n] for n in (1, 3))
     # Each stands by itself, and both verdicts can be had again.
     shutil.rmtree(wide["sweep"])

@@ -82,6 +82,10 @@ def test_seeds_that_are_added_to_a_list_are_not_judged_with_it(command, workdir)
     assert after["seeds"] == [0, 1, 2]
     said = "Not judged: 4 runs of seeds that were added after the verdict of the fixed list 0 to 2 had been read."
     assert any(one.startswith(said) for one in after["warnings"])
+    assert "mind: 4 runs are of seeds that were added after the verdict on 0 to 2" in done.err
+    again = after["origin"]["command"]  # which gives this verdict
+    assert " seed=0,1,2 " in again
+    assert "output" not in again
     third = command("train", f"{line} seed=0,1,2,3,4,5").document["verdict"]  # nor by asking a third time
     assert third["factors"] == before["factors"]
     # The very same seeds, asked for at once, are a list of five.

@@ -187,7 +187,8 @@ def test_shared_memory_changes_no_bit(devices, tmp_path):
 
 
 def test_batch_norm_of_all_processes_is_the_firsts_in_validation(tmp_path, monkeypatch):
-    done = run(tmp_path, f"{LINE} trainer=ddp_cpu architecture.block=CNAP data.batch_size=8 trainer.max_epochs=1 dir=run")
+    line = f"{LINE} trainer=ddp_cpu architecture.block=CNAP data.batch_size=8 trainer.max_epochs=1 dir=run"
+    done = run(tmp_path, line)
     assert done.code == 0, done.err
     monkeypatch.chdir(tmp_path)
     (row,) = [row.metrics for row in rundir.metric_rows(Path("run")) if "val/acc" in row.metrics]

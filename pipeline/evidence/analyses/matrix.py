@@ -9,10 +9,10 @@ from pipeline.config import Experiment
 from pipeline.config.metrics import METRICS
 from pipeline.evidence import html
 from pipeline.evidence.document import Verdict
-from pipeline.evidence.paired import interval
-from pipeline.evidence.run import Run, level_key
+from pipeline.evidence.grid import Grid
+from pipeline.evidence.paired import by_seed, interval
+from pipeline.evidence.run import Run, arm_key, level_key, rejection
 from pipeline.evidence.sentence import text
-from pipeline.evidence.verdict import verdict
 from pipeline.perturbations import PERTURBATIONS
 
 # The columns, where runs have them.
@@ -24,8 +24,8 @@ def find(doc: Verdict, runs: Sequence[Run], question: Experiment) -> dict[str, d
     """Per factor of the verdict `doc`, levels against the metric and BESIDES; factors without a second column left out.
 
     {factor: {"reference": level, "columns": [metric, ...], "levels": [{"level", "cells": [Cell, ...]}, ...]}}. The
-    reference is the level `none` where there is one, else the first. Values are paired and averaged as in the verdict;
-    intervals are the plain 95 % t intervals over seeds; None for one seed.
+    reference is the level `none` where there is one, else the first. Of the runs that the verdict counts, paired and
+    averaged as there; intervals are the plain 95 % t intervals over seeds; None for one seed.
     """
     known = {name for run in runs if run.status == "finished" for name in run.metrics}
     columns = [doc.metric, *(name for name in BESIDES if name in known and name != doc.metric)]
@@ -40,14 +40,17 @@ def find(doc: Verdict, runs: Sequence[Run], question: Experiment) -> dict[str, d
         }
         for factor, levels in order.items()
     }
+    left_out = {(arm_key(one.levels, order), one.seed, one.dir) for one in doc.runs.excluded}
+    counted = [run for run in runs if (arm_key(run.levels, order), run.seed, run.dir) not in left_out]
     for column in columns:
-        looks = doc.rule.looks if doc.rule.sequential else None
-        judged = verdict(runs, list(order), column, smallest_effect=0, levels=order, looks=looks)
+        valid = [run for run in counted if rejection(run, column) is None]
         for factor, entry in found.items():
-            values = [level.values for level in judged.factors[factor].levels]
+            others = [other for other in order if other != factor]
+            grid = Grid.of(column, valid, runs, factor, others, order[factor], doc.rule.sequential)
+            values = [grid.values(level_key(level)) for level in order[factor]]
             reference = values[order[factor].index(entry["reference"])]
             for row, mine in zip(entry["levels"], values, strict=True):
-                row["cells"].append(Cell.of(mine, reference))
+                row["cells"].append(Cell.of(mine, reference, doc.rule.overlap))
     return found
 
 
@@ -64,13 +67,10 @@ class Cell:
     difference_high: float | None
 
     @classmethod
-    def of(cls, values: Sequence[float | None], reference: Sequence[float | None]) -> "Cell":
-        """The cell of one value by seed, and those of the reference; None where it had ended."""
+    def of(cls, values: Sequence[float | None], reference: Sequence[float | None], overlap: float) -> "Cell":
+        """The cell of one value by seed, and those of the reference; None where there is none."""
         known = [value for value in values if value is not None]
-        pairs = zip(values, reference, strict=True) if len(values) == len(reference) else ()
-        return cls(
-            len(known), *interval(known), *interval([a - b for a, b in pairs if a is not None and b is not None])
-        )
+        return cls(len(known), *interval(known, overlap), *interval(list(by_seed(values, reference)), overlap))
 
 
 def factor_section(matrices: Mapping[str, Any], doc: Verdict, factor: str) -> list[str]:

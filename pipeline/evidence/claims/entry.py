@@ -91,6 +91,7 @@ class Reading:
     about: str = ""
     contrasts: list[Claim] = field(default_factory=list)
     sentences: list[str] = field(default_factory=list)
+    known: int = 0
 
 
 @dataclass(frozen=True)

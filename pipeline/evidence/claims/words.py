@@ -71,7 +71,8 @@ def seeds(entry: Entry) -> str:
     looks = join([str(n) for n in rule.looks])
     how = f"added until settled, with looks at {looks}" if rule.sequential else "a fixed list, judged once"
     n = count(len(entry.verdict.seeds), "seed")
-    return f"{n}, {how}; {settled(entry)}"
+    known = f", {count(entry.verdict.known, 'run')} known before it was asked" if entry.verdict.known else ""
+    return f"{n}, {how}{known}; {settled(entry)}"
 
 
 def settled(entry: Entry) -> str:

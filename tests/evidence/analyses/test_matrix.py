@@ -1,5 +1,6 @@
 """Levels against perturbations, worked by hand, and how the page shows them."""
 
+import numpy as np
 import pytest
 
 from pipeline.config import Experiment
@@ -39,6 +40,37 @@ def judged(runs, factor="augmentation"):
     doc = verdict(runs, [factor], "test/acc", smallest_effect=0.01)
     doc.analyses["matrix"] = matrix.find(doc, runs, Experiment())
     return doc
+
+
+@pytest.mark.parametrize("overlap", [0.0, 0.5])
+def test_all_runs_of_the_verdict_count_in_every_column(overlap):
+    """A gap far from the others, or a loss, is no run that failed to learn: the verdict's metric tells that."""
+    gaps = {"a": [0.05, 0.047, 0.001, 0.052, 0.049, 0.05], "b": [0.03, 0.031, 0.029, 0.030, 0.032, 0.03]}
+    runs = [
+        Run({"f": level}, seed, {"test/acc": 0.9 + seed / 1000, "gap/acc": gap})
+        for level, row in gaps.items()
+        for seed, gap in enumerate(row)
+    ]
+    doc = verdict(runs, ["f"], "test/acc", smallest_effect=0.01, overlap=overlap)
+    a, b = (row["cells"][1] for row in matrix.find(doc, runs, Experiment())["f"]["levels"])
+    assert (a.n, b.n) == (6, 6)
+    assert a.mean == pytest.approx(np.mean(gaps["a"]))
+    assert b.difference == pytest.approx(np.mean(gaps["b"]) - np.mean(gaps["a"]))
+    # t(0.975, 5) = 2.570582
+    half = 2.570582 * np.std(np.subtract(gaps["b"], gaps["a"]), ddof=1) * np.sqrt(1 / 6 + overlap)
+    assert b.difference_high - b.difference == pytest.approx(half, rel=1e-6)
+
+
+def test_what_failed_to_learn_counts_in_no_column():
+    runs = [
+        Run({"f": level}, seed, {"test/acc": 0.1 if (level, seed) == ("a", 3) else 0.9, "gap/acc": 0.01 * seed})
+        for level in "ab"
+        for seed in range(6)
+    ]
+    doc = verdict(runs, ["f"], "test/acc", smallest_effect=0.01)
+    a, b = (row["cells"] for row in matrix.find(doc, runs, Experiment())["f"]["levels"])
+    assert [cell.n for cell in a] == [5, 5]
+    assert [cell.n for cell in b] == [6, 6]
 
 
 def test_the_matrix_by_hand():

@@ -1,0 +1,90 @@
+"""The results of one factor by level, combination of the other factors' levels (its cells) and seed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from pipeline.evidence.arms import finite, mean, value
+from pipeline.evidence.run import Run, arm_key, level_key
+
+Cell = tuple[str, ...]  # the keys of the other factors' levels
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the levels of a factor have results, and where they meet.
+
+    A level is described by the seeds that it has: what another one lacks takes nothing from its mean. Each seed counts
+    by its mean over the same cells, those in which every level that has results at all has some.
+    """
+
+    metric: str
+    results: dict[tuple[str, Cell, int], list[Run]]  # more than one run only where one was repeated
+    present: list[str]  # keys of the levels that have any result
+    cells: dict[Cell, dict[str, Any]]  # the levels of the other factors
+    complete: dict[int, list[Cell]]  # per seed that has any: the cells where all of `present` have a result
+    missing: list[dict[str, Any]]  # the others, as the document has them, but for arms that had ended
+    sequential: bool  # arms may end at different looks
+
+    @classmethod
+    def of(
+        cls,
+        metric: str,
+        valid: Sequence[Run],
+        runs: Sequence[Run],
+        factor: str,
+        others: Sequence[str],
+        levels: Sequence[Any],
+        sequential: bool,
+    ) -> "Grid":
+        """Of all `runs`, of which only the `valid` ones count, by `metric`."""
+        keys = [level_key(level) for level in levels]
+        results: dict[tuple[str, Cell, int], list[Run]] = {}
+        for run in valid:
+            where = (level_key(run.levels[factor]), arm_key(run.levels, others), run.seed)
+            results.setdefault(where, []).append(run)
+        present = [key for key in keys if any(where[0] == key for where in results)]
+        cells = {arm_key(run.levels, others): {other: run.levels[other] for other in others} for run in runs}
+        planned = {(level_key(run.levels[factor]), arm_key(run.levels, others), run.seed) for run in runs}
+        complete: dict[int, list[Cell]] = {}
+        missing = []
+        for seed in sorted({run.seed for run in runs}):
+            for cell in sorted(cells):
+                absent = [key for key in present if (key, cell, seed) not in results]
+                if not absent and present:
+                    complete.setdefault(seed, []).append(cell)
+                elif absent := [key for key in absent if (key, cell, seed) in planned or not sequential]:
+                    gone = [levels[keys.index(key)] for key in absent]
+                    missing.append({"seed": seed, "cell": cells[cell], "levels": gone})
+        return cls(metric, results, present, cells, complete, missing, sequential)
+
+    @cached_property
+    def common(self) -> list[Cell]:
+        """The cells in which every level has a result at some seed."""
+        there = {(key, cell) for key, cell, _ in self.results}
+        return [cell for cell in self.cells if all((key, cell) in there for key in self.present)]
+
+    @cached_property
+    def seeds(self) -> list[int]:
+        """Those at which some level is described; none where the levels of a fixed list meet at no seed."""
+        if not self.sequential and not self.complete:
+            return []
+        every = sorted({seed for _, _, seed in self.results})
+        return [seed for seed in every if any(self.has(key, seed) for key in self.present)]
+
+    def has(self, key: str, seed: int) -> bool:
+        """Whether a level is described by a seed."""
+        return bool(self.common) and all((key, cell, seed) in self.results for cell in self.common)
+
+    def values(self, key: str) -> list[float | None]:
+        """The metric of a level, at each of `seeds`."""
+        return [finite(self.mean(key, seed, "metric")) for seed in self.seeds]
+
+    def mean(self, key: str, seed: int, what: str) -> float:
+        """Mean of the metric or a cost of a level at one seed; NaN where it has none."""
+        return mean([self.mean_in(cell, key, seed, what) for cell in self.common] if self.has(key, seed) else [])
+
+    def mean_in(self, cell: Cell, key: str, seed: int, what: str = "metric") -> float:
+        """The metric or a cost in one cell at one seed."""
+        return mean([value(run, what, self.metric) for run in self.results[key, cell, seed]])
