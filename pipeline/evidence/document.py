@@ -43,6 +43,7 @@ class LevelVerdict:
     seconds: float | None = None
     values: list[float | None] = field(default_factory=list)  # by seed, the mean over the cells; null: it has none
     pairs: int | None = None  # seeds that it was compared at with the one with the best mean
+    hopeless: bool = False  # what is open no number of seeds settles: each splits the same examples anew
 
     @property
     def compared(self) -> int:
@@ -61,11 +62,6 @@ class LevelVerdict:
         assert self.low is not None
         assert self.high is not None
         return self.low, self.high
-
-
-def hopeless(needed: int | None, low: float | None, rule: "Rule") -> bool:
-    """Whether no number of seeds settles what is open: each splits the same examples anew, see `rule.seeds_needed`."""
-    return needed is None and low is not None and rule.overlap > 0
 
 
 @dataclass
@@ -105,6 +101,7 @@ class ContrastVerdict:
     seeds_needed: int | None
     values: list[float]  # by seed
     sentence: str = ""
+    hopeless: bool = False  # as of a level
 
 
 @dataclass(frozen=True)
@@ -119,7 +116,8 @@ class Rule:
     overlap: float  # test examples per other one, where seeds split the same examples anew
     open: int  # how many contrasts are not settled
     open_arms: list[dict[str, Any]]  # the arms that these are about
-    ended: bool  # all are, or there is no look to come
+    ended: bool  # all are, or no look is to come, or none can settle more
+    futile: bool = False  # no number of seeds settles what is open: each splits the same examples anew
 
 
 @dataclass

@@ -174,7 +174,7 @@ def _levels(doc: Verdict, entry: FactorVerdict) -> str:
         p = level.p_adjusted
         cells = {
             "level": escape(text(level.level)),
-            "verdict": f'<span class="{classes.get(level.verdict, "")}">{escape(word(level, doc.rule))}</span>',
+            "verdict": f'<span class="{classes.get(level.verdict, "")}">{escape(word(level))}</span>',
             "n": str(level.n),
             "mean ± sd": mean_sd(level, doc),
             "difference [95 %]": difference(level, doc),
@@ -244,7 +244,7 @@ def _open(doc: Verdict) -> str:
         cells = {
             "difference": _wrapped(one.what),
             "seeds": str(one.n),
-            "that would settle it": "none" if one.needed is None and doc.rule.overlap else seeds_in_words(one.needed),
+            "that would settle it": "none" if one.hopeless else seeds_in_words(one.needed),
             "chance with as many again": f"{one.chance:.0%}",
             "runs of these": str(one.runs),
             "their time": "–" if one.seconds is None else duration(one.seconds),
@@ -366,8 +366,8 @@ def _method(doc: Verdict) -> str:
         f"“No difference shown” means that the whole interval lies within ±{effect}, the smallest effect of "
         "interest: whatever difference there is does not matter. It does not mean that there is none.",
         "“Too few seeds” comes with the least number of seeds at which the difference is settled with a chance of "
-        "0.8, by what the seeds so far predict of more. These have to be new ones. “Open at any number of seeds” has none: each "
-        "seed splits the same examples anew, and what that leaves uncertain no seed takes away.",
+        "0.8, by what the seeds so far predict of more. These have to be new ones. “Open at any number of seeds” has "
+        "none: each seed splits the same examples anew, and what that leaves uncertain no seed takes away.",
         "Parameters, MACs and seconds are means over the same runs as the metric. Seconds depend on the "
         "machine and on what else it did.",
     ]
@@ -414,6 +414,7 @@ def _when(doc: Verdict) -> str:
         return (
             f"Seeds were added until all was settled, to {doc.rule.looks[-1]} at most, and looked at when there were "
             f"{looks} (repeated confidence intervals, Jennison and Turnbull 1989): looking early is allowed for."
+            f"{' They ended since no number of them settles what is open.' if doc.rule.futile else ''}"
         )
     return (
         "The seeds were a fixed list, judged once. Adding seeds until a verdict pleases raises the rate of false "

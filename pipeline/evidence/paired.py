@@ -88,4 +88,4 @@ def half_width(n: int, sd: Spread, alpha: float = ALPHA, overlap: float = 0.0) -
     """Half the width of the (1 - alpha) t interval of the mean of `n` values that spread by `sd`, as pairs do."""
     from scipy.special import stdtrit
 
-    return float(stdtrit(n - 1, 1 - alpha / 2)) * sd * math.sqrt(1 / n + overlap)
+    return float(stdtrit(n - 1, 1 - alpha / 2)) * sd * math.sqrt(1 + n * overlap) / math.sqrt(n)

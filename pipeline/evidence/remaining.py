@@ -19,6 +19,7 @@ class Open:
     what: str
     n: int  # seeds so far
     needed: int | None  # seeds in all that would settle it
+    hopeless: bool  # none would
     chance: float  # that n more do
     runs: int  # that these are
     seconds: float | None
@@ -73,7 +74,7 @@ def _open(
         return None
     last = doc.rule.levels[-1]
     chance = rule.chance_settled(n, 2 * n, one.difference, sd, margin, last, doc.rule.overlap)
-    return Open(name, n, one.seeds_needed, chance, *_cost(doc, sides, n))
+    return Open(name, n, one.seeds_needed, one.hopeless, chance, *_cost(doc, sides, n))
 
 
 def _has(arm: Arm, levels: Mapping[str, Any]) -> bool:

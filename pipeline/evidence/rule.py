@@ -37,6 +37,7 @@ SIMULATED = 20_000  # paths: a share of 5 % is known to 0.15 %
 AIM = 0.9 * ALPHA  # of what is simulated, which leaves room for that, and for arms of unequal spread
 WORK = 4e9  # multiplications at most; of very many contrasts fewer paths
 CHANCE = 0.8  # of a plan
+LEAST_CHANCE = 0.05  # below it, it is none
 MOST = 1001  # seeds of one; shown as more than 1000
 LONGEST = 40  # seeds of a path; the level hardly changes with more
 
@@ -245,6 +246,13 @@ def seeds_needed(n: int, difference: float, sd: float, margin: float, level: flo
         settled = chance_settled(n, middle, difference, sd, margin, level, overlap) >= CHANCE
         low, high = (low, middle) if settled else (middle, high)
     return high
+
+
+def hopeless(n: int, difference: float, sd: float, margin: float, level: float, overlap: float) -> bool:
+    """Whether no number of seeds settles a contrast, as each splits the same examples anew; given as to the former."""
+    if not overlap or sd <= 0 or n < 2:
+        return False
+    return chance_settled(n, MOST, difference, sd, margin, level, overlap) < LEAST_CHANCE
 
 
 def chance_settled(

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from pipeline.evidence.document import Arm, ContrastVerdict, FactorVerdict, LevelVerdict, Verdict, hopeless
+from pipeline.evidence.document import Arm, ContrastVerdict, FactorVerdict, LevelVerdict, Verdict
 from pipeline.names import shortened
 
 # What the level with the best mean is called, with which the others are compared.
@@ -133,7 +133,7 @@ def of_contrast(doc: Verdict, found: ContrastVerdict) -> str:
                 "different": "",
                 "equivalent": f": any difference is smaller than {margin}",
                 "not worse": f": if it is worse at all, by less than {margin}",
-                "open": f": {_untold(doc, found)}",
+                "open": f": {_untold(found)}",
             }[found.state]
     claim = found.claim.strip().rstrip(".")
     word = NOT_SETTLED if found.outcome == "open" else found.outcome
@@ -152,8 +152,8 @@ def _where(found: ContrastVerdict) -> str:
     return (f" at {at}" if at else "") + (f" less the same at {against}" if against else "")
 
 
-def _untold(doc: Verdict, found: ContrastVerdict) -> str:
-    if hopeless(found.seeds_needed, found.low, doc.rule):
+def _untold(found: ContrastVerdict) -> str:
+    if found.hopeless:
         return f"not told{HOPELESS}"
     return f"too few seeds to tell{_settled_by(found.seeds_needed)}"
 
@@ -247,7 +247,7 @@ def _open_part(best: LevelVerdict, few: list[LevelVerdict], doc: Verdict) -> lis
     plan, few_seeds = "", "too few seeds"
     if len(known) == len(few):
         plan = _settled_by(max(known))
-    elif all(hopeless(level.seeds_needed, level.low, doc.rule) for level in few):
+    elif all(level.hopeless for level in few):
         plan, few_seeds = HOPELESS, "open"
     if len(few) > 1:
         names = join([text(level.level) for level in few])

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import terminal
 from pipeline.evidence.analyses import findings
-from pipeline.evidence.document import Arm, FactorVerdict, LevelVerdict, Rule, Verdict, hopeless
+from pipeline.evidence.document import Arm, FactorVerdict, LevelVerdict, Verdict
 from pipeline.evidence.sentence import FIRST, LONGEST, count, number, saved, seeds_in_words, text
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _factor_table(doc: Verdict, entry: FactorVerdict, left_out: tuple[str, ...],
             "params": Text(count(level.parameters)),
             "MACs": Text(count(level.macs)),
             "s/run": Text(seconds(level.seconds)),
-            "verdict": Text(word(level, doc.rule, short=tight), style=STYLES.get(level.verdict, "dim")),
+            "verdict": Text(word(level, short=tight), style=STYLES.get(level.verdict, "dim")),
         }
         table.add_row(*(cells[column] for column in kept))
     return table
@@ -158,9 +158,9 @@ def basis(entry: FactorVerdict) -> str:
     return f"{f'{least} to ' if least < n else ''}{n} seed{_s(n)}{cells}"
 
 
-def word(level: LevelVerdict, rule: Rule, short: bool = False) -> str:
+def word(level: LevelVerdict, short: bool = False) -> str:
     """The verdict's word, with the seeds that are needed where there are too few."""
-    if level.verdict == "too few seeds" and hopeless(level.seeds_needed, level.low, rule):
+    if level.verdict == "too few seeds" and level.hopeless:
         return "open" if short else "open at any number of seeds"
     if level.verdict == "too few seeds":
         plan = seeds_in_words(level.seeds_needed)

@@ -254,16 +254,12 @@ class _Family:
             return _Judged(len(there), float(there.mean()) if len(there) else None, values_S)
         found = self.decided
         low, high = sorted((sign * float(found.low[place]), sign * float(found.high[place])))
-        needed = None
+        needed, is_hopeless = None, False
         if found.state[place] == rule.OPEN:
-            needed = rule.seeds_needed(
-                int(found.n[place]),
-                float(found.difference[place]),
-                float(found.sd[place]),
-                float(self.margins_C[place]),
-                self.bounds.level,
-                self.overlap,
-            )
+            seen = int(found.n[place]), float(found.difference[place]), float(found.sd[place])
+            judged_by = float(self.margins_C[place]), self.bounds.level, self.overlap
+            needed = rule.seeds_needed(*seen, *judged_by)
+            is_hopeless = needed is None and rule.hopeless(*seen, *judged_by)
         return _Judged(
             n=int(found.n[place]),
             difference=sign * float(found.difference[place]) + 0.0,
@@ -274,6 +270,7 @@ class _Family:
             p_adjusted=float(found.p_adjusted[place]),
             state=str(found.state[place]),
             needed=needed,
+            hopeless=is_hopeless,
         )
 
     def said(self) -> Rule:
@@ -282,6 +279,10 @@ class _Family:
         done = len(self.results.seeds)
         is_open_C = self.decided.state == rule.OPEN if bounds else np.ones(len(self.differences), bool)
         weighs = [one.weights for one, is_open in zip(self.differences, is_open_C, strict=True) if is_open]
+        open_C = np.flatnonzero(is_open_C)
+        futile = bool(bounds and self.overlap and len(open_C)) and all(
+            self.judged(int(place)).hopeless for place in open_C
+        )
         used_A = np.any(np.array(weighs) != 0, axis=0) if weighs else np.zeros(0, bool)
         return Rule(
             sequential=self.sequential,
@@ -292,7 +293,8 @@ class _Family:
             overlap=self.overlap,
             open=int(is_open_C.sum()),
             open_arms=[arm for arm, used in zip(self.results.arms, used_A, strict=False) if used],
-            ended=done >= self.looks[-1] or not is_open_C.any(),
+            ended=done >= self.looks[-1] or not is_open_C.any() or futile,
+            futile=futile,
         )
 
 
@@ -329,6 +331,7 @@ class _Judged:
     p_adjusted: float | None = None
     state: str = rule.OPEN
     needed: int | None = None
+    hopeless: bool = False
 
     def oriented(self, sign: int) -> tuple[float | None, float | None]:
         """The interval's ends where more is better."""
@@ -362,6 +365,7 @@ def _contrast(doc: Verdict, family: _Family, one: Contrast, number: int) -> Cont
         ),
         seeds_needed=judged.needed,
         values=[float(x) for x in judged.by_seed[~np.isnan(judged.by_seed)]],
+        hopeless=judged.hopeless,
     )
     found.sentence = sentence.of_contrast(doc, found)
     return found
@@ -440,7 +444,7 @@ def _judge(family: _Family, factor: str, used: dict[str, LevelVerdict], leader: 
         found = family.pair(factor, key, leader)
         entry.pairs, entry.difference, entry.low, entry.high = found.n, found.difference, found.low, found.high
         entry.p, entry.p_adjusted, entry.verdict = found.p, found.p_adjusted, words[found.state]
-        entry.seeds_needed = found.needed
+        entry.seeds_needed, entry.hopeless = found.needed, found.hopeless
     if any(entry.low is not None for entry in used.values()):
         best.low = best.high = 0.0
     if len(used) > 1 and all(entry.verdict == WORSE for entry in used.values() if entry is not best):

@@ -145,6 +145,8 @@ def _more(multirun: Multirun, path: Path, looks: tuple[int, ...]) -> list[tuple[
     found = evidence.judge(path)
     done = 1 + max(job.seed for job in record.jobs)
     following = next((look for look in looks if look > done), None)
+    if found.rule.futile and following:
+        terminal.say(f"look at {done} seeds: no number of seeds settles what is open, so it ends here")
     if found.rule.ended or following is None:
         return []
     settled = found.rule.contrasts - found.rule.open

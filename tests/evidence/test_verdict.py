@@ -174,7 +174,13 @@ def test_what_no_number_of_seeds_settles_is_said_to_be(one_factor: Sweep):
     for said in doc.sentences:
         assert "more seeds cannot settle it, since each splits the same examples anew: fix data.split_seed" in said
         assert "too few seeds" not in said
-    assert table.word(doc.factors[KEY].levels[0], doc.rule) == "open at any number of seeds"
+    assert table.word(doc.factors[KEY].levels[0]) == "open at any number of seeds"
+    # A sequential design goes no further then.
+    asked = {"smallest_effect": 0.005, "looks": [4, 6, 8]}
+    futile = verdict(one_factor(values), [KEY], "test/acc", overlap=0.33, **asked)
+    assert (futile.rule.futile, futile.rule.ended, futile.rule.open) == (True, True, 1)
+    hopeful = verdict(one_factor(values), [KEY], "test/acc", **asked)
+    assert (hopeful.rule.futile, hopeful.rule.ended, hopeful.rule.open) == (False, False, 1)
     plain = verdict(one_factor(values), [KEY], "test/acc", smallest_effect=0.005, contrasts=[claim])
     assert all("too few seeds" in said for said in plain.sentences)
 
