@@ -1,9 +1,10 @@
 """How fast the pipeline is, next to what a careful person would write by hand and to plain Lightning.
 
-    make bench            or: python -m benchmarks.speed [REPEATS] [FOLDER]
+    make bench            or: python -m benchmarks.speed [REPEATS] [FOLDER [PART ...]]
 
 Each command runs in a process of its own, and what is compared alternates, since the machine's speed drifts. Prints a
-table of medians with their range; with FOLDER speed.json and speed.md are written there. 40 minutes with 5 repeats.
+table of medians with their range; with FOLDER speed.json and speed.md are written there, of which PARTs that are named
+are made anew and the others kept. 40 minutes with 5 repeats.
 
 | what  | how                                                                                                        |
 |-------|------------------------------------------------------------------------------------------------------------|
@@ -26,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -156,28 +158,37 @@ def mlp(work: Path, seed: int) -> Numbers:
 
 
 def main() -> None:
-    """Measure all, alternating."""
+    """Measure all, or the parts that are named, alternating."""
     repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    folder = Path(sys.argv[2]) if len(sys.argv) > 2 else None
+    asked = sys.argv[3:] or list(PARTS)
     os.environ["PYTHONPATH"] = str(HERE)
     found: dict[str, list[Numbers]] = {}
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         make_set(work / "set")
         for seed in range(repeats):
-            for size in SIZES:
-                found.setdefault(f"cnn, {size} pixels", []).append(cnn(work, size, seed))
-            found.setdefault("demo", []).append(demo(work, seed))
-            found.setdefault("two MLPs", []).append(mlp(work, seed))
-            for size in STACK_SIZES:
-                found.setdefault(f"eight seeds, {size} pixels", []).append(stack(work, size, seed))
+            for part in asked:
+                for name, numbers in PARTS[part](work, seed).items():
+                    found.setdefault(name, []).append(numbers)
             print(f"{seed + 1} of {repeats}", file=sys.stderr, flush=True)
-    text = table(found)
-    print(text)
-    if len(sys.argv) > 2:
-        folder = Path(sys.argv[2])
+    print(table(found))
+    if folder:
+        file = folder / "speed.json"
+        before = json.loads(file.read_text())["measured"] if file.exists() else {}
         about = {"date": str(datetime.date.today()), "machine": platform.machine(), **describe()}
-        (folder / "speed.json").write_text(json.dumps({"about": about, "measured": found}, indent=1) + "\n")
-        (folder / "speed.md").write_text(page(about, repeats, text))
+        now = {name: {"about": about, "repeats": some} for name, some in found.items()}
+        measured = before | now
+        file.write_text(json.dumps({"measured": measured}, indent=1) + "\n")
+        (folder / "speed.md").write_text(page(measured))
+
+
+PARTS: dict[str, Callable[[Path, int], dict[str, Numbers]]] = {
+    "cnn": lambda work, seed: {f"cnn, {size} pixels": cnn(work, size, seed) for size in SIZES},
+    "demo": lambda work, seed: {"demo": demo(work, seed)},
+    "mlp": lambda work, seed: {"two MLPs": mlp(work, seed)},
+    "stack": lambda work, seed: {f"eight seeds, {size} pixels": stack(work, size, seed) for size in STACK_SIZES},
+}
 
 
 def table(found: dict[str, list[Numbers]]) -> str:
@@ -192,13 +203,22 @@ def table(found: dict[str, list[Numbers]]) -> str:
     return "\n".join(lines)
 
 
-def page(about: dict[str, Any], repeats: int, text: str) -> str:
+def page(measured: dict[str, Any]) -> str:
     """docs/speed.md."""
-    packages = ", ".join(f"{name} {version}" for name, version in about["packages"].items())
+    made: dict[str, list[str]] = {}
+    for name, one in measured.items():
+        about = one["about"]
+        packages = ", ".join(f"{package} {version}" for package, version in about["packages"].items())
+        where = f"{about['date']}, {about['processor']}, {about['cores']} cores, {packages}"
+        made.setdefault(f"{where}; {len(one['repeats'])} alternations", []).append(name)
+    whole = "\n".join(f"- {'; '.join(names)}: {where}." for where, names in made.items())
+    text = table({name: one["repeats"] for name, one in measured.items()})
     return f"""# How fast it is
 
-`python -m benchmarks.speed {repeats} docs` wrote this on {about["date"]}: {about["processor"]}, {about["cores"]} cores,
-{packages}. Medians of {repeats} alternations; images/s where no unit is named. benchmarks/speed.py says how.
+`python -m benchmarks.speed 5 docs` wrote this; medians of what alternates, images/s where no unit is named.
+benchmarks/speed.py says how.
+
+{whole}
 
 {text}
 
