@@ -29,7 +29,7 @@ def test_a_table_gets_a_verdict(command, workdir):
     assert [said["one_look"]] == said["levels"]
     assert said | {"levels": 0, "one_look": 0} == {
         "sequential": False, "looks": [12], "levels": 0, "one_look": 0, "contrasts": 1, "overlap": 0.0, "open": 0,
-        "open_arms": [], "ended": True,
+        "open_arms": [], "ended": True, "futile": False,
     }  # fmt: skip
     assert not list(workdir.glob("runs"))
 
@@ -49,7 +49,9 @@ def test_a_sequential_design_is_judged_as_it_would_have_been(command, workdir):
     assert [one["seeds"] for one in looks] == [3, 5, 8, 12][: len(looks)]
     assert looks[-1]["open"] == 0
     assert found["stopped_at"] == looks[-1]["seeds"] < 12
-    assert found["factors"]["kernel"]["levels"][0]["n"] == found["stopped_at"]  # judged then, and not again
+    level = found["factors"]["kernel"]["levels"][0]
+    assert level["pairs"] == found["stopped_at"]  # judged then, and not again
+    assert level["n"] == 12  # described by all that there is
     assert f"It would have stopped at {found['stopped_at']} seeds." in command("compare", line).out
 
 

@@ -28,7 +28,9 @@ def sweep(command, workdir):
 def test_a_file_of_another_run_takes_this_one_out_of_the_verdict(name, sweep, command):
     shutil.copy(sweep[1] / name, sweep[0] / name)
     found = command("compare", "sweep=sweep output=json").document
-    assert [level["n"] for level in found["factors"]["architecture.kernel_size"]["levels"]] == [1, 1]  # seeds are pairs
+    levels = found["factors"]["architecture.kernel_size"]["levels"]
+    assert [level["n"] for level in levels] == [1, 2]
+    assert next(level["pairs"] for level in levels if level["pairs"] is not None) == 1
     assert name in json.dumps(found["warnings"]) + json.dumps(found["arms"])
 
 

@@ -109,12 +109,14 @@ def _difference(doc: Verdict, factor: str, entry: FactorVerdict, levels: list[Le
             continue
         each = by_seed(level.values, best.values)
         axes.plot(each, np.full(len(each), row + 0.24), "o", color=FAINT, ms=4)
-        assert level.difference is not None
-        difference, (low, high) = level.difference, level.interval
+        if level.difference is None:  # the two met at no seed
+            continue
+        # Of one seed there is no interval.
+        low, high = (level.difference, level.difference) if level.low is None else level.interval
         axes.errorbar(
-            difference,
+            level.difference,
             row,
-            xerr=[[difference - low], [high - difference]],
+            xerr=[[level.difference - low], [high - level.difference]],
             fmt="s",
             color=colour,
             mfc="white" if level.verdict == "too few seeds" else colour,

@@ -1,5 +1,6 @@
 """Verdicts: worked by hand, and what must not change them."""
 
+import io
 import json
 import math
 import random
@@ -12,10 +13,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from pipeline.config.experiment import Contrast
 from pipeline.errors import InputError
-from pipeline.evidence import Run, table, verdict
+from pipeline.evidence import Run, figures, print_table, table, verdict, write_page
+from pipeline.evidence import tables as for_papers
 
 KEY = "architecture.kernel_size"
 Sweep = Callable[..., list[Run]]
@@ -189,6 +192,18 @@ def test_levels_that_met_at_one_seed_are_said_to(one_factor: Sweep):
     doc = judge(one_factor({3: [0.95, 0.96, 0.97], 5: [0.96, 0.97, 0.98], 9: [math.nan, 0.5, math.nan]}))
     assert by_level(doc)["9"]["verdict"] == "too few seeds"
     assert "9 met 5 at one seed at most" in doc["sentences"][0]
+
+
+def test_levels_that_met_at_one_seed_or_none_are_drawn_and_written(one_factor: Sweep, tmp_path):
+    alone = {3: [0.95, 0.96, 0.97], 5: [0.96, 0.97, 0.98], 9: [math.nan, 0.5, math.nan]}
+    apart = {3: [0.95, 0.96, 0.97], 5: [0.96, 0.97, 0.98], 9: [math.nan, math.nan, math.nan, 0.5]}
+    for values, looks in ((alone, None), (apart, [2, 4])):
+        runs = one_factor(values)
+        doc = verdict(runs, [KEY], "test/acc", smallest_effect=0.005, looks=looks)
+        write_page(doc, runs, tmp_path / "page.html", drawn=figures(doc, runs))
+        assert "9" in doc.factors[KEY].sentence
+        for_papers.latex({"": doc})
+        print_table(doc, Console(file=io.StringIO()))
 
 
 def test_no_pair_at_all_is_said_and_not_guessed(one_factor: Sweep):
