@@ -38,6 +38,7 @@ class Status:
     error: str | None = None
     together: int = 1  # how many runs share this attempt: each has spent its part of it
     resumed: int = 0  # how often it was taken up
+    trains: float | None = None  # since when this attempt does: what was imported before is no time of the run's
     spent: float = 0.0  # seconds of training before it was taken up the last time
     metrics: dict[str, float] = field(default_factory=dict)  # of a run that finished, as all that follows
     parameters: Parameters | None = None

@@ -11,7 +11,7 @@ processes that a launcher started for it to stop.
 from pipeline.rundir.documents import DamagedError, digest, read_json, read_record, write_json, write_record
 from pipeline.rundir.finding import find_run, find_sweep, job_of, read_run, read_sweep
 from pipeline.rundir.holding import BusyError, alive, claimed, locked
-from pipeline.rundir.life import clear, left_behind, resume, start, uid
+from pipeline.rundir.life import clear, left_behind, resume, start, trains, uid
 from pipeline.rundir.measured import read_invariance, read_predictions, write_invariance, write_predictions
 from pipeline.rundir.rows import append_metrics, beat, metric_rows, progress
 from pipeline.rundir.soundness import check_sealed, damage, seals
@@ -48,6 +48,7 @@ __all__ = [
     "seals",
     "set_status",
     "start",
+    "trains",
     "uid",
     "write_invariance",
     "write_json",

@@ -37,7 +37,7 @@ def resume(path: Path, together: int = 1) -> None:
         folders.clear_torn(folder, but="tracking.json")
     known = get_status(path)
     left = known.ended or _modified(path / "heartbeat") or known.started or 0.0
-    spent = known.spent + max(0.0, left - (known.started or left)) / max(1, known.together)
+    spent = known.spent + max(0.0, left - (known.trains or known.started or left)) / max(1, known.together)
     found = Status("running", **_attempt(together), resumed=known.resumed + 1, spent=spent, key=known.key)
     write_record(path / "status.json", found)
     (path / "error.txt").unlink(missing_ok=True)
@@ -45,6 +45,13 @@ def resume(path: Path, together: int = 1) -> None:
     rows = path / "metrics.jsonl"
     if rows.exists() and not (text := rows.read_bytes()).endswith(b"\n"):
         os.truncate(rows, text.rfind(b"\n") + 1)
+
+
+def trains(path: Path) -> None:
+    """Write down that the run begins to train now: from here on its seconds count."""
+    known = get_status(path)
+    if known.status == "running":
+        write_record(path / "status.json", dataclasses.replace(known, trains=time.time()))
 
 
 def _attempt(together: int) -> dict[str, Any]:

@@ -49,6 +49,8 @@ def fit(path: Path, gpu: int | None = None) -> Fitted | None:
     rank, world = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE")) if several else (0, 1)
     if gpu is not None:
         torch.cuda.set_device(gpu)  # what says no more than "cuda" means this one
+    if rank == 0:
+        rundir.trains(path)
     keep_buffers()
     # Deterministic mode also fills every fresh tensor with NaN, to expose reads of memory that nobody wrote: 3 %
     # of the notes' CNN's images/s, for nothing where tests find such reads.

@@ -129,6 +129,8 @@ def fit_stack(paths: Sequence[Path], failed: Failed, gpu: int | None = None) -> 
     a checkpoint of each.
     """
     quiet()
+    for path in paths:
+        rundir.trains(path)
     keep_buffers()
     settings = config.of_run(paths[0])
     device = torch.device("cpu") if gpu is None else torch.device("cuda", gpu)

@@ -76,3 +76,15 @@ def test_runs_that_train_at_once_have_each_spent_their_part(tmp_path):
     rundir.set_status(tmp_path, "interrupted", started=200.0, ended=206.0)
     rundir.resume(tmp_path)
     assert rundir.get_status(tmp_path).spent == 5.0
+
+
+def test_what_was_imported_before_it_trains_is_no_time_of_the_run(tmp_path, monkeypatch):
+    rundir.start(tmp_path, a_run())
+    rundir.set_status(tmp_path, "running", started=100.0)
+    monkeypatch.setattr(life.time, "time", lambda: 104.0)
+    rundir.trains(tmp_path)
+    rundir.set_status(tmp_path, "interrupted", ended=106.0)
+    rundir.trains(tmp_path)  # nothing of a run that does not
+    rundir.resume(tmp_path)
+    assert rundir.get_status(tmp_path).spent == 2.0
+    assert rundir.get_status(tmp_path).trains is None
