@@ -240,7 +240,9 @@ def _quarantine(quarantined: list[dict[str, str]]) -> str:
 def _duplicates(duplicates: list[Copies], prepared: Prepared) -> str:
     if not duplicates:
         copies = 0 if prepared.same is None else int((prepared.same != np.arange(len(prepared.same))).sum())
-        return f"<p>None. {copies:,} {prepared.kind.noun}s of the set are copies of another.</p>"
+        noun = prepared.kind.noun
+        said = f"1 {noun} of the set is a copy" if copies == 1 else f"{copies:,} {noun}s of the set are copies"
+        return f"<p>None. {said} of another.</p>"
     rows = [[", ".join(one.names), ", ".join(one.splits or ()), ", ".join(one.classes)] for one in duplicates[:ROWS]]
     more = f"<p>... and {len(duplicates) - ROWS:,} more.</p>" if len(duplicates) > ROWS else ""
     return _table(["examples", "splits", "classes"], rows) + more

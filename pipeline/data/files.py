@@ -16,6 +16,7 @@ from typing import BinaryIO, TypeVar
 from pipeline.data.raw import Photo, Refused
 
 T = TypeVar("T")
+UNKNOWN = "not an image of a known format"  # how the reason of a file begins that may be no image at all
 
 
 class UnusableError(Exception):

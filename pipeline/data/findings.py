@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline import terminal
 from pipeline.data.config import NO_GROUP, Data
+from pipeline.data.files import UNKNOWN
 from pipeline.data.leaks import DividedColumn, KeptColumn, Leaks, find_leaks
 from pipeline.data.prepared import Prepared, per_class
 
@@ -76,9 +77,11 @@ def _dark_sentences(value: int) -> list[str]:
 def _aside_sentences(aside: list[dict[str, str]]) -> list[str]:
     if not aside:
         return []
+    # A photo that is damaged before a text file that lies beside the photos.
+    worst = next((one for one in aside if not one["reason"].startswith(UNKNOWN)), aside[0])
     return [
         f"{_plural(len(aside), 'file')} put aside and not in the set ({kinds_of_reasons(aside)}), "
-        f"such as {aside[0]['path']}: {aside[0]['reason']}"
+        f"such as {worst['path']}: {worst['reason']}"
     ]
 
 

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.data.files import UnusableError, in_parallel, opened, regular_file
+from pipeline.data.files import UNKNOWN, UnusableError, in_parallel, opened, regular_file
 from pipeline.data.raw import Photo, Refused
 from pipeline.data.resize import fit
 
@@ -157,7 +157,7 @@ def _what_it_is(content: bytes) -> str:
     for beginning, name in beginnings.items():
         if content.startswith(beginning):
             return f"damaged (begins like {name}, and cannot be read as one)"
-    return f"not an image of a known format ({', '.join(FORMATS)})"
+    return f"{UNKNOWN} ({', '.join(FORMATS)})"
 
 
 def _first_line(error: Exception) -> str:

@@ -91,6 +91,16 @@ def test_training_says_what_was_put_aside(tmp_path: Path, command) -> None:  # t
     assert said in " ".join((tmp_path / "work/sweep/report.html").read_text().split())
 
 
+def test_a_damaged_photo_is_named_before_a_note_beside_it(tmp_path: Path, command) -> None:  # type: ignore[no-untyped-def]
+    root = make(tmp_path / "photos", *parts("train", "test"))
+    (root / "test/ants/a.txt").write_bytes(b"a note")
+    whole = (root / "test/bees/0.png").read_bytes()
+    (root / "test/bees/0.png").write_bytes(whole[: len(whole) // 2])
+    said = " ".join(command("prepare", f"data=image_folder data.root={root} data.size=8").err.split())
+    assert "2 files put aside and not in the set" in said
+    assert "such as test/bees/0.png" in said
+
+
 def test_without_them_the_seed_splits(tmp_path: Path) -> None:
     paths = [f"{label}/{i}.png" for label in ("ants", "test") for i in range(5)]
     config = settings(make(tmp_path / "photos", *paths))
