@@ -76,7 +76,7 @@ class FactorVerdict:
     notes: list[str]
     conclusion: str = ""
     sentence: str = ""
-    averaged: int | None = None  # of these, those that every level has: means are over them
+    averaged: list[int] = field(default_factory=list)  # over how many of these seeds are means, each number once
 
 
 @dataclass

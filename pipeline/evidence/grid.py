@@ -15,8 +15,9 @@ Cell = tuple[str, ...]  # the keys of the other factors' levels
 class Grid:
     """Where the levels of a factor have results, and where they meet.
 
-    A level is described by the seeds that it has: what another one lacks takes nothing from its mean. Each seed counts
-    by its mean over the same cells, those in which every level that has results at all has some.
+    A level is described by the seeds that it has: one that another lacks takes nothing from its mean. Each seed counts
+    by the mean over the cells in which all levels that have results at it have one: what a cell is like tilts none. In
+    a sequential design arms end one by one, and a seed counts where it has all the cells that every level has.
     """
 
     metric: str
@@ -60,22 +61,35 @@ class Grid:
         return cls(metric, results, present, cells, complete, missing, sequential)
 
     @cached_property
-    def common(self) -> list[Cell]:
-        """The cells in which every level has a result at some seed."""
-        there = {(key, cell) for key, cell, _ in self.results}
-        return [cell for cell in self.cells if all((key, cell) in there for key in self.present)]
+    def _cells(self) -> dict[tuple[str, int], list[Cell]]:
+        """By level and seed that describes it, the cells that the mean is over."""
+        there: dict[int, dict[str, set[Cell]]] = {}
+        for key, cell, seed in self.results:
+            there.setdefault(seed, {}).setdefault(key, set()).add(cell)
+        ever = {key: set.union(*(some.get(key, set()) for some in there.values())) for key in self.present}
+        common = set.intersection(*ever.values()) if ever else set()
+        found: dict[tuple[str, int], list[Cell]] = {}
+        for seed, cells_of in there.items():
+            shared = common if self.sequential else set.intersection(*cells_of.values())
+            kept = [cell for cell in self.cells if cell in shared]
+            found |= {(key, seed): kept for key, cells in cells_of.items() if kept and shared <= cells}
+        return found
 
     @cached_property
     def seeds(self) -> list[int]:
         """Those at which some level is described; none where the levels of a fixed list meet at no seed."""
         if not self.sequential and not self.complete:
             return []
-        every = sorted({seed for _, _, seed in self.results})
-        return [seed for seed in every if any(self.has(key, seed) for key in self.present)]
+        return sorted({seed for _, seed in self._cells})
 
-    def has(self, key: str, seed: int) -> bool:
-        """Whether a level is described by a seed."""
-        return bool(self.common) and all((key, cell, seed) in self.results for cell in self.common)
+    def cells_of(self, key: str, seed: int) -> list[Cell]:
+        """The cells that a level's mean at a seed is over; none where it is not described by it."""
+        return self._cells.get((key, seed), [])
+
+    @property
+    def averaged(self) -> list[int]:
+        """Over how many cells the seeds are means, each number once."""
+        return sorted({len(cells) for cells in self._cells.values()})
 
     def values(self, key: str) -> list[float | None]:
         """The metric of a level, at each of `seeds`."""
@@ -83,7 +97,7 @@ class Grid:
 
     def mean(self, key: str, seed: int, what: str) -> float:
         """Mean of the metric or a cost of a level at one seed; NaN where it has none."""
-        return mean([self.mean_in(cell, key, seed, what) for cell in self.common] if self.has(key, seed) else [])
+        return mean([self.mean_in(cell, key, seed, what) for cell in self.cells_of(key, seed)])
 
     def mean_in(self, cell: Cell, key: str, seed: int, what: str = "metric") -> float:
         """The metric or a cost in one cell at one seed."""

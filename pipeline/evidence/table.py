@@ -152,8 +152,9 @@ def basis(entry: FactorVerdict) -> str:
     """What the numbers of a factor's table are means of."""
     n = len(entry.seeds)
     least = min((sum(one is not None for one in level.values) for level in entry.levels if level.values), default=n)
-    averaged = entry.cells if entry.averaged is None else entry.averaged
-    in_all = str(entry.cells) if averaged == entry.cells else f"{averaged} of {entry.cells}"
+    found, in_all = entry.averaged or [entry.cells], str(entry.cells)
+    if found != [entry.cells]:
+        in_all = f"{f'{found[0]} to ' if len(found) > 1 else ''}{found[-1]} of {entry.cells}"
     cells = f", each the mean of {in_all} combinations" if entry.cells > 1 else ""
     return f"{f'{least} to ' if least < n else ''}{n} seed{_s(n)}{cells}"
 

@@ -416,7 +416,7 @@ def _factor(
         missing=grid.missing,
         notes=notes,
         conclusion=_conclusion(list(used.values()), seeds),
-        averaged=len(grid.common),
+        averaged=grid.averaged,
     )
     found.sentence = sentence.write(doc, factor, found)
     return found
@@ -426,7 +426,7 @@ def _level_entry(level: Any, key: str, grid: Grid) -> LevelVerdict:
     """A level before it is judged, with its costs."""
     if key not in grid.present:
         return LevelVerdict(level, n=0, verdict=NO_RESULT)
-    seeds = [seed for seed in grid.seeds if grid.has(key, seed)]
+    seeds = [seed for seed in grid.seeds if grid.cells_of(key, seed)]
     found = LevelVerdict(level, n=len(seeds), verdict=TOO_FEW)
     for what in COSTS:
         setattr(found, what, finite(mean([grid.mean(key, seed, what) for seed in seeds])))
