@@ -22,6 +22,7 @@ SKEW = 1.5
 LEAST_FLIPPED = 6  # seeds
 MOST_EXACT = 12  # seeds: 4,096 ways to flip their signs
 CEILING = 0.98  # of an accuracy
+BELOW_CEILING = "means below the ceiling"
 FEWEST_PAIRS = 3  # seeds that tell a correlation
 
 
@@ -189,15 +190,16 @@ def _ceiling(doc: Verdict) -> Gate | None:
     low, high = min(means), max(means)
     at_top = low > CEILING
     said = "all arms are near 1, where differences cannot show: ask harder data" if at_top else "there is room above"
-    return Gate("means below the ceiling", not at_top, low, f"{low:.3f} to {high:.3f}", said)
+    return Gate(BELOW_CEILING, not at_top, low, f"{low:.3f} to {high:.3f}", said)
 
 
 def at_ceiling(doc: Verdict) -> list[str]:
     """A warning where all arms are near 1."""
-    gate = _ceiling(doc)
-    if gate is None or gate.holds:
-        return []
-    return [f"All arms are near 1 ({gate.result}), where differences cannot show: ask harder data, or test on more."]
+    return [
+        f"All arms are near 1 ({gate.result}), where differences cannot show: ask harder data, or test on more."
+        for gate in doc.gates
+        if gate.name == BELOW_CEILING and not gate.holds
+    ]
 
 
 def collapsed(results: Results, sign: int, smallest_effect: float) -> list[tuple[int, int]]:

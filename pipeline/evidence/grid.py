@@ -24,8 +24,8 @@ class Grid:
     results: dict[tuple[str, Cell, int], list[Run]]  # more than one run only where one was repeated
     present: list[str]  # keys of the levels that have any result
     cells: dict[Cell, dict[str, Any]]  # the levels of the other factors
-    complete: dict[int, list[Cell]]  # per seed that has any: the cells where all of `present` have a result
-    missing: list[dict[str, Any]]  # the others, as the document has them, but for arms that had ended
+    meet: bool  # whether all of `present` have a result in some cell at some seed
+    missing: list[dict[str, Any]]  # where they do not, as the document has it, but for arms that had ended
     sequential: bool  # arms may end at different looks
 
     @classmethod
@@ -48,17 +48,16 @@ class Grid:
         present = [key for key in keys if any(where[0] == key for where in results)]
         cells = {arm_key(run.levels, others): {other: run.levels[other] for other in others} for run in runs}
         planned = {(level_key(run.levels[factor]), arm_key(run.levels, others), run.seed) for run in runs}
-        complete: dict[int, list[Cell]] = {}
-        missing = []
+        meet, missing = False, []
         for seed in sorted({run.seed for run in runs}):
             for cell in sorted(cells):
                 absent = [key for key in present if (key, cell, seed) not in results]
                 if not absent and present:
-                    complete.setdefault(seed, []).append(cell)
+                    meet = True
                 elif absent := [key for key in absent if (key, cell, seed) in planned or not sequential]:
                     gone = [levels[keys.index(key)] for key in absent]
                     missing.append({"seed": seed, "cell": cells[cell], "levels": gone})
-        return cls(metric, results, present, cells, complete, missing, sequential)
+        return cls(metric, results, present, cells, meet, missing, sequential)
 
     @cached_property
     def _cells(self) -> dict[tuple[str, int], list[Cell]]:
@@ -78,7 +77,7 @@ class Grid:
     @cached_property
     def seeds(self) -> list[int]:
         """Those at which some level is described; none where the levels of a fixed list meet at no seed."""
-        if not self.sequential and not self.complete:
+        if not self.sequential and not self.meet:
             return []
         return sorted({seed for _, seed in self._cells})
 

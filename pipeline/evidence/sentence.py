@@ -110,7 +110,7 @@ def write(doc: Verdict, factor: str, entry: FactorVerdict) -> str:
     parts = [
         *_worse_part(best, [level for level in rest if level.verdict == "worse"], effect),
         *_equal_part(best, [level for level in rest if level.verdict == "no difference shown"], effect),
-        *_open_part(best, [level for level in rest if level.verdict == "too few seeds"], doc),
+        *_open_part(best, [level for level in rest if level.verdict == "too few seeds"], effect),
     ]
     return f"{factor}: {'; '.join(parts)}." + tail
 
@@ -231,11 +231,10 @@ def _equal_part(best: LevelVerdict, same: list[LevelVerdict], effect: float) -> 
     ]
 
 
-def _open_part(best: LevelVerdict, few: list[LevelVerdict], doc: Verdict) -> list[str]:
+def _open_part(best: LevelVerdict, few: list[LevelVerdict], effect: float) -> list[str]:
     """As in "too few seeds: 5 leads 3 by 0.004, but the interval (-0.010 to 0.018) ..."."""
     if not few:
         return []
-    effect = doc.smallest_effect
     alone = [text(level.level) for level in few if level.low is None]
     few = sorted((level for level in few if level.low is not None), key=lambda level: level.distance)
     met = f"{join(alone)} met {text(best.level)} at one seed at most, which cannot show what is chance"
@@ -244,17 +243,14 @@ def _open_part(best: LevelVerdict, few: list[LevelVerdict], doc: Verdict) -> lis
         return said
     close = few[0]
     known = [level.seeds_needed for level in few if level.seeds_needed is not None]
-    plan, few_seeds = "", "too few seeds"
-    if len(known) == len(few):
-        plan = _settled_by(max(known))
-    elif all(level.hopeless for level in few):
-        plan, few_seeds = HOPELESS, "open"
+    hopeless = all(level.hopeless for level in few)
+    plan = HOPELESS if hopeless else _settled_by(max(known)) if len(known) == len(few) else ""
     if len(few) > 1:
         names = join([text(level.level) for level in few])
         lead = f"by {number(close.distance, effect)}"
         if len({number(level.distance, effect) for level in few}) > 1:
             lead += f" to {number(few[-1].distance, effect)}"
-        apart = f"{few_seeds} to tell" if few_seeds != "open" else "open: not told"
+        apart = "open: not told" if hopeless else "too few seeds to tell"
         return [f"{apart} {text(best.level)} from {names}: it leads {lead}{plan}", *said]
     low, high = close.interval
     if low == high:
@@ -269,7 +265,7 @@ def _open_part(best: LevelVerdict, few: list[LevelVerdict], doc: Verdict) -> lis
             f"but the interval ({_range(close, effect)}) holds both zero and more than the smallest effect "
             f"of interest {number(effect, effect)}"
         )
-    return [f"{few_seeds}: {_gap(best, close, effect)}, {doubt}{plan}", *said]
+    return [f"{'open' if hopeless else 'too few seeds'}: {_gap(best, close, effect)}, {doubt}{plan}", *said]
 
 
 def _gap(best: LevelVerdict, other: LevelVerdict, effect: float) -> str:
