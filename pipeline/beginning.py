@@ -15,6 +15,8 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 
+from pipeline.spinning import considerate
+
 INTERRUPTED = 75
 
 on_leave: list[Callable[[], object]] = []  # what a command that leaves on the spot does first
@@ -57,10 +59,9 @@ def importing() -> Iterator[None]:
 
 def _settle_threads() -> None:
     """How OpenMP's threads wait, and that there are as many as a run asks for: read when torch is imported."""
-    # They wait by spinning, for as long as they like where they are no more than the cores. Beside any other process
-    # that costs 5 to 50 times the time (two runs of two threads on two cores: 230 images/s each of the notes' CNN,
-    # 2,400 with this); alone the same speed. No bits depend on it.
-    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+    # Two runs of two threads on two cores have 2,400 images/s each of the notes' CNN, and as OpenMP comes 230.
+    if not considerate():
+        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     # These take away threads that a run asks for: with one of two missing, oneDNN waits for it for ever in the backward
     # pass of a convolution, where no signal is heard.
     for name in ("OMP_THREAD_LIMIT", "OMP_DYNAMIC", "OMP_MAX_ACTIVE_LEVELS"):

@@ -11,6 +11,7 @@ LAYERS = (
     (
         "errors",
         "bounded",
+        "spinning",
         "beginning",
         "names",
         "stopping",

@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline import config, data, rundir, stopping
 from pipeline.evaluation.plots import draw
 from pipeline.evaluation.predict import evaluate
+from pipeline.spinning import considerate
 from pipeline.training.fit import Fitted, fit
 from pipeline.training.stack import fit_stack
 
@@ -18,6 +19,7 @@ def train_here(path: Path, gpu: int | None = None) -> None:
     In this process alone, on the GPU of index `gpu`, or as one of several that torchrun's agent started.
     Raises Stopped where a signal asked for it, after a checkpoint.
     """
+    considerate()  # a launcher's process, or torchrun's, began without `begin`
     began = time.perf_counter()
     with _same_data([path]):
         fitted = fit(path, gpu)
@@ -28,6 +30,7 @@ def train_here(path: Path, gpu: int | None = None) -> None:
 
 def train_stack_here(paths: Sequence[Path], failed: Callable[[Path, Exception], None], gpu: int | None = None) -> None:
     """The same for runs that train at once. One that fails is told to `failed`, and the others go on."""
+    considerate()
     began = time.perf_counter()
     with _same_data(paths):
         fitted = fit_stack(paths, failed, gpu)

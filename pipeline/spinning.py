@@ -1,0 +1,96 @@
+"""How the threads of a computation wait for each other: awake where they have their cores to themselves, else asleep.
+
+OpenMP's threads wait for the next piece of work by spinning, for milliseconds. Alone that is worth 1 to 10 % of the notes'
+CNN's images/s, since a core that slept is slow to wake. Beside any other process it costs 2 to 15 times the time:
+one spins for another that has no core. GNU's libgomp, which torch comes with, spins 300,000 times, and 100 times
+where there are more of its threads than cores (GOMP_SPINCOUNT in its manual). So it is given such threads, asleep, as
+long as ours wait for cores: two runs at once then have 1.15 times the images/s of a short spin, and one alone loses
+nothing (docs/lab-notes.md). No bits depend on it.
+"""
+
+import ctypes
+import os
+import threading
+import time
+from pathlib import Path
+
+LOOK_EVERY_S = 0.5
+CROWDED = 0.1  # of the time that a busy thread wants a core: alone 0.01 to 0.03, beside one other process 0.4
+CALM_LOOKS = 6  # in a row, before threads spin again
+BUSY = 0.5  # of the time, running or waiting for a core
+
+Times = dict[str, tuple[int, int]]  # a thread -> nanoseconds that it ran, and that it waited for a core
+
+_watched = 0  # the process that has a watching thread; a fork of it has none
+
+
+def considerate() -> bool:
+    """Have a thread of this process see to it from now on. False where the system does not tell what threads wait."""
+    global _watched
+    if not any(ran for ran, _ in _times().values()):
+        return False
+    if _watched != os.getpid():
+        _watched = os.getpid()
+        threading.Thread(target=_watch, name="spinning", daemon=True).start()
+    return True
+
+
+def _watch() -> None:
+    sleepers, calm = None, 0
+    before, began = _times(), time.perf_counter_ns()
+    while True:
+        time.sleep(LOOK_EVERY_S)
+        times, now = _times(), time.perf_counter_ns()
+        waits = _waits(before, times, now - began)
+        before, began = times, now
+        # One thread alone waits for nobody; but of those that no longer spin, some may have slept.
+        if max(waits, default=0) > CROWDED and (sleepers or len(waits) > 1):
+            sleepers, calm = sleepers or _Sleepers(), 0
+        elif sleepers:
+            calm += 1
+            if calm == CALM_LOOKS:
+                sleepers.end()
+                sleepers = None
+
+
+def _waits(before: Times, after: Times, elapsed: int) -> list[float]:
+    """Of each thread that was busy meanwhile, how much of its busy time it waited for a core."""
+    waits = []
+    for thread, (ran, waited) in after.items():
+        ran, waited = ran - before.get(thread, (0, 0))[0], waited - before.get(thread, (0, 0))[1]
+        if ran + waited > BUSY * elapsed:
+            waits.append(waited / (ran + waited))
+    return waits
+
+
+def _times() -> Times:
+    found: Times = {}
+    for task in Path("/proc/self/task").glob("*/schedstat"):
+        try:
+            ran, waited, _ = task.read_text().split()
+        except (OSError, ValueError):  # it ended
+            continue
+        found[task.parent.name] = int(ran), int(waited)
+    return found
+
+
+class _Sleepers:
+    """More threads of each libgomp that is loaded than there are cores, which do nothing, until `end`.
+
+    They belong to a thread that has begun a parallel region, and end with it.
+    """
+
+    def __init__(self) -> None:
+        self.over = threading.Event()
+        self.owner = threading.Thread(target=self._sleep, name="sleepers", daemon=True)
+        self.owner.start()
+
+    def _sleep(self) -> None:
+        for path in {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "libgomp" in line}:
+            library = ctypes.CDLL(path)
+            library.GOMP_parallel(library.omp_in_parallel, None, len(os.sched_getaffinity(0)) + 1, 0)
+        self.over.wait()
+
+    def end(self) -> None:
+        self.over.set()
+        self.owner.join()
