@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
@@ -122,6 +123,10 @@ def _compose(config_name: str, job: Callable[[DictConfig], int], schema: type | 
     elif flags.hydra_help:
         print(hydra_help())
         return
+    for word in () if flags.help else flags.overrides:
+        if "=" not in word and not word.startswith("~"):
+            keys = f" Keys are {', '.join(field.name for field in fields(schema))}." if schema else ""
+            raise InputError(f"{word}: not understood; an override is key=value, +key=value or ~key.{keys}")
     if not flags.info:  # which Hydra prints by a logger
         log = logging.StreamHandler(sys.stderr)
         log.setFormatter(terminal.Formatter("%(levelname)s %(name)s: %(message)s"))

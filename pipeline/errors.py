@@ -61,8 +61,12 @@ def machine_said(found: OSError, place: object) -> str:
 
 
 def nearest(name: str, allowed: Iterable[str], prefix: str = "") -> str:
-    """` Did you mean '<prefix>x'?` for the allowed name most like `name`, or nothing where none is like it."""
-    close = difflib.get_close_matches(str(name), list(allowed), n=1, cutoff=0.6)
+    """` Did you mean '<prefix>x'?` for the allowed name most like `name`, or nothing where none is like it.
+
+    Of those that are like it, one that it begins with, or that begins with it: test/acc for test/accuracy.
+    """
+    close = difflib.get_close_matches(name := str(name), list(allowed), cutoff=0.6)
+    close.sort(key=lambda one: not (name.startswith(one) or one.startswith(name)))
     return f" Did you mean '{prefix}{close[0]}'?" if close else ""
 
 

@@ -1,8 +1,8 @@
 """How the threads of a computation wait for each other: awake where they have their cores to themselves, else asleep.
 
-OpenMP's threads wait for the next piece of work by spinning, for milliseconds. Alone that is worth 1 to 10 % of the notes'
-CNN's images/s, since a core that slept is slow to wake. Beside any other process it costs 2 to 15 times the time:
-one spins for another that has no core. GNU's libgomp, which torch comes with, spins 300,000 times, and 100 times
+OpenMP's threads wait for the next piece of work by spinning, for milliseconds. Alone that is worth 1 to 10 % of the
+notes' CNN's images/s, since a core that slept is slow to wake. Beside any other process it costs 2 to 15 times the
+time: one spins for another that has no core. GNU's libgomp, which torch comes with, spins 300,000 times, and 100 times
 where there are more of its threads than cores (GOMP_SPINCOUNT in its manual). So it is given such threads, asleep, as
 long as ours wait for cores: two runs at once then have 1.15 times the images/s of a short spin, and one alone loses
 nothing (docs/lab-notes.md). No bits depend on it.
@@ -86,7 +86,9 @@ class _Sleepers:
         self.owner.start()
 
     def _sleep(self) -> None:
-        for path in {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "libgomp" in line}:
+        for path in {
+            line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "libgomp" in line
+        }:
             library = ctypes.CDLL(path)
             library.GOMP_parallel(library.omp_in_parallel, None, len(os.sched_getaffinity(0)) + 1, 0)
         self.over.wait()

@@ -67,6 +67,7 @@ MISTAKES = {
     "experiment.smallest_effect=inf": ["experiment.smallest_effect=inf: must be a finite number."],
     "-m experiment.smallest_effect=nan seed=0,1": ["experiment.smallest_effect=nan: must be greater than 0."],
     "experiment.metric=test/f2": ["experiment.metric=test/f2: must be one of test/acc, ", "Did you mean 'test/f1'?"],
+    "experiment.metric=test/accuracy": ["Did you mean 'test/acc'?"],
     "-m experiment=padding experiment.metric=tset/loss": ["experiment.metric=tset/loss: ", "Did you mean 'test/loss'?"],
     "experiment.metric=invariance/scale": ["experiment.metric=invariance/scale: ", "experiment.invariance=true"],
     "-m hydra.sweeper.params=3": ["hydra.sweeper.params=3: must be written as keys with their levels as text"],
@@ -122,6 +123,7 @@ MISTAKES = {
     "architecture=cnn,mlp": ["architecture=cnn,mlp: several values need -m"],
     "architecture.filters=[1,": ["architecture.filters=[1,: not understood"],
     "seed": ["seed: not understood"],
+    "mnist": ["mnist: not understood; an override is key=value, "],
     "-m architecture.kernel_size=3,50": ["arm kernel_size=50: architecture.kernel_size=50: must lie between 1 and 11."],
     "-m architecture.padding=same,valid architecture.kernel_size=3,9": ["kernel_size=9", "8x8"],
     "-m architecture.kernel_sise=3,5": [
@@ -241,6 +243,11 @@ def test_a_directory_that_holds_a_sweep_is_not_written_again(command, workdir):
         ),
         ("claims", "", ["runs_dir=runs: no such folder."]),
         ("claims", "runs_dir=.", ["runs_dir=.: no sweep with a verdict below it.", "python -m pipeline.train -m"]),
+        (
+            "claims",
+            "runs/claims",
+            ["runs/claims: not understood; an override is key=value, ", "Keys are runs_dir, out"],
+        ),
         ("claims", "output=xml", ["output=xml: must be one of table, json, markdown."]),
         ("dashboard", "", ["sweep=latest: no sweep under runs_dir=runs."]),
         ("dashboard", "output=xml", ["output=xml: must be one of table, json."]),

@@ -71,6 +71,8 @@ def test_each_value_of_a_column_gets_its_own(command, workdir):
     shown = command("compare", "table=t.csv metric=accuracy by=set").out
     assert "t, set=mnist" in shown
     assert "t, set=cifar" in shown
+    assert "mean ± sd" in shown
+    assert not any(cost in shown for cost in ("params", "MACs", "s/run"))  # which nobody told
 
 
 def test_a_claim_of_a_table(command, workdir):

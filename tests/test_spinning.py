@@ -70,7 +70,7 @@ def test_a_process_beside_others_finds_that_it_waits():
 
 
 class Clock:
-    """Time that passes when somebody sleeps; and /proc's numbers by a script: shares of (running, waiting) of threads."""
+    """Time that passes when somebody sleeps; /proc's numbers by a script: shares of running and waiting."""
 
     def __init__(self, script):
         self.script, self.now, self.times = list(script), 0, [(0, 0), (0, 0)]
@@ -99,7 +99,7 @@ CROWDED = ((0.6, 0.4), (0.6, 0.4))
 
 
 @pytest.mark.parametrize(
-    "script, slept",
+    ("script", "slept"),
     [
         ([ALONE] * 4, [0, 0, 0, 0]),
         ([CROWDED] * 4, [1, 1, 1, 1]),
@@ -136,5 +136,6 @@ def test_when_threads_sleep(script, slept, monkeypatch):
 
 
 def test_one_thread_for_each_process():
-    assert spinning.considerate() and spinning.considerate()
+    assert spinning.considerate()
+    assert spinning.considerate()
     assert sum(one.name == "spinning" for one in threading.enumerate()) == 1

@@ -12,9 +12,9 @@ from pipeline.evidence.document import FactorVerdict, Verdict
 from pipeline.evidence.plots import figures
 from pipeline.evidence.remaining import all_at_once, still_open
 from pipeline.evidence.run import Run, level_key
-from pipeline.evidence.sentence import count, number, saved, seeds_in_words, text, whole
+from pipeline.evidence.sentence import number, saved, seeds_in_words, text, whole
 from pipeline.evidence.style import name_of
-from pipeline.evidence.table import CLOCK, basis, difference, mean_sd, seconds, word
+from pipeline.evidence.table import CLOCK, basis, costs, difference, mean_sd, seconds, word
 from pipeline.names import arm
 from pipeline.perturbations import PERTURBATIONS
 from pipeline.terminal import duration
@@ -179,14 +179,12 @@ def _levels(doc: Verdict, entry: FactorVerdict) -> str:
             "mean ± sd": mean_sd(level, doc),
             "difference [95 %]": difference(level, doc),
             "adjusted p": "–" if p is None else f"{p:.2g}",
-            "params": count(level.parameters),
-            "MACs": count(level.macs),
-            "s/run": seconds(level.seconds),
+            **costs(level, entry.levels),
         }
         rows.append((level.verdict if level.verdict in ("best", "leads") else "", list(cells.values())))
-    head = list(cells)
-    known = f'<p class="facts">{basis(entry)}</p>' + html.table(head, rows, words=2)
-    return f'{known}<p class="facts">s/run: {CLOCK}</p>' + _in_full([level.level for level in entry.levels])
+    known = f'<p class="facts">{basis(entry)}</p>' + html.table(list(cells), rows, words=2)
+    clock = f'<p class="facts">s/run: {CLOCK}</p>' if "s/run" in cells else ""
+    return known + clock + _in_full([level.level for level in entry.levels])
 
 
 def _in_full(levels: Sequence[Any]) -> str:
@@ -296,14 +294,12 @@ def _arms(doc: Verdict) -> str:
                 *(escape(text(arm.levels[factor])) for factor in doc.factors),
                 str(arm.n),
                 mean_sd(arm, doc),
-                count(arm.parameters),
-                count(arm.macs),
-                seconds(arm.seconds),
+                *costs(arm, arms).values(),
             ],
         )
         for arm in arms
     ]
-    head = [*html.short_names(list(doc.factors)), "n", "mean ± sd", "params", "MACs", "s/run"]
+    head = [*html.short_names(list(doc.factors)), "n", "mean ± sd", *costs(arms[0], arms)]
     said = (
         "<p>Best mean first. These are described, not judged: the first of many is there by luck too, and a "
         "rerun with new seeds will on average find it lower.</p>"

@@ -15,7 +15,7 @@ class Run:
 
     levels: the swept keys besides the seed, each with the level that this run has.
     metrics: final values by name, such as {"test/acc": 0.97}.
-    parameters, macs: of the network, for one input. seconds: wall time of the run.
+    parameters, macs: of the network, for one input. seconds: wall time of the run. NaN where nobody told.
     status: "finished" or anything else; what is not finished is reported and not compared.
     dir: the run directory, absolute or relative to the sweep's. curves: metric name to [(epoch, value), ...], and
     invariance/KIND to [(amount, accuracy), ...]. examples: how many it trained on. base: the metrics of the source that
@@ -29,8 +29,8 @@ class Run:
     levels: dict[str, Any]
     seed: int
     metrics: dict[str, float] = field(default_factory=dict)
-    parameters: int = 0
-    macs: int = 0
+    parameters: float = math.nan
+    macs: float = math.nan
     seconds: float = math.nan
     status: str = "finished"
     dir: str = ""

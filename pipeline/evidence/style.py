@@ -1,5 +1,6 @@
 """Our look, which every figure of the evidence shares."""
 
+import functools
 import re
 import warnings
 from collections.abc import Iterator
@@ -15,8 +16,13 @@ COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#0
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 INK, FAINT = "#222222", "#9aa0a6"
 WIDTH_IN = 4.6
+# For names in Chinese, Japanese and Korean: those of these that the machine has.
+MORE_FONTS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans CJK KR", "Noto Sans SC", "Noto Sans JP", "Source Han Sans SC",
+    "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Droid Sans Fallback", "PingFang SC", "Hiragino Sans GB",
+    "Apple SD Gothic Neo", "Arial Unicode MS", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic",
+)  # fmt: skip
 STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so a page looks the same wherever it is made
     "font.size": 10.5,
     "axes.titlesize": 11,
     "axes.titlelocation": "left",
@@ -46,10 +52,19 @@ def style() -> Iterator[None]:
     """Our look for the figures made or saved inside, and nobody else's."""
     import matplotlib
 
-    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
-        # Of a script that the font lacks, whose signs are boxes in figures; the tables beside them have the names.
+    with matplotlib.rc_context(STYLE | {"font.family": _fonts()}), warnings.catch_warnings():
+        # Of a script that no font has, whose signs are boxes in figures; the tables beside them have the names.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         yield
+
+
+@functools.cache
+def _fonts() -> list[str]:
+    """The first comes with matplotlib, so that a page looks the same wherever it is made."""
+    from matplotlib.font_manager import fontManager
+
+    there = {font.name for font in fontManager.ttflist}
+    return ["DejaVu Sans", *(name for name in MORE_FONTS if name in there)]
 
 
 def name_of(key: str) -> str:

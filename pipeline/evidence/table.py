@@ -1,5 +1,6 @@
 """The verdict on a terminal."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,7 @@ def print_table(doc: Verdict, console: "Console") -> None:
             console.print()
             console.print(Text(name, style="bold"), highlight=False)
             console.print(Text("\n".join(lines)), highlight=False)
-    if doc.factors:
+    if doc.factors and any(arm.seconds is not None for arm in doc.arms):
         console.print(Text(f"\ns/run: {CLOCK}", style="dim"), highlight=False)
     if said := saved(doc):
         console.print(Text(said, style="dim"), highlight=False)
@@ -81,6 +82,13 @@ def print_verdict(sweep: Path, doc: Verdict, dashboard: str) -> None:
     if dashboard:
         lines.append(f"dashboard  {dashboard}")
     console.print("\n" + "\n".join(lines), soft_wrap=True)
+
+
+def costs(one: LevelVerdict | Arm, among: Sequence[LevelVerdict | Arm]) -> dict[str, str]:
+    """Columns of what one level costs, without those that nothing is known for, as in a table from elsewhere."""
+    columns = {"params": ("parameters", count), "MACs": ("macs", count), "s/run": ("seconds", seconds)}
+    known = {column: of for column, of in columns.items() if any(getattr(each, of[0]) is not None for each in among)}
+    return {column: shown(getattr(one, what)) for column, (what, shown) in known.items()}
 
 
 def _fitting_table(doc: Verdict, entry: FactorVerdict, console: "Console") -> "Table":
@@ -105,7 +113,7 @@ def _factor_table(doc: Verdict, entry: FactorVerdict, left_out: tuple[str, ...],
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0 if tight else 1, 0, 0), show_edge=False)
-    columns = ["level", "n", "mean ± sd", "difference [95 %]", "params", "MACs", "s/run", "verdict"]
+    columns = ["level", "n", "mean ± sd", "difference [95 %]", *costs(entry.levels[0], entry.levels), "verdict"]
     kept = [column for column in columns if column not in left_out]
     for column in kept:
         justify: Any = "left" if column in ("level", "verdict") else "right"
@@ -117,9 +125,7 @@ def _factor_table(doc: Verdict, entry: FactorVerdict, left_out: tuple[str, ...],
             "n": Text(str(level.n)),
             "mean ± sd": Text(mean_sd(level, doc)),
             "difference [95 %]": Text(difference(level, doc)),
-            "params": Text(count(level.parameters)),
-            "MACs": Text(count(level.macs)),
-            "s/run": Text(seconds(level.seconds)),
+            **{column: Text(cost) for column, cost in costs(level, entry.levels).items()},
             "verdict": Text(word(level, short=tight), style=STYLES.get(level.verdict, "dim")),
         }
         table.add_row(*(cells[column] for column in kept))
