@@ -18,6 +18,7 @@ LOOK_EVERY_S = 0.5
 CROWDED = 0.1  # of the time that a busy thread wants a core: alone 0.01 to 0.03, beside one other process 0.4
 CALM_LOOKS = 6  # in a row, before threads spin again
 BUSY = 0.5  # of the time, running or waiting for a core
+MOST_CORES = 32  # as many sleepers are needed, of each process; where cores are many, runs seldom meet
 
 Times = dict[str, tuple[int, int]]  # a thread -> nanoseconds that it ran, and that it waited for a core
 
@@ -25,13 +26,19 @@ _watched = 0  # the process that has a watching thread; a fork of it has none
 
 
 def considerate() -> bool:
-    """Have a thread of this process see to it from now on. False where the system does not tell what threads wait."""
+    """Have a thread of this process see to it from now on.
+
+    False where that cannot be: the system does not tell what threads wait, or there are too many cores.
+    """
     global _watched
-    if not any(ran for ran, _ in _times().values()):
+    if not any(ran for ran, _ in _times().values()) or len(os.sched_getaffinity(0)) > MOST_CORES:
         return False
     if _watched != os.getpid():
+        try:
+            threading.Thread(target=_watch, name="spinning", daemon=True).start()
+        except RuntimeError:  # no more threads are allowed
+            return False
         _watched = os.getpid()
-        threading.Thread(target=_watch, name="spinning", daemon=True).start()
     return True
 
 
@@ -45,6 +52,8 @@ def _watch() -> None:
         before, began = times, now
         # One thread alone waits for nobody; but of those that no longer spin, some may have slept.
         if max(waits, default=0) > CROWDED and (sleepers or len(waits) > 1):
+            if not sleepers and not _room():
+                return
             sleepers, calm = sleepers or _Sleepers(), 0
         elif sleepers:
             calm += 1
@@ -72,6 +81,23 @@ def _times() -> Times:
             continue
         found[task.parent.name] = int(ran), int(waited)
     return found
+
+
+def _room() -> bool:
+    """Whether as many threads may be started as sleepers are: without one, libgomp ends the process."""
+    over, started = threading.Event(), []
+    try:
+        for _ in range(len(os.sched_getaffinity(0)) + 2):
+            started.append(one := threading.Thread(target=over.wait, daemon=True))
+            one.start()
+        return True
+    except RuntimeError:
+        started.pop()
+        return False
+    finally:
+        over.set()
+        for one in started:
+            one.join()
 
 
 class _Sleepers:

@@ -139,3 +139,21 @@ def test_one_thread_for_each_process():
     assert spinning.considerate()
     assert spinning.considerate()
     assert sum(one.name == "spinning" for one in threading.enumerate()) == 1
+
+
+CRAMPED = """
+import resource, threading
+from pipeline import spinning
+print(spinning._room())
+{limit}
+print(spinning._room(), spinning.considerate(), threading.active_count())
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="as another user, of whom nothing else runs")
+def test_no_thread_is_asked_for_where_none_may_be():
+    """libgomp ends the process then."""
+    limit = "import os; resource.setrlimit(resource.RLIMIT_NPROC, (1, 1)); os.setgid(54321); os.setuid(54321)"
+    command = [sys.executable, "-c", CRAMPED.format(limit=limit)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("True\nFalse False 1\n", "")
