@@ -39,6 +39,7 @@ class Compare:
     output: str = "table"  # for people, one document for programs, or tables for a paper
     table: str | None = None  # instead of a sweep: a CSV file with a column seed, the metric, and factors
     metric: str | None = None  # of the table: the column that is compared
+    factors: list[str] | None = None  # of the table: the columns that were varied; null: all others
     mode: str = "max"  # of the table: which end of the metric is better
     smallest_effect: float = 0.01  # of the table: differences below it do not matter to the asker
     by: str | None = None  # of the table: a column for each value of which there is a verdict of its own
@@ -67,7 +68,7 @@ class Compare:
 
 
 PAPERS = ("markdown", "latex", "csv")
-ONLY_TABLES = ("metric", "mode", "smallest_effect", "by", "looks", "n_test", "overlap", "contrasts")
+ONLY_TABLES = ("metric", "factors", "mode", "smallest_effect", "by", "looks", "n_test", "overlap", "contrasts")
 
 
 def job(cfg: DictConfig) -> int:
@@ -105,6 +106,7 @@ def _of_table(options: Compare) -> int:
     found = judge_table(
         Path(options.table or ""),
         options.metric or "",
+        factors=options.factors,
         by=options.by,
         looks=options.looks,
         mode=options.mode,

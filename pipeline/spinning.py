@@ -8,6 +8,7 @@ long as ours wait for cores: two runs at once then have 1.15 times the images/s 
 nothing (docs/lab-notes.md). No bits depend on it.
 """
 
+import contextlib
 import ctypes
 import os
 import threading
@@ -112,11 +113,11 @@ class _Sleepers:
         self.owner.start()
 
     def _sleep(self) -> None:
-        for path in {
-            line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "libgomp" in line
-        }:
-            library = ctypes.CDLL(path)
-            library.GOMP_parallel(library.omp_in_parallel, None, len(os.sched_getaffinity(0)) + 1, 0)
+        lines = Path("/proc/self/maps").read_text().splitlines()
+        for path in {line.split(maxsplit=5)[-1] for line in lines if "libgomp" in line}:
+            with contextlib.suppress(OSError):  # a file that was replaced since
+                library = ctypes.CDLL(path)
+                library.GOMP_parallel(library.omp_in_parallel, None, len(os.sched_getaffinity(0)) + 1, 0)
         self.over.wait()
 
     def end(self) -> None:

@@ -151,3 +151,86 @@ def test_ten_thousand_runs(command, workdir):
     found = command("compare", "table=t.csv metric=acc output=json").document
     assert found["runs"]["compared"] == 10_000
     assert found["rule"]["contrasts"] == 90
+
+
+def verdicts(command, workdir, text, more=""):
+    (workdir / "t.csv").write_text(text)
+    return command("compare", f"table=t.csv metric=acc {more}")
+
+
+CLAIM = "'contrasts=[{claim: five beats three, compare: {k: [5,3]}, expects: better}]'"
+
+
+def test_differences_without_any_spread_support_nothing(command, workdir):
+    text = "k,seed,acc\n" + "".join(f"{k},{seed},{acc}\n" for seed in range(3) for k, acc in ((3, 0.9), (5, 0.92)))
+    found = verdicts(command, workdir, text, f"output=json {CLAIM}").document
+    assert found["contrasts"][0]["outcome"] == "open"
+    assert found["factors"]["k"]["conclusion"] == "too few seeds"
+
+
+def test_nothing_is_judged_before_the_first_look(command, workdir):
+    """Read as often as one likes, at a level that is meant for one look, chance alone would be called a difference."""
+    write(workdir / "t.csv", seeds=5)
+    line = f"table=t.csv metric=accuracy looks=[12] {CLAIM.replace('k:', 'kernel:')}"
+    found = command("compare", f"{line} output=json").document
+    assert not found["rule"]["ended"]
+    assert (found["contrasts"][0]["outcome"], found["contrasts"][0]["low"]) == ("open", None)
+    assert [level["verdict"] for level in found["factors"]["kernel"]["levels"]] == ["too few seeds", "leads"]
+    shown = " ".join(command("compare", line).out.split())
+    assert "and the first look is at 12 seeds." in shown
+    assert "before the first look at 12" in shown
+    assert "saved" not in shown
+
+
+def test_factors_that_never_meet_have_no_looks(command, workdir):
+    text = "model,layers,seed,acc\n" + "".join(
+        f"{m},{n},{s},0.{7 + s}\n" for s in (0, 1, 2) for m, n in (("a", 3), ("b", 5))
+    )
+    done = verdicts(command, workdir, text, "looks=[2,4]")
+    assert done.code == 0
+    assert "model: not compared: no seed has a result for every level." in done.out
+
+
+def test_more_than_a_thousand_seeds(command, workdir):
+    rng = np.random.default_rng(0)
+    text = "k,seed,acc\n" + "".join(f"{k},{s},{rng.normal(0.9, 0.1):.4f}\n" for s in range(1100) for k in (3, 5))
+    done = verdicts(command, workdir, text, "smallest_effect=0.001")
+    assert done.code == 0
+    assert "more than 1000 seeds would settle it" in " ".join(done.out.split())
+
+
+def test_levels_that_met_the_leader_nowhere(command, workdir):
+    text = "seed,l,c,acc\n0,B,y,0.8\n0,B,z,0.8\n1,A,y,0.7\n2,A,z,0.7\n"
+    done = verdicts(command, workdir, text, "looks=[2,3]")
+    assert done.code == 0
+    assert "l: not compared: no seed has a result for " in done.out
+
+
+@pytest.mark.parametrize(("first", "second"), [("1_0", "10"), ("1.1", "1.10"), ("007", "7")])
+def test_levels_that_are_written_otherwise_stay_apart(first, second, command, workdir):
+    lines = "".join(
+        f"{k},{seed},0.{acc}{seed}\n" for seed in range(3) for k, acc in ((first, 8), (second, 6), ("2", 4))
+    )
+    found = verdicts(command, workdir, "k,seed,acc\n" + lines, "output=json").document
+    assert [str(level["level"]) for level in found["factors"]["k"]["levels"]] == [first, second, "2"]
+    assert not found["warnings"]
+
+
+@pytest.mark.parametrize("seeds", [8, 60])
+def test_a_measurement_is_no_factor(seeds, command, workdir):
+    rng = np.random.default_rng(0)
+    rows = "".join(f"{k},{s},{rng.normal(0.9, 0.01):.4f},{rng.random()}\n" for s in range(seeds) for k in (3, 5))
+    text = "k,seed,acc,seconds\n" + rows
+    assert "seconds has another value in each row" in verdicts(command, workdir, text).err
+    done = verdicts(command, workdir, text, "factors=[k] output=json")
+    assert list(done.document["factors"]) == ["k"]
+    assert "factors=kk: it has no such column" in verdicts(command, workdir, text, "factors=[kk]").err
+
+
+def test_seeds_alone_are_described(command, workdir):
+    text = "seed,acc\n0,0.90\n1,0.91\n2,0.92\n"
+    assert "| acc | 3 | 0.910 | 0.010 |" in verdicts(command, workdir, text, "output=markdown looks=[2,3]").out
+    assert "differences" not in verdicts(command, workdir, text, "output=markdown").out
+    (row,) = csv.DictReader(verdicts(command, workdir, text, "output=csv").out.splitlines())
+    assert (row["kind"], row["n"], float(row["mean"])) == ("arm", "3", pytest.approx(0.91))
+    assert "stopped" not in verdicts(command, workdir, text, "looks=[2,3]").out

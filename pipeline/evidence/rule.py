@@ -76,7 +76,7 @@ def boundary(weights_CX: NDArray[np.float64], looks: Sequence[int]) -> Boundary:
     assert looks[0] >= 2, "an interval needs two seeds"
     norms_C = np.linalg.norm(weights_CX, axis=1)
     unit_CX = weights_CX[norms_C > 0] / norms_C[norms_C > 0, None]
-    if len(unit_CX) <= 1 and len(looks) == 1:
+    if not len(unit_CX) or (len(unit_CX) == 1 and len(looks) == 1):
         return Boundary(looks, ALPHA, ALPHA, None, 1)
     correlation_CC = np.round(unit_CX @ unit_CX.T, 6) + 0.0  # no negative zeros
     level, one_look, reached = _calibrated(correlation_CC.tobytes(), len(correlation_CC), looks)
@@ -163,8 +163,7 @@ def decide(
     margin = np.broadcast_to(margin, shape)
     claims = list(expects) if expects is not None else [None]
     not_worse, equal = (np.array([one == kind for one in claims]) for kind in ("not_worse", "equal"))
-    due = [look for look, most in enumerate(bounds.looks) if most <= values.shape[-1]] or [0]
-    for look in due:
+    for look in (look for look, most in enumerate(bounds.looks) if most <= values.shape[-1]):
         part = paired_t(values[..., : bounds.looks[look]], floor, overlap, tiny)
         n, mean, sd, p = part.n, part.mean, part.sd, part.p
         levels = (bounds.plain(look), bounds.level, bounds.one_look)
@@ -201,7 +200,7 @@ def outcome(expects: str | None, low: float | None, high: float | None, margin: 
     """
     if expects is None:
         return ""
-    if low is None or high is None:
+    if low is None or high is None or low == high != 0:  # no spread at all is no knowledge of it
         return OPEN
     if expects == "worse":
         low, high = -high, -low
@@ -236,6 +235,8 @@ def seeds_needed(n: int, difference: float, sd: float, margin: float, level: flo
     """
     if sd <= 0 or n < 2:
         return None
+    if n >= MOST:
+        return None if overlap else n + 1
     if chance_settled(n, MOST, difference, sd, margin, level, overlap) < CHANCE:
         return None if overlap else MOST
     low, high = n, n + 1
@@ -250,7 +251,7 @@ def seeds_needed(n: int, difference: float, sd: float, margin: float, level: flo
 
 def hopeless(n: int, difference: float, sd: float, margin: float, level: float, overlap: float) -> bool:
     """Whether no number of seeds settles a contrast, as each splits the same examples anew; given as to the former."""
-    if not overlap or sd <= 0 or n < 2:
+    if not overlap or sd <= 0 or not 2 <= n < MOST:
         return False
     return chance_settled(n, MOST, difference, sd, margin, level, overlap) < LEAST_CHANCE
 

@@ -78,7 +78,7 @@ def ranges(seeds: Sequence[int]) -> str:
 def saved(doc: Verdict) -> str:
     """What a sequential design saved against all arms at its last look; empty where that cannot be told, or nothing."""
     most = len(doc.arms) * doc.rule.looks[-1]
-    if not (doc.rule.sequential and doc.rule.ended) or doc.runs.total >= most:
+    if not (doc.rule.sequential and doc.rule.ended and doc.rule.contrasts) or doc.runs.total >= most:
         return ""
     return (
         f"{doc.runs.total} runs were trained, where all arms at {doc.rule.looks[-1]} seeds would be {most}: "
@@ -101,8 +101,13 @@ def write(doc: Verdict, factor: str, entry: FactorVerdict) -> str:
     if len(used) == 1:
         return f"{factor}: only {name} was run: {spread(best, doc)}." + tail
     rest = [level for level in used if level is not best]
+    compared = [level for level in rest if level.difference is not None]
+    if not compared:
+        return f"{factor}: not compared: no seed has a result for {name} and another level." + tail
+    closest = min(compared, key=lambda level: level.distance)
+    if (first := doc.rule.looks[0]) > len(doc.seeds):
+        return f"{factor}: too few seeds: {_gap(best, closest, effect)}, and the first look is at {first} seeds." + tail
     if len(entry.seeds) == 1:
-        closest = min(rest, key=lambda level: level.distance)
         return (
             f"{factor}: too few seeds: {_gap(best, closest, effect)}, but that is one seed, "
             "which cannot show what is chance; run at least 3." + tail
@@ -124,7 +129,10 @@ def of_contrast(doc: Verdict, found: ContrastVerdict) -> str:
         seeds = f"{found.n} seed{'' if found.n == 1 else 's'}"
         said = f"{what(found)} is {number(found.difference, effect, sign=True)}"
         if found.low is None:
-            said += f" with {seeds}, which cannot show what is chance"
+            early = found.n > 1 and doc.rule.looks[0] > len(doc.seeds)
+            said += f" with {seeds}, " + (
+                f"before the first look at {doc.rule.looks[0]}" if early else "which cannot show what is chance"
+            )
         else:
             ends = f"{number(found.low, effect, sign=True)} to {number(found.high, effect, sign=True)}"
             said += f" (95 % interval {ends}, {seeds})"

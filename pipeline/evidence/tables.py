@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import astuple, dataclass, fields
 from itertools import groupby
 
-from pipeline.evidence.document import ContrastVerdict, LevelVerdict, Verdict
+from pipeline.evidence.document import Arm, ContrastVerdict, LevelVerdict, Verdict
 from pipeline.evidence.sentence import FIRST, LONGEST, NOT_SETTLED, number, ranges, what, whole
 from pipeline.names import shortened
 
@@ -48,7 +48,7 @@ LATEX = {
 class Row:
     """A level or a contrast of a verdict. What does not apply, or cannot be told, is None; CSV has these columns."""
 
-    kind: str  # level | contrast
+    kind: str  # level | contrast, or arm where nothing is varied but the seed
     factor: str  # of a contrast all that are compared, parted by " with "
     level: str  # of a contrast what is taken off what, as in "5 less 3 at padding=same"
     claim: str
@@ -57,7 +57,7 @@ class Row:
     pairs: int  # those that the difference is over
     mean: float | None
     sd: float | None
-    difference: float | None  # of a level to the one with the best mean
+    difference: float | None  # of a level to the one that leads
     low: float | None  # of the interval; those of all differences of the verdict hold at once
     high: float | None
     margin: float
@@ -67,8 +67,10 @@ class Row:
 
 
 def rows(doc: Verdict) -> list[Row]:
-    """Every level of every factor, then every contrast."""
+    """Every level of every factor, then every contrast; where there are none, what all seeds came to."""
     levels = [_of_level(doc, factor, one) for factor, entry in doc.factors.items() for one in entry.levels]
+    if not doc.factors:
+        levels = [_of_arm(doc, one) for one in doc.arms]
     return levels + [_of_contrast(doc, one) for one in doc.contrasts]
 
 
@@ -91,6 +93,11 @@ def _of_level(doc: Verdict, factor: str, one: LevelVerdict) -> Row:
         one.p_adjusted,
         one.verdict,
     )
+
+
+def _of_arm(doc: Verdict, one: Arm) -> Row:
+    nothing = (None,) * 3
+    return Row("arm", "", "", "", doc.metric, one.n, 0, one.mean, one.sd, *nothing, doc.smallest_effect, None, None, "")
 
 
 def _of_contrast(doc: Verdict, one: ContrastVerdict) -> Row:
@@ -129,6 +136,9 @@ def _tables(doc: Verdict) -> list[Table]:
     found = []
     for (kind, factor), some in groupby(rows(doc), lambda row: (row.kind, row.factor if row.kind == "level" else "")):
         listed = list(some)
+        if kind == "arm":
+            found.append(Table(["metric", "n", "mean", "sd"], [_cells(doc, row, False) for row in listed], False))
+            continue
         apart = any(row.pairs != row.n for row in listed)
         said = [_cells(doc, row, apart) for row in listed]
         first, last = (factor, "verdict") if kind == "level" else ("claim", "outcome")
@@ -153,6 +163,8 @@ def _cells(doc: Verdict, row: Row, apart: bool) -> list[str]:
         name = f"{row.claim} ({row.level})" if row.claim else row.level
         return [name, str(row.n), difference, interval, number(row.margin, effect), *tests, row.verdict]
     described = [number(row.mean, effect), number(row.sd, effect)]
+    if row.kind == "arm":
+        return [row.metric, str(row.n), *described]
     described += [NOTHING if first else str(row.pairs)] if apart else []
     return [shortened(row.level, LONGEST), str(row.n), *described, difference, interval, *tests, row.verdict]
 
@@ -172,9 +184,13 @@ def caption(doc: Verdict) -> str:
     said = [
         f"{doc.experiment or 'Verdict'}: {doc.metric}{about}; {better} is better.",
         doc.question,
-        f"Mean and standard deviation (sd) over n of {seeds}; differences are paired by seed, those of levels to the "
-        f"one with the best mean. {_intervals(doc)}{at_looks}, "
-        f"and adjusted p allows for the same. Smallest effect of interest: {doc.smallest_effect:g}.",
+        f"Mean and standard deviation (sd) over n of {seeds}"
+        + (
+            f"; differences are paired by seed, those of levels to the one that leads. {_intervals(doc)}{at_looks}, "
+            f"and adjusted p allows for the same. Smallest effect of interest: {doc.smallest_effect:g}."
+            if doc.rule.contrasts
+            else "."
+        ),
     ]
     return " ".join(filter(None, said))
 

@@ -72,15 +72,24 @@ def _what_changed(path: Path, settings: Config, jobs: list[Job]) -> str:
 
 
 def cells_before(settings: Config, factors: list[str], looks: tuple[int, ...]) -> list[tuple[dict[str, Any], int]]:
-    """Levels and seed of all that the newest sweep has which may be gone on with, of a sequential design."""
+    """Levels and seed of all that any sweep has which may be gone on with, of a sequential design.
+
+    Which of them is, is known once the data is prepared: see `choose_directory`.
+    """
     parent = Path(settings.runs_dir) / settings.experiment.name
-    files = [Path(settings.dir) / "sweep.json"] if settings.dir else sorted(parent.glob("*/sweep.json"), reverse=True)
+    files = [Path(settings.dir) / "sweep.json"] if settings.dir else parent.glob("*/sweep.json")
+    found = []
     for file in files if settings.resume else ():
         with contextlib.suppress(InputError):
             before = rundir.read_sweep(file.parent)
             if before.factors == factors and tuple(before.looks) == looks:
-                return [(job.levels, job.seed) for job in before.jobs]
-    return []
+                found += [(job.levels, job.seed) for job in before.jobs]
+    return found
+
+
+def cells_of(path: Path) -> set[str]:
+    """Those of the sweep at `path`, as `earlier.cell` names them; none where it has not begun."""
+    return {earlier.cell(job) for job in rundir.read_sweep(path).jobs} if (path / "sweep.json").exists() else set()
 
 
 def continues(path: Path, settings: Config, factors: list[str], jobs: list[Job], looks: tuple[int, ...] = ()) -> bool:

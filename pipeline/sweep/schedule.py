@@ -27,7 +27,7 @@ from pipeline.run.result import document
 from pipeline.run.start import prepare_data
 from pipeline.sweep import earlier, fairness, launchers, progress, tuning
 from pipeline.sweep.design import Job, Multirun, arms, check_sources, expand, levels_of, looks_of, sources_of
-from pipeline.sweep.directory import cells_before, choose_directory, run_directories, state_before
+from pipeline.sweep.directory import cells_before, cells_of, choose_directory, run_directories, state_before
 from pipeline.sweep.engines import engine_of
 from pipeline.sweep.stacks import share_out
 from pipeline.sweep.workers import Task
@@ -102,8 +102,9 @@ def run_sweep(multirun: Multirun) -> SweepResult:
         splits: dict[int, Splits] = {}  # by the set as it was opened, which jobs of one data section and seed share
         _resolve(jobs, splits)
         path = choose_directory(first, factors, jobs, fresh, held, looks)
-        if looks and not (path / "sweep.json").exists():
-            jobs = [job for job in jobs if job.seed < looks[0]]
+        if looks:
+            begun = cells_of(path)
+            jobs = [job for job in jobs if (earlier.cell(job) in begun if begun else job.seed < looks[0])]
         before: list[Job] = []
         while True:
             runs = _begin(multirun, path, factors, jobs, looks, said=before)
@@ -117,17 +118,17 @@ def run_sweep(multirun: Multirun) -> SweepResult:
 
 
 def _beginning(multirun: Multirun, looks: tuple[int, ...]) -> Multirun:
-    """With the seeds of the first look, or those that the sweep has which it goes on with."""
+    """With the seeds of the first look, and all that a sweep has which it may go on with."""
     if not looks:
         return multirun
     every = levels_of(multirun)
     arms = [arm_key(levels, levels) for levels in every]
     first = config.from_hydra(multirun.compose(multirun.jobs[0]))
-    before = cells_before(first, list(every[0]), looks)
-    keys = [(arm_key(levels, every[0]), seed) for levels, seed in before]
-    known = [(arms.index(key), seed) for key, seed in keys if key in arms]
-    goes_on = bool(before) and len(known) == len(before)
-    return multirun.of_cells(known) if goes_on else multirun.of_seeds(looks[0])
+    known = {(seed, arm) for seed in range(looks[0]) for arm in range(len(arms))}
+    for levels, seed in cells_before(first, list(every[0]), looks):
+        if (key := arm_key(levels, every[0])) in arms:
+            known.add((seed, arms.index(key)))
+    return multirun.of_cells((arm, seed) for seed, arm in sorted(known))
 
 
 def _resolve(jobs: list[Job], splits: dict[int, Splits], under_way: bool = False) -> None:

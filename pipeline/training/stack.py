@@ -235,7 +235,7 @@ class Stack:
         state = self.optimizer.state[self.flat] if known[0] else {}
         for kind, value in known[0].items():
             if not isinstance(value, dict):  # steps, of which all have made as many
-                state[kind] = value.clone() if isinstance(value, Tensor) else value
+                state[kind] = value.to(self.device, copy=True) if isinstance(value, Tensor) else value
                 continue
             state[kind] = torch.zeros_like(self.flat)
             for name in self.places:

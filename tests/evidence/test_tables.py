@@ -164,7 +164,7 @@ def test_what_has_no_result_and_what_was_not_varied_can_be_written():
     assert "| 3 | 0 | – | – | – | – | – | – | no result |" in tables.markdown({"": doc})
     alone = verdict([Run({}, s, {"test/acc": 0.9}) for s in (0, 1)], [], "test/acc", smallest_effect=0.01)
     assert tables.markdown({"": alone}).startswith("Verdict: test/acc; more is better.")
-    assert tables.as_csv({"": alone}).count("\n") == 1
+    assert tables.as_csv({"": alone}).count("\n") == 2
 
 
 def test_markdown_and_latex_say_the_numbers_of_json(doc):

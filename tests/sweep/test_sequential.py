@@ -116,3 +116,35 @@ def test_what_is_judged_is_written_down_before_the_first_run(command, workdir):
     assert grown["sweep"] == first["sweep"]
     assert grown["verdict"]["design"] == design
     assert any(one.startswith("What was to be judged is not what was planned") for one in grown["verdict"]["warnings"])
+
+
+def test_each_of_several_sweeps_is_gone_on_with_as_it_was(command, workdir, stopped_once):
+    """They differ by a rate, and so by how far they went: one in which chance alone is seen, one that is settled."""
+    line = f"-m {TINY} architecture.kernel_size=3,5 seeds=auto output=json experiment.max_seeds=6"
+    settled = f"{line} optimizer.lr=0.002 experiment.smallest_effect=0.9"
+    longer = f"{line} optimizer.lr=0.001 experiment.smallest_effect=0.9 trainer.max_epochs=2"
+    first = command("train", settled).document
+    stopped_once("seed-2")
+    assert command("train", longer).code == 75  # within its first look
+    assert command("train", settled).document["sweep"] == first["sweep"]
+    done = command("train", longer)
+    assert len(done.document["runs"]) == 8
+    assert len(list((workdir / "runs/train").glob("*/sweep.json"))) == 2
+    again = command("train", settled)
+    assert (again.document["sweep"], again.document["verdict"]) == (first["sweep"], first["verdict"])
+    assert again.err.count("finished before") == 8
+
+
+def test_a_sweep_takes_no_seeds_from_one_that_went_further(command, workdir):
+    line = f"-m {TINY} architecture.kernel_size=3,5 seeds=auto output=json experiment.max_seeds=6"
+    open_ = f"{line} optimizer.lr=0.001 experiment.smallest_effect=0.000001"
+    settled = f"{line} optimizer.lr=0.001 experiment.smallest_effect=0.9"
+    first = command("train", settled).document
+    assert len(first["runs"]) == 8
+    further = command("train", open_).document
+    assert len(further["runs"]) == 12
+    again = command("train", settled).document
+    assert (again["sweep"], len(again["runs"]), again["verdict"]) == (first["sweep"], 8, first["verdict"])
+    other = command("train", f"{settled} seeds=auto optimizer.lr=0.002").document
+    assert len(other["runs"]) == 8
+    assert command("train", open_).document["sweep"] == further["sweep"]
