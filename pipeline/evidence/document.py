@@ -31,7 +31,7 @@ class LevelVerdict:
     n: int  # seeds that its mean is over
     mean: float | None = None
     sd: float | None = None
-    difference: float | None = None  # level - the one with the best mean
+    difference: float | None = None  # level - the one that leads
     low: float | None = None  # of the difference's interval; those of all differences of the verdict hold at once
     high: float | None = None
     verdict: str = ""
@@ -42,7 +42,7 @@ class LevelVerdict:
     macs: float | None = None
     seconds: float | None = None
     values: list[float | None] = field(default_factory=list)  # by seed, the mean over the cells; null: it has none
-    pairs: int | None = None  # seeds that it was compared at with the one with the best mean
+    pairs: int | None = None  # seeds that it was compared at with the one that leads
     hopeless: bool = False  # what is open no number of seeds settles: each splits the same examples anew
 
     @property
@@ -68,7 +68,7 @@ class LevelVerdict:
 class FactorVerdict:
     """What a sweep says about one factor."""
 
-    best: Any  # the level with the best mean, whatever its word; None without results
+    best: Any  # the level that leads: that no other is ahead of where the two were compared; None without results
     levels: list[LevelVerdict]
     seeds: list[int]  # at which some level has a value; none where all levels of a fixed list meet at no seed
     cells: int  # combinations of the other factors' levels
@@ -168,7 +168,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class Guardrail:
-    """What the level with the best mean costs beside another one of its factor."""
+    """What the level that leads costs beside another one of its factor."""
 
     factor: str
     best: Any
