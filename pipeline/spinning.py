@@ -13,7 +13,9 @@ import ctypes
 import os
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 LOOK_EVERY_S = 0.5
 CROWDED = 0.1  # of the time that a busy thread wants a core: alone 0.01 to 0.03, beside one other process 0.4
@@ -44,23 +46,33 @@ def considerate() -> bool:
 
 
 def _watch() -> None:
-    sleepers, calm = None, 0
-    before, began = _times(), time.perf_counter_ns()
-    while True:
-        time.sleep(LOOK_EVERY_S)
-        times, now = _times(), time.perf_counter_ns()
-        waits = _waits(before, times, now - began)
-        before, began = times, now
-        # One thread alone waits for nobody; but of those that no longer spin, some may have slept.
-        if max(waits, default=0) > CROWDED and (sleepers or len(waits) > 1):
-            if not sleepers and not _room():
+    sleepers: _Sleepers | None = None
+    for crowded in _looks(_times, time):
+        if crowded and not sleepers:
+            if not _room():
                 return
-            sleepers, calm = sleepers or _Sleepers(), 0
-        elif sleepers:
+            sleepers = _Sleepers()
+        elif sleepers and not crowded:
+            sleepers.end()
+            sleepers = None
+
+
+def _looks(times: Callable[[], Times], clock: Any) -> Iterator[bool]:
+    """At each look whether threads wait for cores; once they did, until they have not for a while."""
+    crowded, calm = False, 0
+    before, began = times(), clock.perf_counter_ns()
+    while True:
+        clock.sleep(LOOK_EVERY_S)
+        after, now = times(), clock.perf_counter_ns()
+        waits = _waits(before, after, now - began)
+        before, began = after, now
+        # One thread alone waits for nobody; but of those that no longer spin, some may have slept.
+        if max(waits, default=0) > CROWDED and (crowded or len(waits) > 1):
+            crowded, calm = True, 0
+        elif crowded:
             calm += 1
-            if calm == CALM_LOOKS:
-                sleepers.end()
-                sleepers = None
+            crowded = calm < CALM_LOOKS
+        yield crowded
 
 
 def _waits(before: Times, after: Times, elapsed: int) -> list[float]:
