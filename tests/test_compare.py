@@ -234,3 +234,14 @@ def test_seeds_alone_are_described(command, workdir):
     (row,) = csv.DictReader(verdicts(command, workdir, text, "output=csv").out.splitlines())
     assert (row["kind"], row["n"], float(row["mean"])) == ("arm", "3", pytest.approx(0.91))
     assert "stopped" not in verdicts(command, workdir, text, "looks=[2,3]").out
+
+
+def test_looks_at_each_seed_of_parts_one_of_which_has_a_single_seed(command, workdir):
+    write(workdir / "t.csv", seeds=4, sets=("mnist", "cifar"))
+    lines = [
+        line for line in (workdir / "t.csv").read_text().splitlines() if not line.startswith("cifar") or ",0," in line
+    ]
+    (workdir / "t.csv").write_text("\n".join(lines) + "\n")
+    found = command("compare", "table=t.csv metric=accuracy looks=each by=set output=json").document["verdicts"]
+    assert found["mnist"]["rule"]["looks"] == [3, 4]
+    assert [level["n"] for level in found["cifar"]["factors"]["kernel"]["levels"]] == [1, 1]

@@ -83,8 +83,10 @@ def judge_table(
     found = {}
     for value, runs in parts.items():
         seeds = sorted({run.seed for run in runs})
-        each = range(min(FIRST_LOOK, len(seeds)), len(seeds) + 1)
-        planned = list(each) if isinstance(looks, str) else looks
+        each = list(range(min(FIRST_LOOK, len(seeds)), len(seeds) + 1))
+        planned = looks
+        if isinstance(planned, str):
+            planned = each if len(seeds) > 1 else None  # of a part with one seed there is nothing to look at
         asked: Any = {
             "mode": mode,
             "smallest_effect": smallest_effect,
