@@ -245,3 +245,8 @@ def test_looks_at_each_seed_of_parts_one_of_which_has_a_single_seed(command, wor
     found = command("compare", "table=t.csv metric=accuracy looks=each by=set output=json").document["verdicts"]
     assert found["mnist"]["rule"]["looks"] == [3, 4]
     assert [level["n"] for level in found["cifar"]["factors"]["kernel"]["levels"]] == [1, 1]
+
+
+def test_models_of_one_seed_are_described_beside_a_column_that_says_nothing(command, workdir):
+    text = "k,note,seed,acc\n1,x,0,0.7\n3,x,0,0.8\n5,x,0,0.9\n"
+    assert "that is one seed" in " ".join(verdicts(command, workdir, text).out.split())

@@ -138,9 +138,10 @@ def read_table(
         if len(row) != len(head):
             raise InputError(f"table={path}, line {line}: {len(row)} values for {len(head)} columns.")
     levels_of = {name: _levels([row[place[name]] for _, row in rows]) for name in factors}
+    seeds = len({row[place["seed"]] for _, row in rows})
     for name, given in levels_of.items():
         n = len(set(map(level_key, given)))
-        if n > MOST_LEVELS or (n == len(rows) > 2 and len(factors) > 1):
+        if n > MOST_LEVELS or (n == len(rows) > seeds > 1 and len(factors) > 1):
             each = "another value in each row" if n == len(rows) else f"{n} values"
             others = ",".join(one for one in factors if one != name)
             raise InputError(

@@ -105,7 +105,7 @@ def write(doc: Verdict, factor: str, entry: FactorVerdict) -> str:
     if not compared:
         return f"{factor}: not compared: no seed has a result for {name} and another level." + tail
     closest = min(compared, key=lambda level: level.distance)
-    if (first := doc.rule.looks[0]) > len(doc.seeds):
+    if first := _first_look_to_come(doc):
         return f"{factor}: too few seeds: {_gap(best, closest, effect)}, and the first look is at {first} seeds." + tail
     if len(entry.seeds) == 1:
         return (
@@ -120,6 +120,11 @@ def write(doc: Verdict, factor: str, entry: FactorVerdict) -> str:
     return f"{factor}: {'; '.join(parts)}." + tail
 
 
+def _first_look_to_come(doc: Verdict) -> int | None:
+    first = doc.rule.looks[0]
+    return first if first > len(doc.seeds) else None
+
+
 def of_contrast(doc: Verdict, found: ContrastVerdict) -> str:
     """The sentence of a contrast: the claim, what became of it, and the difference that says so."""
     effect = doc.smallest_effect
@@ -129,10 +134,9 @@ def of_contrast(doc: Verdict, found: ContrastVerdict) -> str:
         seeds = f"{found.n} seed{'' if found.n == 1 else 's'}"
         said = f"{what(found)} is {number(found.difference, effect, sign=True)}"
         if found.low is None:
-            early = found.n > 1 and doc.rule.looks[0] > len(doc.seeds)
-            said += f" with {seeds}, " + (
-                f"before the first look at {doc.rule.looks[0]}" if early else "which cannot show what is chance"
-            )
+            first = _first_look_to_come(doc) if found.n > 1 else None
+            why = f"before the first look at {first}" if first else "which cannot show what is chance"
+            said += f" with {seeds}, {why}"
         else:
             ends = f"{number(found.low, effect, sign=True)} to {number(found.high, effect, sign=True)}"
             said += f" (95 % interval {ends}, {seeds})"

@@ -250,7 +250,7 @@ class _Family:
         sign *= self.signs_C[place]
         values_S = sign * self.values_CS[place]
         there = values_S[~np.isnan(values_S)]
-        if self.bounds is None or len(there) < 2 or len(self.results.seeds) < self.looks[0]:
+        if self.bounds is None or self.decided.n[place] < 2:  # too few at every look that has come
             return _Judged(len(there), float(there.mean()) if len(there) else None, values_S)
         found = self.decided
         low, high = sorted((sign * float(found.low[place]), sign * float(found.high[place])))

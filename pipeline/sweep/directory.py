@@ -11,6 +11,7 @@ from pipeline import config, rundir, terminal
 from pipeline.config import Config
 from pipeline.errors import InputError
 from pipeline.names import shortened
+from pipeline.records import JobRecord
 from pipeline.sweep import earlier
 from pipeline.sweep.design import Job
 
@@ -87,9 +88,9 @@ def cells_before(settings: Config, factors: list[str], looks: tuple[int, ...]) -
     return found
 
 
-def cells_of(path: Path) -> set[str]:
-    """Those of the sweep at `path`, as `earlier.cell` names them; none where it has not begun."""
-    return {earlier.cell(job) for job in rundir.read_sweep(path).jobs} if (path / "sweep.json").exists() else set()
+def jobs_before(path: Path) -> dict[str, JobRecord]:
+    """Those of the sweep at `path`, by `earlier.cell`; none where it has not begun."""
+    return {earlier.cell(was): was for was in rundir.read_sweep(path).jobs} if (path / "sweep.json").exists() else {}
 
 
 def continues(path: Path, settings: Config, factors: list[str], jobs: list[Job], looks: tuple[int, ...] = ()) -> bool:
@@ -113,9 +114,8 @@ def continues(path: Path, settings: Config, factors: list[str], jobs: list[Job],
 
 def run_directories(path: Path, jobs: list[Job]) -> list[Path]:
     """Each job's directory: the one it had before, or the next number and its name."""
-    before = rundir.read_sweep(path).jobs if (path / "sweep.json").exists() else []
-    known = {earlier.cell(was): was for was in before}
-    numbers = itertools.count(len(before))
+    known = jobs_before(path)
+    numbers = itertools.count(len(known))
     directories = []
     for job_ in jobs:
         was = known.get(earlier.cell(job_))

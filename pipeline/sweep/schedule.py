@@ -27,7 +27,7 @@ from pipeline.run.result import document
 from pipeline.run.start import prepare_data
 from pipeline.sweep import earlier, fairness, launchers, progress, tuning
 from pipeline.sweep.design import Job, Multirun, arms, check_sources, expand, levels_of, looks_of, sources_of
-from pipeline.sweep.directory import cells_before, cells_of, choose_directory, run_directories, state_before
+from pipeline.sweep.directory import cells_before, choose_directory, jobs_before, run_directories, state_before
 from pipeline.sweep.engines import engine_of
 from pipeline.sweep.stacks import share_out
 from pipeline.sweep.workers import Task
@@ -103,7 +103,7 @@ def run_sweep(multirun: Multirun) -> SweepResult:
         _resolve(jobs, splits)
         path = choose_directory(first, factors, jobs, fresh, held, looks)
         if looks:
-            begun = cells_of(path)
+            begun = jobs_before(path)
             jobs = [job for job in jobs if (earlier.cell(job) in begun if begun else job.seed < looks[0])]
         before: list[Job] = []
         while True:
@@ -122,12 +122,12 @@ def _beginning(multirun: Multirun, looks: tuple[int, ...]) -> Multirun:
     if not looks:
         return multirun
     every = levels_of(multirun)
-    arms = [arm_key(levels, levels) for levels in every]
+    arms = {arm_key(levels, levels): arm for arm, levels in enumerate(every)}
     first = config.from_hydra(multirun.compose(multirun.jobs[0]))
     known = {(seed, arm) for seed in range(looks[0]) for arm in range(len(arms))}
     for levels, seed in cells_before(first, list(every[0]), looks):
-        if (key := arm_key(levels, every[0])) in arms:
-            known.add((seed, arms.index(key)))
+        if (key := arm_key(levels, every[0])) in arms and seed < looks[-1]:
+            known.add((seed, arms[key]))
     return multirun.of_cells((arm, seed) for seed, arm in sorted(known))
 
 

@@ -149,7 +149,7 @@ def _ends(doc: Verdict, results: Results, cells: Sequence[Mapping[str, Any]]) ->
     differences = [results.difference([{**at[i], STRATEGY: one} for one in pair]) for i, *pair in places]
     leads: list[dict[tuple[str, str], Ends]] = [{} for _ in cells]
     looks = doc.rule.looks if doc.rule.sequential else [len(results.seeds)]
-    if differences and 2 <= looks[0] <= len(results.seeds):
+    if differences and looks[0] >= 2:
         judged = rule.decide(
             sign * np.array([one.values for one in differences]),
             rule.boundary(np.array([one.weights for one in differences]), looks),
